@@ -1,0 +1,90 @@
+"""What a drafter is, and the little of the target that it may see.
+
+A drafter proposes; it never touches the target's cache and never samples a target token. The verifier trusts only what
+a `Proposal` declares, so a wrong drafter can cost speed but never correctness.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class KeyValueView:
+    """One target layer's keys and values, addressed by position.
+
+    Row `s` of the buffers holds the token at absolute position `positions[b, s]`; a negative position is an empty
+    slot. Rows at or after the anchor's position belong to no verified token and must be masked.
+    """
+
+    keys: Tensor  # [B, kv_heads, S, head_dim]
+    values: Tensor  # [B, kv_heads, S, head_dim]
+    ring: bool  # sliding layers: slot = position mod S; full layers: slot = position
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPass:
+    """One verified pass of the target over W tokens (a prefill chunk, or anchor + drafts)."""
+
+    tokens: Tensor  # [B, W]
+    positions: Tensor  # [B, W]
+    hidden: Tensor  # [B, W, H] after the final norm
+    taps: Tensor | None  # [B, W, T*H] outputs of the tapped layers, concatenated in the drafter's order
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """k drafted tokens. `probs` None declares them deterministic given the context (one-hot q).
+
+    `count` limits how many of the k are really proposed, per row; None means all of them.
+    """
+
+    tokens: Tensor  # [B, k]
+    probs: Tensor | None = None  # [B, k, V], exactly the distribution each token was drawn from
+    count: Tensor | None = None  # [B]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn. Temperature 0 is greedy; `top_k` and `top_p` of None are off."""
+
+    temperature: float = 0.0
+    top_k: int | None = None
+    top_p: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetView:
+    """The parts of the target that drafters borrow, all read-only."""
+
+    config: object  # the Gemma 4 text config
+    embed: nn.Module  # token ids -> scaled embeddings, as the target's own first layer sees them
+    head: nn.Module  # hidden -> logits before the soft-cap
+    kv: dict[str, KeyValueView]  # "full_attention" | "sliding_attention": the last layer of each kind that keeps its own
+    device: torch.device
+    dtype: torch.dtype
+
+
+class Drafter(Protocol):
+    """The four calls of a drafter's life. B rows may stand at different lengths; shapes never change between rounds."""
+
+    name: str
+    taps: tuple[int, ...]  # decoder layers whose outputs it reads
+    max_draft_tokens: int | None  # the most it can propose in a round, None without a limit
+
+    def begin(self, target: TargetView, batch_size: int, capacity: int, k: int, sampling: Sampling, noise: Tensor) -> None:
+        """Allocate state for `batch_size` rows of up to `capacity` positions. `noise` [B, capacity] in [0, 1) is the
+        drafter's own random stream, indexed by the position of the token drawn."""
+
+    def start(self, prefill: TargetPass, row: int) -> None:
+        """Take in one chunk of row `row`'s prompt ([1, W]); chunks come in order."""
+
+    def propose(self, anchor: Tensor, position: Tensor) -> Proposal:
+        """Draft k tokens after `anchor` [B], which stands at `position` [B] and has no target state yet."""
+
+    def observe(self, verified: TargetPass, accepted: Tensor) -> None:
+        """Learn what the verify pass [B, k+1] showed; rows past `accepted` [B] are rejected and must be forgotten."""

@@ -1,0 +1,39 @@
+"""Rounds and generations: what a run writes down.
+
+Everything the harness reports is derived from these two records, so they hold raw counts and raw seconds only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One propose-verify-accept turn.
+
+    `position` is the absolute index of the anchor token when the round began. `accepted` is the verifier's raw count,
+    before any EOS or length cut; `emitted` is what was really committed. Times are seconds.
+    """
+
+    round: int
+    position: int
+    drafted: int
+    accepted: int
+    emitted: int
+    draft_s: float
+    verify_s: float
+    other_s: float
+    draft_token_ids: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Generation:
+    """One decoded prompt; the first token comes from prefill, so `len(token_ids) == 1 + sum(emitted)`."""
+
+    token_ids: list[int]
+    finish_reason: str  # "eos" | "length"
+    rounds: list[Round] = field(default_factory=list)
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+    peak_memory_bytes: int | None = None
