@@ -1,0 +1,40 @@
+"""Grouped-query attention over position-addressed buffers, without repeating keys or values.
+
+The query heads that share a key/value head are folded into the query rows, so one attention call per layer reads each
+cached row once, whatever the number of heads in a group.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def grouped_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float) -> Tensor:
+    """Attention output [B, L, Hq, D] of `query` [B, Hq, L, D] over `key`, `value` [B, Hkv, S, D].
+
+    `mask` is additive, [B, 1, L, S].
+    """
+    batch, heads, length, dim = query.shape
+    kv_heads, stored = key.shape[1], key.shape[2]
+    groups = heads // kv_heads
+    folded = query.reshape(batch, kv_heads, groups * length, dim)
+    if groups > 1 and length > 1:
+        mask = mask.expand(batch, groups, length, stored).reshape(batch, 1, groups * length, stored)
+    out = F.scaled_dot_product_attention(folded, key, value, attn_mask=mask, scale=scale)
+    return out.reshape(batch, heads, length, dim).transpose(1, 2)
+
+
+def transformers_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor,
+    scaling: float,
+    dropout: float = 0.0,
+    **_: object,
+) -> tuple[Tensor, None]:
+    """The same, in the shape of a transformers attention interface."""
+    return grouped_attention(query, key, value, attention_mask, scaling), None

@@ -1,0 +1,39 @@
+"""From logits to tokens: one definition for target and drafters, so that p and q are processed alike."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from drafters.base import Sampling
+
+
+def token_probs(logits: Tensor, sampling: Sampling) -> Tensor:
+    """Probabilities [..., V], fp32, after temperature, then top-k, then top-p (the order of transformers).
+
+    Temperature must be above zero: greedy decoding has no distribution to speak of.
+    """
+    scores = logits.float() / sampling.temperature
+    vocab = scores.shape[-1]
+    if sampling.top_k is not None and sampling.top_k < vocab:
+        threshold = scores.topk(sampling.top_k, dim=-1).values[..., -1:]
+        scores = scores.masked_fill(scores < threshold, -torch.inf)
+    probs = scores.softmax(dim=-1)
+    if sampling.top_p is not None and sampling.top_p < 1.0:
+        ordered, order = probs.sort(dim=-1, descending=True)
+        # A token stays while the mass before it is short of top_p, so the first one always stays.
+        kept = ordered * (ordered.cumsum(dim=-1) - ordered < sampling.top_p)
+        probs = torch.zeros_like(probs).scatter_(-1, order, kept)
+        probs = probs / probs.sum(dim=-1, keepdim=True)
+    return probs
+
+
+def draw(weights: Tensor, uniform: Tensor) -> Tensor:
+    """Tokens [...] from unnormalised `weights` [..., V] by inversion of their cumulative sum at `uniform` [...].
+
+    One uniform number per token makes a draw a function of its position alone: no generator state, no host
+    synchronisation, and a row draws the same alone and in a batch. A token of weight zero is never drawn.
+    """
+    cumulative = weights.double().cumsum(dim=-1)
+    aim = uniform.double().unsqueeze(-1) * cumulative[..., -1:]
+    return torch.searchsorted(cumulative, aim, right=True).squeeze(-1).clamp_(max=weights.shape[-1] - 1)
