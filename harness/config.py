@@ -1,0 +1,205 @@
+"""The run's configuration: typed, checked once, before anything is loaded.
+
+Hydra composes `conf/` and rejects unknown overrides; `read_config` turns the result into these dataclasses, whose checks
+name the value, what was expected and the key to change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from harness.errors import InputError
+
+ASSETS = Path(__file__).resolve().parent / "assets"
+BASELINE = "baseline"
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+VERIFICATIONS = ("rejection", "match")
+EXECUTIONS = ("auto", "eager", "compile", "cuda_graph")
+TRACKERS = ("none", "wandb")
+TRACKING_MODES = ("auto", "online", "offline")
+
+
+def asset(name: str) -> str:
+    """Path of something that ships with the harness: `target`, `mtp`, `dflash`, `prompts.jsonl`."""
+    return str(ASSETS / name)
+
+
+OmegaConf.register_new_resolver("asset", asset, replace=True)
+
+
+def _one_of(value: str, allowed: tuple[str, ...], key: str) -> None:
+    if value not in allowed:
+        raise InputError(f"{key}={value}: expected one of {', '.join(allowed)}")
+
+
+def _at_least(value: float | None, least: float, key: str) -> None:
+    if value is not None and value < least:
+        raise InputError(f"{key}={value}: expected {least} or more")
+
+
+@dataclass
+class TargetConfig:
+    """The model whose output every arm must reproduce. `drafters` names the drafters published for it."""
+
+    name: str = "path"
+    path: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    drafters: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise InputError("target.path is empty: expected a checkpoint folder or a hub id")
+        _one_of(self.dtype, DTYPES, "target.dtype")
+
+    @property
+    def is_embedded(self) -> bool:
+        return self.path == asset("target")
+
+
+@dataclass
+class DatasetConfig:
+    """Where prompts come from and how they are rendered. `thinking` None leaves the template at its own default."""
+
+    name: str = "jsonl"
+    path: str | None = None
+    limit: int | None = None
+    categories: list[str] | None = None
+    chat_template: bool = True
+    thinking: bool | None = False
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise InputError("dataset.path is empty: expected a JSONL file")
+        _at_least(self.limit, 1, "dataset.limit")
+
+
+@dataclass
+class DecodingConfig:
+    """How the target's tokens are chosen. Temperature 0 is greedy."""
+
+    temperature: float = 0.0
+    top_k: int | None = None
+    top_p: float | None = None
+    verification: str = "rejection"
+
+    def __post_init__(self) -> None:
+        _at_least(self.temperature, 0.0, "decoding.temperature")
+        _at_least(self.top_k, 1, "decoding.top_k")
+        if self.top_p is not None and not 0.0 < self.top_p <= 1.0:
+            raise InputError(f"decoding.top_p={self.top_p}: expected a number in (0, 1]")
+        _one_of(self.verification, VERIFICATIONS, "decoding.verification")
+
+    @property
+    def greedy(self) -> bool:
+        return self.temperature == 0.0
+
+
+@dataclass
+class TrackingConfig:
+    """An optional mirror of the run's files. Tracking never changes or fails a run."""
+
+    name: str = "none"
+    project: str = "drafthouse"
+    entity: str | None = None
+    mode: str = "auto"
+    group: str | None = None
+    tags: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        _one_of(self.name, TRACKERS, "tracking")
+        _one_of(self.mode, TRACKING_MODES, "tracking.mode")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One thing compared with the baseline. `num_draft_tokens` None means the drafter's own default."""
+
+    name: str
+    kind: str
+    path: str | None
+    num_draft_tokens: int | None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class RunConfig:
+    """Everything one run needs; `arms` is the comparison it asks for, without the baseline."""
+
+    target: TargetConfig
+    dataset: DatasetConfig
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    drafters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    drafter: Any = None
+    num_draft_tokens: int | None = None
+    max_new_tokens: int = 128
+    repeats: int = 1
+    batch_size: int = 1
+    seed: int = 0
+    execution: str = "auto"
+    strict: bool = True
+
+    def __post_init__(self) -> None:
+        for key in ("num_draft_tokens", "max_new_tokens", "repeats", "batch_size"):
+            _at_least(getattr(self, key), 1, key)
+        if self.max_new_tokens < 2:
+            raise InputError("max_new_tokens=1: expected 2 or more, the first token comes from prefill and times nothing")
+        _at_least(self.seed, 0, "seed")
+        _one_of(self.execution, EXECUTIONS, "execution")
+        self.arms = tuple(self._arm(name) for name in self._arm_names())
+
+    def _arm_names(self) -> list[str]:
+        chosen = [self.drafter] if isinstance(self.drafter, str) else list(self.drafter or [])
+        names = [str(name) for name in chosen if name != BASELINE]
+        for name in names:
+            if name not in self.drafters:
+                raise InputError(f"drafter={name}: unknown, expected one of {', '.join(sorted(self.drafters))}")
+            if names.count(name) > 1:
+                raise InputError(f"drafter={names}: {name} is listed more than once")
+        return names
+
+    def _arm(self, name: str) -> Arm:
+        options = dict(self.drafters[name] or {})
+        kind = str(options.pop("kind", None) or name)
+        path = options.pop("path", None)
+        own = options.pop("num_draft_tokens", None)
+        if own is not None and (isinstance(own, bool) or not isinstance(own, int)):
+            raise InputError(f"drafters.{name}.num_draft_tokens={own}: expected a whole number")
+        _at_least(own, 1, f"drafters.{name}.num_draft_tokens")
+        if path is None and kind in self.target.drafters and self._published_for_this_target():
+            path = self.target.drafters[kind]
+        return Arm(name, kind, path, own if own is not None else self.num_draft_tokens, options)
+
+    def _published_for_this_target(self) -> bool:
+        # `target.path=X` on top of the embedded target replaces the model, and its drafters fit no other.
+        return self.target.name != "embedded" or self.target.is_embedded
+
+    def to_dict(self) -> dict[str, Any]:
+        """The resolved configuration as plain values, as it goes into the manifest."""
+        return asdict(self)
+
+
+def _one_line(error: OmegaConfBaseException) -> str:
+    key = getattr(error, "full_key", None) or ""
+    if isinstance(error, ConfigKeyError):
+        return f"{key}: unknown key"
+    first = str(error).splitlines()[0]
+    return f"{key}: {first}" if key else first
+
+
+def read_config(composed: DictConfig | dict[str, Any]) -> RunConfig:
+    """Check a composed configuration. Raises InputError with one line that names the key."""
+    schema = OmegaConf.structured(RunConfig)
+    try:
+        merged = OmegaConf.merge(schema, composed)
+        config = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        raise InputError(_one_line(error)) from error
+    assert isinstance(config, RunConfig)
+    return config

@@ -1,0 +1,110 @@
+"""The configuration says what it means and refuses what it does not know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
+
+from harness.config import RunConfig, asset, read_config
+from harness.errors import InputError
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+def composed(*overrides: str) -> RunConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return read_config(compose("config", list(overrides)))
+
+
+def test_default_compares_mtp_and_dflash_on_the_embedded_pair() -> None:
+    config = composed()
+    assert [arm.name for arm in config.arms] == ["mtp", "dflash"]
+    assert config.target.path == asset("target")
+    assert [arm.path for arm in config.arms] == [asset("mtp"), asset("dflash")]
+    assert [arm.num_draft_tokens for arm in config.arms] == [None, None]
+
+
+def test_one_name_picks_one_arm() -> None:
+    assert [arm.name for arm in composed("drafter=dflash").arms] == ["dflash"]
+
+
+def test_no_arm_leaves_the_baseline_alone() -> None:
+    assert composed("drafter=[]").arms == ()
+    assert composed("drafter=baseline").arms == ()
+
+
+def test_num_draft_tokens_sets_all_arms_and_an_arms_own_value_wins() -> None:
+    config = composed("num_draft_tokens=8", "drafters.mtp.num_draft_tokens=3")
+    assert [arm.num_draft_tokens for arm in config.arms] == [3, 8]
+
+
+def test_another_target_does_not_inherit_the_embedded_drafters() -> None:
+    config = composed("target.path=elsewhere", "drafters.mtp.path=assistant")
+    assert [arm.path for arm in config.arms] == ["assistant", None]
+
+
+def test_two_settings_of_one_drafter_are_two_arms() -> None:
+    config = composed("+drafters.mtp_b={kind: mtp, position: anchor-1}", "drafter=[mtp,mtp_b]")
+    second = config.arms[1]
+    assert (second.name, second.kind, second.path, second.options) == (
+        "mtp_b",
+        "mtp",
+        asset("mtp"),
+        {"position": "anchor-1"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("drafter=eagle", "drafter=eagle: unknown, expected one of dflash, lookup, mtp, oracle, random"),
+        ("drafter=[mtp,mtp]", "listed more than once"),
+        ("num_draft_tokens=0", "num_draft_tokens=0: expected 1 or more"),
+        ("drafters.mtp.num_draft_tokens=0", "drafters.mtp.num_draft_tokens=0: expected 1 or more"),
+        ("drafters.mtp.num_draft_tokens=two", "drafters.mtp.num_draft_tokens=two: expected a whole number"),
+        ("max_new_tokens=1", "max_new_tokens=1: expected 2 or more"),
+        ("max_new_tokens=many", "max_new_tokens: Value 'many'"),
+        ("repeats=0", "repeats=0: expected 1 or more"),
+        ("batch_size=0", "batch_size=0: expected 1 or more"),
+        ("seed=-1", "seed=-1: expected 0 or more"),
+        ("execution=fast", "execution=fast: expected one of auto, eager, compile, cuda_graph"),
+        ("decoding.temperature=-1", "decoding.temperature=-1.0: expected 0.0 or more"),
+        ("decoding.top_k=0", "decoding.top_k=0: expected 1 or more"),
+        ("decoding.top_p=1.5", "decoding.top_p=1.5: expected a number in (0, 1]"),
+        ("decoding.verification=typical", "decoding.verification=typical: expected one of rejection, match"),
+        ("target=path", "target.path is empty"),
+        ("target.dtype=int3", "target.dtype=int3: expected one of auto, float32, bfloat16, float16"),
+        ("dataset=jsonl", "dataset.path is empty"),
+        ("dataset.limit=0", "dataset.limit=0: expected 1 or more"),
+        ("+surprise=1", "surprise: unknown key"),
+        ("+decoding.beam=2", "decoding.beam: unknown key"),
+    ],
+)
+def test_bad_values_name_the_key_and_what_was_expected(override: str, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        composed(override)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_keys_do_not_compose() -> None:
+    with pytest.raises(ConfigCompositionException):
+        composed("drafters.mtp.colour=red")
+
+
+def _choices() -> list[str]:
+    files = [path.relative_to(CONF) for path in sorted(CONF.glob("*/*.yaml"))]
+    return [f"{path.parent}={path.stem}" for path in files if not path.parts[0].startswith(("hydra", "train"))]
+
+
+@pytest.mark.parametrize("choice", _choices())
+def test_every_shipped_option_composes_and_validates(choice: str) -> None:
+    assert composed("target.path=somewhere", "dataset.path=prompts.jsonl", choice)
+
+
+def test_the_configuration_survives_a_round_trip_through_plain_values() -> None:
+    config = composed("drafter=mtp", "decoding=sampling", "dataset.limit=3")
+    assert read_config(config.to_dict()) == config
