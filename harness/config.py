@@ -1,7 +1,7 @@
 """The run's configuration: typed, checked once, before anything is loaded.
 
-Hydra composes `conf/` and rejects unknown overrides; `read_config` turns the result into these dataclasses, whose checks
-name the value, what was expected and the key to change.
+Hydra composes `conf/` and rejects unknown overrides; `read_config` turns the result into these dataclasses, whose
+checks name the value, what was expected and the key to change.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class RunConfig:
         for key in ("num_draft_tokens", "max_new_tokens", "repeats", "batch_size"):
             _at_least(getattr(self, key), 1, key)
         if self.max_new_tokens < 2:
-            raise InputError("max_new_tokens=1: expected 2 or more, the first token comes from prefill and times nothing")
+            raise InputError("max_new_tokens=1: expected 2 or more, as the first token comes from prefill")
         _at_least(self.seed, 0, "seed")
         _one_of(self.execution, EXECUTIONS, "execution")
         self.arms = tuple(self._arm(name) for name in self._arm_names())
