@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drafters.attention import grouped_attention
+from drafters.errors import InputError
 from drafters.positions import additive
 
 #: Takes a layer's new block keys and values [B, Hkv, L, D] and returns all it may attend to [B, Hkv, S, D].
@@ -49,18 +50,18 @@ class DFlashConfig:
 
     def __post_init__(self) -> None:
         if len(self.layer_types) != self.num_hidden_layers:
-            raise ValueError(
+            raise InputError(
                 f"layer_types names {len(self.layer_types)} layers, expected num_hidden_layers={self.num_hidden_layers}"
             )
         if self.block_size < 2:
-            raise ValueError(f"block_size is {self.block_size}, expected at least 2 (the anchor and one mask)")
+            raise InputError(f"block_size is {self.block_size}, expected at least 2 (the anchor and one mask)")
         if self.num_attention_heads % self.num_key_value_heads:
-            raise ValueError(
+            raise InputError(
                 f"num_attention_heads={self.num_attention_heads} is no multiple of "
                 f"num_key_value_heads={self.num_key_value_heads}"
             )
         if "sliding_attention" in self.layer_types and not self.sliding_window:
-            raise ValueError("layer_types has sliding_attention, but sliding_window is not set")
+            raise InputError("layer_types has sliding_attention, but sliding_window is not set")
 
     def causal(self, layer: int) -> bool:
         """Whether a block slot of this layer sees only the slots before it."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from drafters.errors import InputError as InputError
+
 EXIT_OK = 0
 EXIT_CRASH = 1  # a fault of the harness itself, shown with its traceback
 EXIT_BAD_INPUT = 2
 EXIT_MISMATCH = 3
 EXIT_ARM_FAILED = 4
 EXIT_INTERRUPTED = 130
-
-
-class InputError(ValueError):
-    """What the user gave cannot be run. The message is one line that names the value, what was expected and the key."""
 
 
 class GuardError(RuntimeError):

@@ -1,0 +1,72 @@
+"""A walk through a Gemma 4 text model's own layers, for targets and assistants alike.
+
+The modules are transformers' and unchanged; walking them here gives the outputs of tapped layers as they are (never the
+post-norm last entry of `hidden_states`), masks built from positions, and no per-call bookkeeping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from drafters.attention import transformers_attention
+
+ATTENTION = "position_addressed"
+ALL_ATTENTION_FUNCTIONS.register(ATTENTION, transformers_attention)
+
+
+@contextmanager
+def position_addressed_attention(config: Any) -> Iterator[None]:
+    """Let the model of `config` use grouped attention meanwhile, and give it back as it was."""
+    before = config._attn_implementation_internal
+    config._attn_implementation_internal = ATTENTION
+    try:
+        yield
+    finally:
+        config._attn_implementation_internal = before
+
+
+def text_model_of(model: nn.Module) -> nn.Module:
+    """The text decoder of a Gemma 4 model, whether it is text-only or multimodal."""
+    inner = model.model
+    return getattr(inner, "language_model", inner)  # type: ignore[return-value, arg-type]
+
+
+def run_layers(
+    text_model: Any,
+    hidden: Tensor,
+    positions: Tensor,
+    masks: dict[str, Tensor],
+    *,
+    cache: Any = None,
+    shared_kv: dict[str, tuple[Tensor, Tensor]] | None = None,
+    per_layer: Tensor | None = None,
+    taps: tuple[int, ...] = (),
+) -> tuple[Tensor, dict[int, Tensor]]:
+    """Run embeddings `hidden` [B, W, H] at `positions` [B, W] through all layers and the final norm.
+
+    `masks` holds one additive mask [B, 1, W, S] per layer type, `shared_kv` the keys and values that KV-shared layers
+    read (filled by the layers that own them), `per_layer` the per-layer embeddings [B, W, layers, P]. Returns the
+    normed hidden states [B, W, H] and the raw outputs of the tapped layers.
+    """
+    kinds = text_model.config.layer_types
+    rope = {kind: text_model.rotary_emb(hidden, positions, kind) for kind in dict.fromkeys(kinds)}
+    shared = {} if shared_kv is None else shared_kv
+    tapped: dict[int, Tensor] = {}
+    for index, (layer, kind) in enumerate(zip(text_model.layers, kinds, strict=False)):
+        hidden = layer(
+            hidden,
+            None if per_layer is None else per_layer[:, :, index],
+            shared_kv_states=shared,
+            position_embeddings=rope[kind],
+            attention_mask=masks[kind],
+            position_ids=positions,
+            past_key_values=cache,
+        )
+        if index in taps:
+            tapped[index] = hidden
+    return text_model.norm(hidden), tapped

@@ -1,0 +1,117 @@
+"""The chained drafter: Gemma 4's MTP assistant, one small transformer pass per draft token.
+
+The assistant has no keys and values of its own. All its draft steps stand at one constant position and read the
+target's last full and last sliding layer, exactly the rows of verified tokens: 0 to p-1 for an anchor at position p
+(the anchor itself has no row yet). Each step's input is the last token's target embedding beside a hidden state: first
+the target's normed state that predicted the anchor, then the assistant's own normed state, post-projected
+(transformers' modeling_gemma4_assistant is the reference).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from drafters.base import Proposal, Sampling, TargetPass, TargetView
+from drafters.errors import InputError
+from drafters.gemma4 import position_addressed_attention, run_layers
+from drafters.positions import additive, positions_of_slots, visible
+from drafters.sampling import draw, token_probs
+
+
+class MTPDrafter:
+    """Chains k tokens with a `Gemma4AssistantForCausalLM` (or its unified sibling).
+
+    `position` is "anchor" (transformers' convention) or "anchor-1" (vLLM's). `sample` draws drafts from the
+    assistant's distribution when decoding samples; otherwise drafts are its argmax, declared as deterministic.
+    """
+
+    name = "mtp"
+    taps: tuple[int, ...] = ()
+    max_draft_tokens: int | None = None
+
+    def __init__(self, model: Any, *, position: str = "anchor", sample: bool = True) -> None:
+        if position not in ("anchor", "anchor-1"):
+            raise InputError(f"drafters.mtp.position is {position!r}, expected 'anchor' or 'anchor-1'")
+        self.model = model.eval()
+        self.text_model = model.model
+        self.config = model.config.get_text_config()
+        self.softcap: float | None = self.config.final_logit_softcapping
+        self.position_back = 1 if position == "anchor-1" else 0
+        self.sample = sample
+
+    def begin(
+        self, target: TargetView, batch_size: int, capacity: int, k: int, sampling: Sampling, noise: Tensor
+    ) -> None:
+        self.target, self.k, self.sampling, self.noise = target, k, sampling, noise
+        hidden = target.embed.embedding_dim
+        self.hidden = torch.zeros(batch_size, hidden, dtype=target.dtype, device=target.device)  # [B, backbone]
+        self.newest = torch.zeros(batch_size, dtype=torch.long, device=target.device)  # last row written, verified or not
+
+    def start(self, prefill: TargetPass, row: int) -> None:
+        self.hidden[row] = prefill.hidden[0, -1]
+        self.newest[row] = prefill.positions[0, -1]
+
+    def observe(self, verified: TargetPass, accepted: Tensor) -> None:
+        index = accepted[:, None, None].expand(-1, 1, verified.hidden.shape[-1])
+        self.hidden.copy_(verified.hidden.gather(1, index).squeeze(1))  # the state that predicted the new anchor
+        self.newest.copy_(verified.positions[:, -1])
+
+    def _masks(self, position: Tensor) -> dict[str, Tensor]:
+        """Which target rows the constant query sees: verified ones, and in sliding layers the last window + 1."""
+        masks = {}
+        last_verified = (position - 1)[:, None]  # [B, 1]
+        for kind, kv in self.target.kv.items():
+            stored = positions_of_slots(self.newest, kv.keys.shape[2], kv.ring)
+            window = self.target.config.sliding_window + 1 if kv.ring else None
+            masks[kind] = additive(visible(last_verified, stored, window=window), self.target.dtype)
+        return masks
+
+    def _logits(self, normed: Tensor) -> Tensor:
+        if self.model.config.use_ordered_embeddings:
+            logits = ordered_logits(self.model.masked_embedding, normed, self.model.lm_head.weight)
+        else:
+            logits = self.model.lm_head(normed)
+        if self.softcap is not None:
+            logits = torch.tanh(logits / self.softcap) * self.softcap
+        return logits
+
+    def propose(self, anchor: Tensor, position: Tensor) -> Proposal:
+        masks = self._masks(position)
+        shared = {kind: (kv.keys, kv.values) for kind, kv in self.target.kv.items()}
+        positions = (position - self.position_back)[:, None]  # [B, 1], the same for every step
+        token, hidden = anchor, self.hidden[:, None]
+        tokens, probs = [], []
+        sampled = self.sample and self.sampling.temperature > 0
+        with position_addressed_attention(self.config):
+            for step in range(1, self.k + 1):
+                inputs = torch.cat((self.target.embed(token[:, None]), hidden), dim=-1)  # [B, 1, 2*backbone]
+                normed, _ = run_layers(
+                    self.text_model, self.model.pre_projection(inputs), positions, masks, shared_kv=shared
+                )
+                logits = self._logits(normed)[:, 0]  # [B, V]
+                if sampled:
+                    q = token_probs(logits, self.sampling)
+                    token = draw(q, self.noise.gather(1, (position + step)[:, None]).squeeze(1))
+                    probs.append(q)
+                else:
+                    token = logits.argmax(dim=-1)
+                tokens.append(token)
+                hidden = self.model.post_projection(normed)
+        return Proposal(torch.stack(tokens, dim=1), torch.stack(probs, dim=1) if sampled else None)
+
+
+def ordered_logits(masked_embedding: Any, normed: Tensor, weight: Tensor) -> Tensor:
+    """Logits [B, L, V] of the ordered-centroid head: only tokens of the best centroids are scored.
+
+    The others get the lowest score of the dtype, so a sampled draft never falls outside the scored ones; transformers'
+    filler, one below the smallest scored logit, would need a host synchronisation and give them mass.
+    """
+    best = masked_embedding.centroids(normed).topk(masked_embedding.centroid_intermediate_top_k, dim=-1).indices
+    ordering = masked_embedding.token_ordering.long().view(masked_embedding.num_centroids, -1)
+    scored = ordering[best].flatten(-2)  # [B, L, top_k * tokens per centroid]
+    logits = (weight[scored] @ normed.unsqueeze(-1)).squeeze(-1)
+    filler = logits.new_full((*normed.shape[:-1], weight.shape[0]), torch.finfo(logits.dtype).min)
+    return filler.scatter_(-1, scored, logits)

@@ -1,0 +1,86 @@
+"""Position-addressed key/value storage whose rollback costs nothing.
+
+Full-attention layers keep a buffer as long as the run, sliding layers a ring of `window + widest pass` slots. The
+verified length is not stored here: a row's positions say where its next rows go, and masks built from positions hide
+whatever was rejected. See `drafters.positions` for why a stale row is never visible.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from drafters.base import KeyValueView
+from drafters.positions import slots_of
+
+
+class LayerBuffer:
+    """Keys and values [B, kv_heads, S, head_dim] of one layer."""
+
+    def __init__(self, batch: int, heads: int, slots: int, head_dim: int, ring: bool, like: Tensor) -> None:
+        shape = (batch, heads, slots, head_dim)
+        self.keys = torch.zeros(shape, dtype=like.dtype, device=like.device)
+        self.values = torch.zeros(shape, dtype=like.dtype, device=like.device)
+        self.ring = ring
+
+    @property
+    def slots(self) -> int:
+        return self.keys.shape[2]
+
+    def write(self, keys: Tensor, values: Tensor, positions: Tensor) -> None:
+        """Store rows [B, kv_heads, W, D] at `positions` [B, W]; every row of the batch at its own."""
+        slots = slots_of(positions, self.slots, self.ring)  # [B, W]
+        if keys.shape[0] == 1:
+            self.keys.index_copy_(2, slots[0], keys)
+            self.values.index_copy_(2, slots[0], values)
+        else:
+            index = slots[:, None, :, None].expand_as(keys)
+            self.keys.scatter_(2, index, keys)
+            self.values.scatter_(2, index, values)
+
+    def row(self, row: int) -> LayerBuffer:
+        """The same storage, seen as a batch of one."""
+        view = object.__new__(LayerBuffer)
+        view.keys, view.values, view.ring = self.keys[row : row + 1], self.values[row : row + 1], self.ring
+        return view
+
+    def view(self) -> KeyValueView:
+        return KeyValueView(self.keys, self.values, self.ring)
+
+
+class PositionCache:
+    """The cache a transformers attention module writes through, for passes of up to `max_width` tokens.
+
+    `positions` [B, W] must be set before a pass. A prefill chunk wider than `max_width` attends, in sliding layers,
+    to the ring as it was followed by the chunk itself (`wide`), because the ring is too small to hold both.
+    """
+
+    def __init__(self, layers: list[LayerBuffer | None], capacity: int, max_width: int) -> None:
+        self.layers = layers
+        self.capacity = capacity
+        self.max_width = max_width
+        self.positions: Tensor | None = None
+        self.reach = capacity  # full layers read the slots below this; a caller that knows the rows' lengths lowers it
+
+    def row(self, row: int) -> PositionCache:
+        """One row of the batch as a cache of its own, on the same storage."""
+        return PositionCache([layer and layer.row(row) for layer in self.layers], self.capacity, self.max_width)
+
+    def is_wide(self, width: int) -> bool:
+        return width > self.max_width
+
+    def update(self, keys: Tensor, values: Tensor, layer_idx: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        layer, positions = self.layers[layer_idx], self.positions
+        assert layer is not None and positions is not None
+        width = keys.shape[2]
+        if layer.ring and self.is_wide(width):
+            before = layer.keys.clone(), layer.values.clone()
+            last = min(width, layer.slots)
+            layer.write(keys[:, :, -last:], values[:, :, -last:], positions[:, -last:])
+            return torch.cat((before[0], keys), dim=2), torch.cat((before[1], values), dim=2)
+        layer.write(keys, values, positions)
+        if layer.ring:
+            return layer.keys, layer.values
+        return layer.keys[:, :, : self.reach], layer.values[:, :, : self.reach]

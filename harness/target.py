@@ -1,0 +1,139 @@
+"""A Gemma 4 model as the verifier sees it: embed, pass, taps, head.
+
+One `Target` serves every arm. It owns no state of a generation: a pass takes a cache and positions, writes the rows of
+its tokens there and returns what a drafter may see.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from drafters.base import KeyValueView, TargetPass, TargetView
+from drafters.gemma4 import position_addressed_attention, run_layers, text_model_of
+from drafters.positions import additive, positions_of_slots, visible
+from harness.kv_cache import LayerBuffer, PositionCache
+
+FULL, SLIDING = "full_attention", "sliding_attention"
+
+
+class Target:
+    """A loaded Gemma 4 model, its modules unchanged."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model.eval()
+        self.text_model: Any = text_model_of(model)
+        self.config = self.text_model.config
+        self.head = model.get_output_embeddings()
+        self.softcap: float | None = self.config.final_logit_softcapping
+        self.layer_types: tuple[str, ...] = tuple(self.config.layer_types)
+        attention = [layer.self_attn for layer in self.text_model.layers]
+        self._keeps_kv = [not module.is_kv_shared_layer for module in attention]
+        self._kv_shape = [
+            (kept.k_norm.weight.shape[0], kept.k_proj.out_features // kept.k_norm.weight.shape[0])
+            if keeps
+            else (0, 0)
+            for kept, keeps in zip(attention, self._keeps_kv, strict=True)
+        ]  # (head_dim, kv_heads) of each layer that keeps its own keys and values
+        self.shared_layer = {
+            module.layer_type: index for index, module in enumerate(attention) if module.store_full_length_kv
+        }  # the layers whose keys and values an MTP assistant reads
+
+    @property
+    def device(self) -> torch.device:
+        return self.text_model.embed_tokens.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.text_model.embed_tokens.weight.dtype
+
+    @property
+    def window(self) -> int:
+        return self.config.sliding_window
+
+    @property
+    def vocab_size(self) -> int:
+        return self.config.vocab_size
+
+    @property
+    def max_positions(self) -> int:
+        return self.config.max_position_embeddings
+
+    @property
+    def eos_token_ids(self) -> tuple[int, ...]:
+        """Every id that ends an answer, as the checkpoint's generation config (else its config) names them."""
+        generation = getattr(self.model, "generation_config", None)
+        ids = getattr(generation, "eos_token_id", None)
+        ids = self.config.eos_token_id if ids is None else ids
+        return () if ids is None else tuple(ids) if isinstance(ids, list | tuple) else (ids,)
+
+    def new_cache(self, batch: int, capacity: int, max_width: int) -> PositionCache:
+        """Storage for `batch` rows of up to `capacity` positions, for passes of up to `max_width` tokens."""
+        like = self.text_model.embed_tokens.weight
+        # One more row than the window itself, because an assistant may look one row further back (drafters.mtp).
+        ring = min(self.window + max_width + 2, capacity)
+        layers: list[LayerBuffer | None] = []
+        for kind, keeps, (head_dim, heads) in zip(self.layer_types, self._keeps_kv, self._kv_shape, strict=True):
+            slots = ring if kind == SLIDING else capacity
+            layers.append(LayerBuffer(batch, heads, slots, head_dim, kind == SLIDING, like) if keeps else None)
+        return PositionCache(layers, capacity, max_width)
+
+    def view(self, cache: PositionCache) -> TargetView:
+        """What a drafter may see of this target and of `cache`."""
+        kv: dict[str, KeyValueView] = {}
+        for kind, index in self.shared_layer.items():
+            layer = cache.layers[index]
+            assert layer is not None
+            kv[kind] = layer.view()
+        return TargetView(self.config, self.text_model.embed_tokens, self.head, kv, self.device, self.dtype)
+
+    def masks(self, cache: PositionCache, positions: Tensor) -> dict[str, Tensor]:
+        """Additive masks [B, 1, W, S] for a pass at `positions` [B, W], one per layer type."""
+        width, newest = positions.shape[1], positions[:, -1]
+        masks = {}
+        for kind, index in self.shared_layer.items():
+            layer = cache.layers[index]
+            assert layer is not None
+            slots = layer.slots if layer.ring else cache.reach
+            if layer.ring and cache.is_wide(width):
+                stored = positions_of_slots(positions[:, 0] - 1, slots, ring=True)
+                stored = torch.cat((stored, positions), dim=1)
+            else:
+                stored = positions_of_slots(newest, slots, layer.ring)
+            mask = visible(positions, stored, window=self.window if layer.ring else None)
+            masks[kind] = additive(mask, self.dtype)
+        return masks
+
+    def run(
+        self, cache: PositionCache, tokens: Tensor, positions: Tensor, taps: tuple[int, ...] = ()
+    ) -> TargetPass:
+        """One pass over `tokens` [B, W] at `positions` [B, W]; their rows are in `cache` afterwards."""
+        text = self.text_model
+        with position_addressed_attention(self.config):
+            embeds = text.embed_tokens(tokens)  # [B, W, H]
+            per_layer = None
+            if text.hidden_size_per_layer_input:
+                per_layer = text.project_per_layer_inputs(embeds, text.get_per_layer_inputs(tokens, embeds))
+            cache.positions = positions
+            hidden, tapped = run_layers(
+                text, embeds, positions, self.masks(cache, positions), cache=cache, per_layer=per_layer, taps=taps
+            )
+        features = torch.cat([tapped[index] for index in taps], dim=-1) if taps else None
+        return TargetPass(tokens, positions, hidden, features)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits [..., V] of normed hidden states [..., H], soft-capped as the model does."""
+        logits = self.head(hidden)
+        if self.softcap is not None:
+            logits = torch.tanh(logits / self.softcap) * self.softcap
+        return logits
+
+    @torch.inference_mode()
+    def teacher_forced_logits(self, token_ids: list[int]) -> Tensor:
+        """The target's logits [V] for the token after `token_ids`, from one fresh pass."""
+        cache = self.new_cache(1, len(token_ids), len(token_ids))
+        tokens = torch.tensor([token_ids], device=self.device)
+        positions = torch.arange(len(token_ids), device=self.device)[None]
+        return self.logits(self.run(cache, tokens, positions).hidden[0, -1])

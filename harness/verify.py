@@ -1,0 +1,88 @@
+"""Accept rules: pure functions on small tensors.
+
+Every rule takes k drafted tokens and what the target says at the k+1 positions it verified (row i is the target's view
+of the token after i drafts), and returns how many drafts stand and the token that follows them. Random numbers come in
+as one uniform per position, so that what happens at a position does not depend on how rounds were cut.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from drafters.sampling import draw
+
+
+class Accepted(NamedTuple):
+    """`count` [B] drafts stand; `tokens` [B, k+1] are those drafts, then the target's own token at index `count`."""
+
+    count: Tensor
+    tokens: Tensor
+
+
+def _prefix_length(stands: Tensor, proposed: Tensor | None) -> Tensor:
+    """Length [B] of the leading run of true in `stands` [B, k], cut to `proposed` [B]."""
+    length = stands.long().cumprod(dim=1).sum(dim=1)
+    return length if proposed is None else torch.minimum(length, proposed)
+
+
+def match(draft: Tensor, target_tokens: Tensor, proposed: Tensor | None = None) -> Accepted:
+    """Accept drafts [B, k] while they equal the target's tokens [B, k+1] (argmax, or its own samples).
+
+    Every emitted token is the target's own, so this is lossless for any drafter and any way of choosing what to draft.
+    """
+    count = _prefix_length(draft == target_tokens[:, :-1], proposed)
+    return Accepted(count, target_tokens)
+
+
+def greedy(draft: Tensor, logits: Tensor, proposed: Tensor | None = None) -> Accepted:
+    """Prefix match against the argmax of `logits` [B, k+1, V]."""
+    return match(draft, logits.argmax(dim=-1), proposed)
+
+
+def sample_and_match(draft: Tensor, p: Tensor, uniform: Tensor, proposed: Tensor | None = None) -> Accepted:
+    """Draw the target's token at every position from `p` [B, k+1, V] with `uniform` [B, k+1]; accept equal drafts."""
+    return match(draft, draw(p, uniform), proposed)
+
+
+def rejection(
+    draft: Tensor,
+    q: Tensor | None,
+    p: Tensor,
+    accept_uniform: Tensor,
+    token_uniform: Tensor,
+    proposed: Tensor | None = None,
+) -> Accepted:
+    """Speculative sampling (https://arxiv.org/abs/2211.17192, algorithm 1), keeping the distribution `p` [B, k+1, V].
+
+    1. Accept draft x while u < p(x) / q(x). `q` [B, k, V] must be what the drafts were drawn from; None declares them
+       deterministic, so q(x) = 1.
+    2. At the first rejection draw from the residual max(p - q, 0). Where nothing was drafted the residual is p itself,
+       which gives the bonus token after a fully accepted draft from its own row.
+
+    `accept_uniform` [B, k] and `token_uniform` [B, k+1] are uniform in [0, 1).
+    """
+    batch, k = draft.shape
+    p_draft = p[:, :-1].gather(-1, draft[..., None]).squeeze(-1)  # [B, k]
+    q_draft = torch.ones_like(p_draft) if q is None else q.gather(-1, draft[..., None]).squeeze(-1)
+    count = _prefix_length(accept_uniform * q_draft < p_draft, proposed)
+
+    rows = torch.arange(batch, device=p.device)
+    p_row = p[rows, count]  # [B, V]
+    index = count.clamp(max=k - 1) if k else count
+    if k == 0:
+        q_row = torch.zeros_like(p_row)
+    elif q is None:
+        q_row = torch.zeros_like(p_row).scatter_(-1, draft[rows, index][:, None], 1.0)
+    else:
+        q_row = q[rows, index].to(p_row.dtype)
+    nothing_drafted = count >= (k if proposed is None else proposed)
+    residual = (p_row - q_row.masked_fill(nothing_drafted[:, None], 0.0)).clamp_min(0.0)
+    # p and q equal up to rounding leave no residual mass; the rejection itself was then rounding, and p is right.
+    residual = torch.where(residual.sum(-1, keepdim=True) > 1e-8, residual, p_row)
+    token = draw(residual, token_uniform[rows, count])
+
+    tokens = torch.cat((draft, draft.new_zeros(batch, 1)), dim=1)
+    return Accepted(count, tokens.scatter(1, count[:, None], token[:, None]))
