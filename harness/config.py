@@ -17,7 +17,7 @@ from harness.errors import InputError
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 BASELINE = "baseline"
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 VERIFICATIONS = ("rejection", "match")
 EXECUTIONS = ("auto", "eager", "compile", "cuda_graph")
 TRACKERS = ("none", "wandb")

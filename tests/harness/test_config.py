@@ -76,7 +76,7 @@ def test_two_settings_of_one_drafter_are_two_arms() -> None:
         ("decoding.top_p=1.5", "decoding.top_p=1.5: expected a number in (0, 1]"),
         ("decoding.verification=typical", "decoding.verification=typical: expected one of rejection, match"),
         ("target=path", "target.path is empty"),
-        ("target.dtype=int3", "target.dtype=int3: expected one of auto, float32, bfloat16, float16"),
+        ("target.dtype=int3", "target.dtype=int3: expected one of auto, float32, bfloat16, float16, float64"),
         ("dataset=jsonl", "dataset.path is empty"),
         ("dataset.limit=0", "dataset.limit=0: expected 1 or more"),
         ("+surprise=1", "surprise: unknown key"),
