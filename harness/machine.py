@@ -1,0 +1,134 @@
+"""What the run ran on: hardware, versions, source revision and the command, with secrets taken out."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "numpy", "hydra-core")
+SECRET_KEY = re.compile(r"(^|[._+-])(\w*(api_?key|secret|passw(or)?d|credentials?)\w*|\w*_?token|key)$", re.IGNORECASE)
+SECRET_VALUE = re.compile(r"\b(hf_\w{8,}|sk-[\w-]{8,}|gh[pousr]_\w{8,}|local-\w{20,})\b")
+URL_PASSWORD = re.compile(r"(://)[^/@\s]+@")
+GPU_FIELDS = (
+    "driver_version",
+    "power.limit",
+    "clocks.max.sm",
+    "clocks.max.mem",
+    "persistence_mode",
+    "mig.mode.current",
+)
+
+
+def redact(text: str) -> str:
+    """`text` without what looks like a credential."""
+    return SECRET_VALUE.sub("<redacted>", URL_PASSWORD.sub(r"\1<redacted>@", text))
+
+
+def redact_command(arguments: Sequence[str]) -> list[str]:
+    """A command line without the values of options that hold secrets."""
+    clean: list[str] = []
+    hide_next = False
+    for argument in arguments:
+        key, equals, _ = argument.partition("=")
+        if hide_next:
+            clean.append("<redacted>")
+        elif equals and SECRET_KEY.search(key):
+            clean.append(f"{key}=<redacted>")
+        else:
+            clean.append(redact(argument))
+        hide_next = argument.startswith("--") and not equals and bool(SECRET_KEY.search(argument))
+    return clean
+
+
+def redact_tree(value: Any, key: str = "") -> Any:
+    """Nested plain values without secrets, by key and by look."""
+    if isinstance(value, dict):
+        return {name: redact_tree(inner, str(name)) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_tree(inner, key) for inner in value]
+    if isinstance(value, str):
+        return "<redacted>" if value and SECRET_KEY.search(key) else redact(value)
+    return value
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of Python, of the harness and of what decides its numbers."""
+    found: dict[str, str | None] = {"python": platform.python_version(), "cuda": torch.version.cuda}
+    for package in ("drafthouse", *PACKAGES):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def git_state(folder: Path) -> dict[str, Any]:
+    """Commit and cleanliness of the source tree that runs; None where it is no checkout."""
+    commit = _output(["git", "-C", str(folder), "rev-parse", "HEAD"])
+    status = _output(["git", "-C", str(folder), "status", "--porcelain"])
+    return {"commit": commit, "dirty": None if status is None else bool(status)}
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    """Processor, memory, threads and the accelerator in use."""
+    described: dict[str, Any] = {
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "cpu_count": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "memory_bytes": _memory_bytes(),
+        "device": str(device),
+        "gpu": None,
+    }
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        described["gpu"] = {
+            "name": properties.name,
+            "memory_bytes": properties.total_memory,
+            "compute_capability": f"{properties.major}.{properties.minor}",
+            "multiprocessors": properties.multi_processor_count,
+            **_nvidia_smi(str(getattr(properties, "uuid", ""))),
+        }
+    return described
+
+
+def _nvidia_smi(uuid: str) -> dict[str, str]:
+    query = ["nvidia-smi", f"--query-gpu={','.join(GPU_FIELDS)}", "--format=csv,noheader"]
+    line = _output([*query, *([f"--id=GPU-{uuid}"] if uuid else [])])
+    if not line:
+        return {}
+    values = [value.strip() for value in line.splitlines()[0].split(",")]
+    return dict(zip(GPU_FIELDS, values, strict=False))
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.lower().startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _output(command: list[str]) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,120 @@
+"""What ran, written before the first prompt: enough to tell whether two runs may be compared.
+
+The file is for people and for `harness.compare`; the run key (`harness.run_key`) is what guards a directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from drafters.checkpoint import resolve_folder
+from harness.chat import Chat, Rendered
+from harness.config import BASELINE, RunConfig
+from harness.machine import git_state, hardware, redact_command, redact_tree, versions
+from harness.preflight import Plan
+from harness.prompts import Prompt
+from harness.run_files import MANIFEST, replace_file
+from harness.weights import describe_checkpoint
+
+SCHEMA = 1
+
+
+def describe_models(config: RunConfig) -> dict[str, Any]:
+    """Identity and size of every checkpoint of the run: the target and each trained arm's drafter."""
+    named = {"target": (str(config.target.path), "target.path")}
+    named |= {arm.name: (arm.path, f"drafters.{arm.name}.path") for arm in config.arms if arm.path}
+    return {
+        name: {"path": path, **describe_checkpoint(resolve_folder(path, key), key)}
+        for name, (path, key) in named.items()
+    }
+
+
+def describe_arms(plan: Plan) -> list[dict[str, Any]]:
+    """The baseline and every arm with the k that really runs."""
+    arms: list[dict[str, Any]] = [{"name": BASELINE, "kind": BASELINE, "num_draft_tokens": 0, "verify_width": 1}]
+    for planned in plan.arms:
+        arms.append(
+            {
+                "name": planned.name,
+                "kind": planned.arm.kind,
+                "num_draft_tokens": planned.k,
+                "verify_width": planned.verify_width,
+                "native_block": planned.native_block,
+                "options": planned.arm.options,
+            }
+        )
+    return arms
+
+
+def describe_prompts(config: RunConfig, prompts: Sequence[Prompt], rendered: Sequence[Rendered], chat: Chat) -> Any:
+    """Which prompts, how they were rendered, and a hash of the text the target really reads in first turns."""
+    digest = hashlib.sha256()
+    for one in rendered:
+        digest.update(hashlib.sha256(one.text.encode()).digest())
+    lengths = [len(one.token_ids) for one in rendered]
+    return {
+        "dataset": config.dataset.name,
+        "path": config.dataset.path,
+        "file_sha256": hashlib.sha256(Path(str(config.dataset.path)).read_bytes()).hexdigest(),
+        "count": len(prompts),
+        "turns": sum(len(prompt.turns) for prompt in prompts),
+        "categories": dict(Counter(prompt.category for prompt in prompts)),
+        "prompt_ids": [prompt.prompt_id for prompt in prompts],
+        "prompt_tokens": {"least": min(lengths), "most": max(lengths)},
+        "rendered_sha256": digest.hexdigest(),
+        **chat.describe(),
+    }
+
+
+def checkpoint_identities(models: dict[str, Any]) -> dict[str, Any]:
+    """What of the checkpoints changes the numbers: contents, not places."""
+    return {name: {key: model[key] for key in ("weights_hash", "config_sha256")} for name, model in models.items()}
+
+
+def write_manifest(
+    run_dir: Path,
+    *,
+    config: RunConfig,
+    run_key: str,
+    models: dict[str, Any],
+    arms: list[dict[str, Any]],
+    prompts: dict[str, Any],
+    target: dict[str, Any],
+    device: torch.device,
+    command: Sequence[str],
+) -> dict[str, Any]:
+    """Write `manifest.json`. A continued run keeps the first one and adds to `attempts`."""
+    path = run_dir / MANIFEST
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    attempt = {
+        "started": now,
+        "command": redact_command(command),
+        "versions": versions(),
+        "git": git_state(Path(__file__).resolve().parent),
+        "hardware": hardware(device),
+    }
+    earlier: list[dict[str, Any]] = []
+    if path.exists():
+        earlier = json.loads(path.read_text(encoding="utf-8")).get("attempts", [])
+    manifest = {
+        "schema": SCHEMA,
+        "created": earlier[0]["started"] if earlier else now,
+        "run_key": run_key,
+        **attempt,
+        "target": target,
+        "models": models,
+        "arms": arms,
+        "prompts": prompts,
+        "config": redact_tree(config.to_dict()),
+        "attempts": [*earlier, attempt],
+    }
+    replace_file(path, json.dumps(manifest, indent=1, ensure_ascii=False, default=str) + "\n")
+    return manifest

@@ -1,0 +1,64 @@
+"""What a checkpoint is, read from its files: revision, hash, parameters and bytes, without loading it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import struct
+from pathlib import Path
+from typing import Any
+
+from drafters.checkpoint import weight_files
+
+#: Above this size only the ends of each file are hashed; a full pass would delay large runs by minutes.
+FULL_HASH_BYTES = 1 << 30
+SAMPLE_BYTES = 1 << 20
+
+
+def describe_checkpoint(folder: Path, key: str) -> dict[str, Any]:
+    """Identity and size of the checkpoint in `folder`."""
+    files = weight_files(folder, key)
+    headers = [read_header(file) for file in files]
+    tensors = [tensor for header in headers for name, tensor in header.items() if name != "__metadata__"]
+    return {
+        "folder": str(folder),
+        "revision": hub_revision(folder),
+        **hash_weights(files),
+        "config_sha256": hashlib.sha256((folder / "config.json").read_bytes()).hexdigest(),
+        "parameters": sum(math.prod(tensor["shape"]) for tensor in tensors),
+        "bytes": sum(tensor["data_offsets"][1] - tensor["data_offsets"][0] for tensor in tensors),
+        "stored_dtypes": sorted({tensor["dtype"] for tensor in tensors}),
+    }
+
+
+def read_header(file: Path) -> dict[str, Any]:
+    """The JSON header of a safetensors file: eight bytes of length, then the text."""
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header = json.loads(stream.read(length))
+    assert isinstance(header, dict)
+    return header
+
+
+def hub_revision(folder: Path) -> str | None:
+    """The commit of a hub snapshot, which is the name of its folder in the cache."""
+    return folder.name if folder.parent.name == "snapshots" else None
+
+
+def hash_weights(files: list[Path]) -> dict[str, str]:
+    """SHA-256 over names, sizes and contents; for large checkpoints over the first and last MiB of each file."""
+    digest = hashlib.sha256()
+    whole = sum(file.stat().st_size for file in files) <= FULL_HASH_BYTES
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{file.name}:{size}\n".encode())
+        with file.open("rb") as stream:
+            if whole:
+                while chunk := stream.read(SAMPLE_BYTES):
+                    digest.update(chunk)
+            else:
+                digest.update(stream.read(SAMPLE_BYTES))
+                stream.seek(max(0, size - SAMPLE_BYTES))
+                digest.update(stream.read(SAMPLE_BYTES))
+    return {"weights_hash": digest.hexdigest(), "weights_hash_kind": "sha256" if whole else "sha256 of file ends"}

@@ -1,0 +1,63 @@
+"""What is written about the machine and the command holds no secret and no wish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.machine import git_state, hardware, redact_command, redact_tree, versions
+
+SECRET = "s3cr3tvalue"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [f"tracking.api_key={SECRET}"],
+        [f"hub_token={SECRET}"],
+        [f"+target.token={SECRET}"],
+        [f"WANDB_API_KEY={SECRET}"],
+        [f"--hf-token={SECRET}"],
+        ["--token", SECRET],
+        ["--api-key", SECRET],
+        [f"target.path=https://user:{SECRET}@host/x"],
+        [f"target.path=hf_{SECRET}"],
+    ],
+)
+def test_secrets_are_removed_from_the_command(arguments: list[str]) -> None:
+    assert SECRET not in " ".join(redact_command(arguments))
+
+
+@given(st.lists(st.sampled_from(["num_draft_tokens=4", "max_new_tokens=64", "seed=0", "-m", "decoding.top_k=5"])))
+def test_ordinary_arguments_stay_as_they_are(arguments: list[str]) -> None:
+    assert redact_command(arguments) == arguments
+
+
+def test_secrets_are_removed_from_nested_values() -> None:
+    tree = {"num_draft_tokens": 4, "hub": [{"api_key": SECRET, "path": f"hf_{SECRET}"}], "token": None}
+    assert redact_tree(tree) == {
+        "num_draft_tokens": 4,
+        "hub": [{"api_key": "<redacted>", "path": "<redacted>"}],
+        "token": None,
+    }
+
+
+def test_revisions_of_checkpoints_are_no_secrets() -> None:
+    revision = "77d4202772dfe50b2396ec7bac9cfffc7b9e7057"
+    assert redact_tree({"revision": revision}) == {"revision": revision}
+
+
+def test_versions_and_hardware_name_what_decides_the_numbers() -> None:
+    assert versions()["torch"] == torch.__version__
+    described = hardware(torch.device("cpu"))
+    assert described["device"] == "cpu"
+    assert described["cpu"]
+    assert described["torch_threads"] == torch.get_num_threads()
+
+
+def test_a_folder_without_a_repository_has_no_commit(tmp_path: Path) -> None:
+    assert git_state(tmp_path) == {"commit": None, "dirty": None}
