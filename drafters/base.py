@@ -7,7 +7,7 @@ a `Proposal` declares, so a wrong drafter can cost speed but never correctness.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -61,10 +61,10 @@ class Sampling:
 class TargetView:
     """The parts of the target that drafters borrow, all read-only."""
 
-    config: object  # the Gemma 4 text config
-    embed: nn.Module  # token ids -> scaled embeddings, as the target's own first layer sees them
+    config: Any  # the Gemma 4 text config
+    embed: nn.Embedding  # token ids -> scaled embeddings, as the target's own first layer sees them
     head: nn.Module  # hidden -> logits before the soft-cap
-    kv: dict[str, KeyValueView]  # "full_attention" | "sliding_attention": the last layer of each kind that keeps its own
+    kv: dict[str, KeyValueView]  # the last "full_attention" and "sliding_attention" layer that keeps its own
     device: torch.device
     dtype: torch.dtype
 
@@ -74,9 +74,12 @@ class Drafter(Protocol):
 
     name: str
     taps: tuple[int, ...]  # decoder layers whose outputs it reads
-    max_draft_tokens: int | None  # the most it can propose in a round, None without a limit
+    @property
+    def max_draft_tokens(self) -> int | None: ...  # the most it can propose in a round, None without a limit
 
-    def begin(self, target: TargetView, batch_size: int, capacity: int, k: int, sampling: Sampling, noise: Tensor) -> None:
+    def begin(
+        self, target: TargetView, batch_size: int, capacity: int, k: int, sampling: Sampling, noise: Tensor
+    ) -> None:
         """Allocate state for `batch_size` rows of up to `capacity` positions. `noise` [B, capacity] in [0, 1) is the
         drafter's own random stream, indexed by the position of the token drawn."""
 

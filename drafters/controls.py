@@ -23,7 +23,7 @@ class _Control:
     def begin(
         self, target: TargetView, batch_size: int, capacity: int, k: int, sampling: Sampling, noise: Tensor
     ) -> None:
-        self.k, self.noise, self.vocab_size = k, noise, int(target.config.vocab_size)  # type: ignore[attr-defined]
+        self.k, self.noise, self.vocab_size = k, noise, int(target.config.vocab_size)
         self.history = torch.zeros(batch_size, capacity, dtype=torch.long, device=target.device)
 
     def start(self, prefill: TargetPass, row: int) -> None:

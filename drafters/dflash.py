@@ -105,9 +105,8 @@ class DFlashDrafter:
     def _take_in(self, seen: TargetPass, row: int | None) -> None:
         assert seen.taps is not None
         context = self.model.context_features(seen.taps.to(self.model.fc.weight.dtype))  # [B, W, H]
-        cos, sin = self.model.rope(seen.positions, context.dtype)
-        for layer, buffer in zip(self.model.layers, self.buffers, strict=True):
-            keys, values = layer.self_attn.keys_values(context, cos, sin)
+        rows = self.model.context_keys_values(context, seen.positions)
+        for buffer, (keys, values) in zip(self.buffers, rows, strict=True):
             buffer.write(keys, values, seen.positions, row)
 
     def start(self, prefill: TargetPass, row: int) -> None:

@@ -155,10 +155,18 @@ class DFlashModel(nn.Module):
     def rope(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         return rotary(positions, self.config.head_dim, self.config.rope_theta, dtype)
 
-    def project_context(self, layer: int, context: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """One layer's context keys and values [B, Hkv, W, D] from features [B, W, H] at `positions` [B, W]."""
+    def context_keys_values(self, context: Tensor, positions: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Every layer's context keys and values [B, Hkv, W, D] from features [B, W, H] at `positions` [B, W]."""
         cos, sin = self.rope(positions, context.dtype)
-        return self.layers[layer].self_attn.keys_values(context, cos, sin)
+        return [layer.self_attn.keys_values(context, cos, sin) for layer in self.blocks()]
+
+    def blocks(self) -> list[DFlashLayer]:
+        return [layer for layer in self.layers if isinstance(layer, DFlashLayer)]
+
+    def project_context(self, layer: int, context: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for one layer."""
+        cos, sin = self.rope(positions, context.dtype)
+        return self.blocks()[layer].self_attn.keys_values(context, cos, sin)
 
     def denoise(self, x: Tensor, positions: Tensor, joins: list[Join], masks: list[Tensor]) -> Tensor:
         """Normed hidden states [B, L, H] of the block `x` [B, L, H]; one `join` and one additive mask per layer."""

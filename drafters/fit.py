@@ -44,7 +44,8 @@ def check_mtp(raw: dict[str, Any], target: dict[str, Any], key: str) -> None:
     _equal(key, "vocab_size", text.get("vocab_size"), target["vocab_size"])
     shapes = kv_geometry(target)
     for layer_type, shape in kv_geometry(text).items():
-        _equal(key, f"{layer_type} (head_dim, key/value heads)", shape, shapes.get(layer_type), ", whose cache it reads")
+        what = f"{layer_type} (head_dim, key/value heads)"
+        _equal(key, what, shape, shapes.get(layer_type), ", whose cache it reads")
     if "sliding_attention" in (text.get("layer_types") or []):
         _equal(key, "sliding_window", text.get("sliding_window"), target["sliding_window"], ", whose cache it reads")
 

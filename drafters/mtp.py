@@ -48,7 +48,7 @@ class MTPDrafter:
         self.target, self.k, self.sampling, self.noise = target, k, sampling, noise
         hidden = target.embed.embedding_dim
         self.hidden = torch.zeros(batch_size, hidden, dtype=target.dtype, device=target.device)  # [B, backbone]
-        self.newest = torch.zeros(batch_size, dtype=torch.long, device=target.device)  # last row written, verified or not
+        self.newest = torch.zeros(batch_size, dtype=torch.long, device=target.device)  # last row written at all
 
     def start(self, prefill: TargetPass, row: int) -> None:
         self.hidden[row] = prefill.hidden[0, -1]

@@ -18,7 +18,7 @@ def slots_of(positions: Tensor, size: int, ring: bool) -> Tensor:
 
 
 def positions_of_slots(newest: Tensor, size: int, ring: bool) -> Tensor:
-    """Absolute position [B, S] (or [1, S]) that each slot holds once `newest` [B] has been written; negative is empty."""
+    """Position [B, S] (or [1, S]) that each slot holds once `newest` [B] has been written; negative is empty."""
     slots = torch.arange(size, device=newest.device)  # [S]
     if not ring:
         return slots[None, :]

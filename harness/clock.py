@@ -6,6 +6,7 @@ the stream; they are read once, after the one small read that ends every round h
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import Any
 
@@ -34,8 +35,8 @@ class Clock:
         if self.cuda:
             if marks:
                 marks[-1].synchronize()
-            return [a.elapsed_time(b) / 1e3 for a, b in zip(marks, marks[1:], strict=False)]
-        return [b - a for a, b in zip(marks, marks[1:], strict=False)]
+            return [a.elapsed_time(b) / 1e3 for a, b in itertools.pairwise(marks)]
+        return [b - a for a, b in itertools.pairwise(marks)]
 
 
 def now(device: torch.device) -> float:

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from drafters.base import Drafter, Proposal, Sampling, TargetPass
 from drafters.sampling import draw, token_probs
-from harness import verify
 from harness.clock import Clock, now
 from harness.records import Generation, Round
 from harness.target import Target
+from harness.verify import Accepted, greedy, rejection, sample_and_match
 
+GREEDY = Sampling()
 PREFILL_CHUNK = 512
 REACH_STEP = 64  # eager full-attention reads grow in these steps, so that shapes seldom change
 
@@ -32,7 +33,7 @@ class Settings:
 
     k: int = 0
     max_new_tokens: int = 64
-    sampling: Sampling = Sampling()
+    sampling: Sampling = GREEDY
     verification: str = "rejection"  # "rejection" | "match"; greedy decoding always matches
     eos_token_ids: tuple[int, ...] = ()
 
@@ -93,31 +94,31 @@ class Decoder:
             return Proposal(self.anchor.new_zeros(self.anchor.shape[0], 0))
         return self.drafter.propose(self.anchor, self.position)
 
-    def verify(self, proposal: Proposal) -> tuple[TargetPass, verify.Accepted]:
+    def verify(self, proposal: Proposal) -> tuple[TargetPass, Accepted]:
         """One target pass over anchor and drafts, then the accept rule."""
         tokens = torch.cat((self.anchor[:, None], proposal.tokens), dim=1)  # [B, k+1]
         positions = self.position[:, None] + self.offsets  # [B, k+1]
         seen = self.target.run(self.cache, tokens, positions, self.taps)
         return seen, self.accept(proposal, self.target.logits(seen.hidden), positions + 1)
 
-    def accept(self, proposal: Proposal, logits: Tensor, drawn: Tensor) -> verify.Accepted:
+    def accept(self, proposal: Proposal, logits: Tensor, drawn: Tensor) -> Accepted:
         """Apply the accept rule to `logits` [B, k+1, V] of the tokens at positions `drawn` [B, k+1]."""
         draft, sampling = proposal.tokens, self.settings.sampling
         if sampling.temperature == 0:
-            return verify.greedy(draft, logits, proposal.count)
+            return greedy(draft, logits, proposal.count)
         p = token_probs(logits, sampling)
         uniform = self.noise.gather(1, drawn[..., None].expand(-1, -1, 2))  # [B, k+1, 2]
         if self.settings.verification == "match":
-            return verify.sample_and_match(draft, p, uniform[..., 1], proposal.count)
-        return verify.rejection(
+            return sample_and_match(draft, p, uniform[..., 1], proposal.count)
+        return rejection(
             draft, proposal.probs, p, uniform[:, : self.k, 0], uniform[..., 1], proposal.count
         )
 
-    def commit(self, accepted: verify.Accepted) -> None:
+    def commit(self, accepted: Accepted) -> None:
         """Move every row to its new anchor. Rejected rows are left behind: their positions will be written again."""
-        self.anchor.copy_(accepted.tokens.gather(1, accepted.count[:, None]).squeeze(1))
+        self.anchor.copy_(accepted.tokens.gather(1, accepted.drafts[:, None]).squeeze(1))
         # A finished row keeps decoding until it is replaced; it must not walk out of its storage.
-        self.position.copy_((self.position + accepted.count + 1).clamp_(max=self.capacity - self.k - 2))
+        self.position.copy_((self.position + accepted.drafts + 1).clamp_(max=self.capacity - self.k - 2))
 
     # -- one prompt into one row -------------------------------------------------------------------------------------
 
@@ -224,11 +225,11 @@ class Decoder:
             clock.mark()
             self.commit(accepted)
             if self.drafter is not None:
-                self.drafter.observe(seen, accepted.count)
+                self.drafter.observe(seen, accepted.drafts)
             clock.mark()
-            proposed = torch.full_like(accepted.count, self.k) if proposal.count is None else proposal.count
+            proposed = torch.full_like(accepted.drafts, self.k) if proposal.count is None else proposal.count
             read = torch.cat(
-                (accepted.count[:, None], proposed[:, None], accepted.tokens, proposal.tokens), dim=1
+                (accepted.drafts[:, None], proposed[:, None], accepted.tokens, proposal.tokens), dim=1
             ).tolist()  # the one synchronisation of a round
             clock.mark()
             laps = clock.laps()

@@ -61,7 +61,8 @@ def load_target(
     model_type = read_config(folder, key).get("model_type")
     if model_type not in TEXT_TYPES + MULTIMODAL_TYPES:
         raise InputError(
-            f"{key}: model_type is {model_type!r}, expected a Gemma 4 model ({', '.join(TEXT_TYPES + MULTIMODAL_TYPES)})"
+            f"{key}: model_type is {model_type!r}, expected a Gemma 4 model "
+            f"({', '.join(TEXT_TYPES + MULTIMODAL_TYPES)})"
         )
     from transformers import AutoModelForCausalLM, AutoModelForMultimodalLM
 

@@ -16,9 +16,9 @@ from drafters.sampling import draw
 
 
 class Accepted(NamedTuple):
-    """`count` [B] drafts stand; `tokens` [B, k+1] are those drafts, then the target's own token at index `count`."""
+    """`drafts` [B] drafts stand; `tokens` [B, k+1] are those, then the target's own token at index `drafts`."""
 
-    count: Tensor
+    drafts: Tensor
     tokens: Tensor
 
 
