@@ -1,0 +1,32 @@
+# The environment lives in .venv; every target sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH := $(shell sed -n 's/^\(torch==.*\)/\1/p' constraints.txt)
+ARGS ?=
+
+.PHONY: setup compare test lint fast-test clean
+
+setup: $(VENV)/.ready
+
+# torch comes first and alone: whatever build the index offers is then kept by everything after it.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-deps "dflash==0.1.0"
+	@touch $@
+
+compare: setup ## run the comparison on the embedded pair
+	$(BIN)/python -m harness $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint ## lint, types and tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+clean:
+	rm -rf $(VENV) outputs multirun
