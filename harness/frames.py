@@ -1,0 +1,121 @@
+"""A run's records read back as two tables, and the rounds written as Parquet once a run has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.journal import ROUND_COUNTS, ROUND_SECONDS, GenerationKey, key_of, read_lines
+from harness.run_files import GENERATIONS, ROUNDS, ROUNDS_JOURNAL, replace_file
+
+KEY = ("prompt_id", "turn", "arm", "repeat")
+ROUND_COLUMNS = (*KEY, *ROUND_COUNTS, *ROUND_SECONDS)
+# Which journal bytes a Parquet file covers; when they no longer match, the file is out of date.
+COVERS = b"harness_journal_bytes"
+
+
+def read_generations(run_dir: str | Path) -> pd.DataFrame:
+    """One row per committed generation, the later line where a key was run again after an error.
+
+    Columns as in `generations.jsonl`, with `dataset`, `category` and `turn` filled in where a line left them out, and
+    `new_tokens` = len(token_ids). Raises InputError for a damaged line.
+    """
+    return generations_frame(_committed(Path(run_dir)).values())
+
+
+def generations_frame(lines: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """The generations table from lines of `generations.jsonl` as dictionaries."""
+    frame = pd.DataFrame(list(lines))
+    return with_defaults(frame)
+
+
+def with_defaults(generations: pd.DataFrame) -> pd.DataFrame:
+    """Fill the columns that summaries group by; a copy, the caller's table stays as it is."""
+    filled = generations.copy()
+    defaults: dict[str, Any] = {
+        "prompt_id": "", "arm": "", "turn": 0, "repeat": 0, "batch_size": 1, "num_draft_tokens": 0, "prompt_tokens": 0,
+        "dataset": "prompts", "category": "uncategorised", "status": "ok", "finish_reason": None, "verdict": None,
+        "error": None, "score": None, "peak_memory_bytes": None, "prefill_s": 0.0, "decode_s": 0.0,
+    }  # fmt: skip
+    for name, default in defaults.items():
+        if name not in filled:
+            filled[name] = pd.Series([default] * len(filled), index=filled.index, dtype=object)
+        elif default is not None:
+            filled[name] = filled[name].where(filled[name].notna(), default)
+    for name in ("finish_reason", "verdict", "error"):
+        filled[name] = filled[name].astype(object).where(filled[name].notna(), None)
+    if "new_tokens" not in filled:
+        tokens = filled["token_ids"] if "token_ids" in filled else pd.Series([[]] * len(filled), index=filled.index)
+        filled["new_tokens"] = [len(ids) if isinstance(ids, list | tuple | np.ndarray) else 0 for ids in tokens]
+    integers = ("turn", "repeat", "batch_size", "num_draft_tokens", "prompt_tokens", "new_tokens")
+    numbers = ("prefill_s", "decode_s", "peak_memory_bytes", "score")
+    return filled.astype(dict.fromkeys(integers, "int64") | dict.fromkeys(numbers, "float64"))
+
+
+def read_rounds(run_dir: str | Path) -> pd.DataFrame:
+    """One row per round of every committed generation, columns `ROUND_COLUMNS`.
+
+    Taken from `rounds.parquet` when that covers the whole journal, otherwise from the journal itself.
+    Raises InputError for a damaged line.
+    """
+    table = _current_parquet(Path(run_dir))
+    if table is None:
+        table = _rounds_table(Path(run_dir))
+    return table.to_pandas()
+
+
+def write_rounds(run_dir: str | Path) -> Path:
+    """Write `rounds.parquet` from the journal, atomically; nothing is done when it is up to date."""
+    folder = Path(run_dir)
+    path = folder / ROUNDS
+    if _current_parquet(folder, columns=[]) is None:
+        table = _rounds_table(folder).replace_schema_metadata({COVERS: _journal_bytes(folder)})
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        replace_file(path, sink.getvalue().to_pybytes())
+    return path
+
+
+def _journal_bytes(folder: Path) -> bytes:
+    sizes = [path.stat().st_size if path.exists() else 0 for path in (folder / GENERATIONS, folder / ROUNDS_JOURNAL)]
+    return f"{sizes[0]},{sizes[1]}".encode()
+
+
+def _current_parquet(folder: Path, columns: list[str] | None = None) -> pa.Table | None:
+    path = folder / ROUNDS
+    if not path.exists():
+        return None
+    # Without its journal the Parquet file is the record: a run directory may be passed on without it.
+    if (folder / ROUNDS_JOURNAL).exists():
+        metadata = pq.read_schema(path).metadata or {}
+        if metadata.get(COVERS) != _journal_bytes(folder):
+            return None
+    return pq.read_table(path, columns=list(ROUND_COLUMNS) if columns is None else columns)
+
+
+def _committed(folder: Path) -> dict[GenerationKey, dict[str, Any]]:
+    return {key_of(line): line for line in read_lines(folder / GENERATIONS)}
+
+
+def _rounds_table(folder: Path) -> pa.Table:
+    commits = {line.get("commit") for line in _committed(folder).values()}
+    blocks = [line for line in read_lines(folder / ROUNDS_JOURNAL) if line["commit"] in commits]
+    lengths = np.array([len(block["round"]) for block in blocks], dtype=np.int64)
+    repeated = pa.array(np.repeat(np.arange(len(blocks), dtype=np.int32), lengths))
+    keys = [key_of(block) for block in blocks]
+    columns: dict[str, pa.Array] = {}
+    for name, values in zip(KEY, zip(*keys, strict=True) if keys else ((),) * len(KEY), strict=True):
+        kind = pa.string() if name in ("prompt_id", "arm") else pa.int32()
+        spread = pa.array(list(values), kind).take(repeated)
+        columns[name] = spread.dictionary_encode() if kind == pa.string() else spread
+    for name in (*ROUND_COUNTS, *ROUND_SECONDS):
+        dtype: Any = np.int32 if name in ROUND_COUNTS else np.float64
+        parts = [np.asarray(block[name], dtype=dtype) for block in blocks]
+        columns[name] = pa.array(np.concatenate(parts) if parts else np.empty(0, dtype=dtype))
+    return pa.table(columns)

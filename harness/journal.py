@@ -1,0 +1,244 @@
+"""The record of a run while it goes on: appended, synced, and safe to cut off at any moment.
+
+A generation's rounds are appended to `rounds.jsonl` and synced first; its line in `generations.jsonl` follows and is
+the commit marker. Both carry one random `commit` word, so rounds whose generation line was never written belong to
+nothing and are passed over. A last line without its newline was torn by a crash: it is cut off before anything is
+appended, and passed over by readers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from harness.errors import InputError
+from harness.records import Round
+from harness.run_files import GENERATIONS, ROUNDS_JOURNAL, sync_folder
+from harness.run_key import claim
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock; there two runs in one directory are the user's to avoid
+    fcntl = None  # type: ignore[assignment]
+
+STATUSES = ("ok", "error")
+VERDICTS = ("exact", "tie", "mismatch", "none", None)
+ROUND_COUNTS = ("round", "position", "drafted", "accepted", "emitted")
+ROUND_SECONDS = ("draft_s", "verify_s", "other_s")
+
+
+class GenerationKey(NamedTuple):
+    """What makes a generation unique within a run."""
+
+    prompt_id: str
+    turn: int
+    arm: str
+    repeat: int
+
+
+@dataclass(slots=True)
+class GenerationRow:
+    """One line of `generations.jsonl`: a finished (prompt, turn, arm, repeat), or the error that ended it."""
+
+    prompt_id: str
+    arm: str
+    category: str | None = None
+    repeat: int = 0
+    turn: int = 0
+    dataset: str | None = None
+    batch_size: int = 1
+    num_draft_tokens: int = 0
+    prompt_tokens: int = 0
+    token_ids: list[int] = field(default_factory=list)
+    text: str = ""
+    finish_reason: str | None = None
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+    peak_memory_bytes: int | None = None
+    status: str = "ok"
+    error: str | None = None
+    verdict: str | None = None
+    verdict_detail: dict[str, Any] | None = None
+    score: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.prompt_id, str) or not isinstance(self.arm, str):
+            raise ValueError(f"prompt_id={self.prompt_id!r}, arm={self.arm!r}: expected two strings")
+        if self.status not in STATUSES:
+            raise ValueError(f"status={self.status!r}: expected one of {STATUSES}")
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"verdict={self.verdict!r}: expected one of {VERDICTS}")
+        if self.status == "ok" and not self.token_ids:
+            raise ValueError(f"prompt {self.prompt_id}, arm {self.arm}: status ok with no token_ids")
+
+    @property
+    def key(self) -> GenerationKey:
+        return GenerationKey(self.prompt_id, self.turn, self.arm, self.repeat)
+
+
+class Journal:
+    """An open run directory: what is done in it, and the way to add to it.
+
+    Use it as a context manager. `rows` maps every committed key to its line of `generations.jsonl` as a dictionary.
+    Raises InputError when another process is writing there, when the directory belongs to another configuration, or
+    when a line before the last cannot be read.
+    """
+
+    def __init__(self, run_dir: str | Path, identity: Mapping[str, Any]) -> None:
+        self.run_dir = Path(run_dir)
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        self._generations = _open_locked(self.run_dir / GENERATIONS)
+        try:
+            self.run_key = claim(self.run_dir, identity)
+            self._rounds = _open_for_append(self.run_dir / ROUNDS_JOURNAL)
+        except BaseException:
+            self._generations.close()
+            raise
+        for file in (self._generations, self._rounds):
+            _cut_torn_line(file)
+        sync_folder(self.run_dir)
+        self.rows: dict[GenerationKey, dict[str, Any]] = {
+            key_of(line): line for line in read_lines(self.run_dir / GENERATIONS)
+        }
+
+    def done(self, retry_errors: bool = False) -> set[GenerationKey]:
+        """The keys that need not run again; with `retry_errors`, those that ended in an error are left out."""
+        return {key for key, row in self.rows.items() if not retry_errors or row["status"] == "ok"}
+
+    def append(self, row: GenerationRow, rounds: Sequence[Round] = ()) -> None:
+        """Commit one generation. Raises as `append_all` does."""
+        self.append_all([(row, rounds)])
+
+    def append_all(self, finished: Iterable[tuple[GenerationRow, Sequence[Round]]]) -> None:
+        """Commit several generations with one sync per file: the arms of a prompt, or the rows of a batch.
+
+        Raises ValueError when the rounds do not account for the tokens (`len(token_ids) == 1 + sum(emitted)`), and
+        OSError when the disk refuses; what was half written is then taken back.
+        """
+        round_lines: list[dict[str, Any]] = []
+        generation_lines: list[dict[str, Any]] = []
+        for row, rounds in finished:
+            _check_counts(row, rounds)
+            commit = uuid.uuid4().hex[:12]
+            if rounds:
+                round_lines.append({**row.key._asdict(), "commit": commit, **_columns(rounds)})
+            generation_lines.append({**asdict(row), "commit": commit})
+        _append_lines(self._rounds, round_lines)
+        _append_lines(self._generations, generation_lines)
+        self.rows.update((key_of(line), line) for line in generation_lines)
+
+    def close(self) -> None:
+        self._rounds.close()
+        self._generations.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def key_of(line: Mapping[str, Any]) -> GenerationKey:
+    """The key of one line of either journal file."""
+    return GenerationKey(line["prompt_id"], line.get("turn", 0), line["arm"], line.get("repeat", 0))
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSONL file; nothing when it is absent. A torn last line is passed over.
+
+    Raises InputError with file and line number for any other line that is not a JSON object.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            if not raw.endswith(b"\n"):
+                return
+            try:
+                line = json.loads(raw)
+            except ValueError as error:
+                raise InputError(f"{path}:{number}: expected a JSON object, the line is damaged ({error})") from error
+            if not isinstance(line, dict):
+                raise InputError(f"{path}:{number}: expected a JSON object, got {type(line).__name__}")
+            yield line
+
+
+def _columns(rounds: Sequence[Round]) -> dict[str, list[Any]]:
+    counts: dict[str, list[Any]] = {name: [getattr(r, name) for r in rounds] for name in ROUND_COUNTS}
+    seconds = {name: [round(getattr(r, name), 9) for r in rounds] for name in ROUND_SECONDS}
+    return counts | seconds
+
+
+def _check_counts(row: GenerationRow, rounds: Sequence[Round]) -> None:
+    if row.status != "ok":
+        return
+    expected = 1 + sum(r.emitted for r in rounds)
+    if len(row.token_ids) != expected:
+        raise ValueError(
+            f"prompt {row.prompt_id}, arm {row.arm}: {len(row.token_ids)} token_ids, expected {expected} "
+            "(one from prefill and what the rounds emitted)"
+        )
+
+
+def _open_for_append(path: Path) -> FileIO:
+    # Unbuffered: after a failed write nothing may linger that a later flush would add.
+    return open(path, "a+b", buffering=0)
+
+
+def _open_locked(path: Path) -> FileIO:
+    file = _open_for_append(path)
+    if fcntl is None:
+        return file
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise InputError(
+            f"hydra.run.dir={path.parent}: another process is writing this run; expected one at a time"
+        ) from error
+    except OSError:
+        pass  # a network file system without locks
+    return file
+
+
+def _cut_torn_line(file: FileIO, block: int = 1 << 16) -> None:
+    """Truncate to just after the last newline."""
+    end = file.seek(0, os.SEEK_END)
+    start = end
+    while start > 0:
+        start = max(0, start - block)
+        file.seek(start)
+        newline = file.read(block).rfind(b"\n")
+        if newline >= 0:
+            keep = start + newline + 1
+            break
+    else:
+        keep = 0
+    if keep < end:
+        file.truncate(keep)
+        os.fsync(file.fileno())
+    file.seek(0, os.SEEK_END)
+
+
+def _append_lines(file: FileIO, lines: Sequence[Mapping[str, Any]]) -> None:
+    if not lines:
+        return
+    data = memoryview("".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode("ascii"))
+    before = file.seek(0, os.SEEK_END)
+    try:
+        while data:
+            data = data[file.write(data) :]
+        os.fsync(file.fileno())
+    except BaseException:
+        # A full disk must not leave half a line in front of later ones.
+        file.truncate(before)
+        raise

@@ -1,0 +1,125 @@
+"""`summary.json` and `summary.csv`, built from the files of a run directory alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.definitions import DEFINITIONS, as_dict
+from harness.frames import read_generations, read_rounds, write_rounds
+from harness.guards import Guard, cell_guards, worth_listing
+from harness.metrics import BASELINE, CELL, cell_metrics
+from harness.pairing import paired_speedups
+from harness.run_files import RUN_KEY, SUMMARY_CSV, SUMMARY_JSON, replace_file
+from harness.statistics import CONFIDENCE, RESAMPLES, SEED
+
+SCHEMA = 1
+COLUMNS = tuple(definition.name for definition in DEFINITIONS)
+WHOLE = tuple(definition.name for definition in DEFINITIONS if definition.unit in ("count", "bytes"))
+
+
+def summarise(run_dir: str | Path, *, run_guards: Sequence[Guard] = (), **options: Any) -> dict[str, Any]:
+    """Write `rounds.parquet`, `summary.json` and `summary.csv` of a run, each atomically; gives the summary.
+
+    `run_guards` are doubts known only while the run goes on (throttled clocks). `options` as `summary_of` takes them.
+    """
+    write_rounds(run_dir)
+    summary = build_summary(run_dir, run_guards=run_guards, **options)
+    write_summary(run_dir, summary)
+    return summary
+
+
+def build_summary(run_dir: str | Path, **options: Any) -> dict[str, Any]:
+    """The summary of a run directory, nothing written. Raises InputError for damaged files."""
+    stored = _stored_identity(Path(run_dir))
+    config = stored.get("identity", {}).get("config", {})
+    drafters = config.get("drafters") or {}
+    kinds = {arm: str((settings or {}).get("kind") or arm) for arm, settings in drafters.items()}
+    rounds, generations = read_rounds(run_dir), read_generations(run_dir)
+    return {
+        "run_key": stored.get("run_key"),
+        **summary_of(rounds, generations, **{"kinds": kinds, **options}),
+    }
+
+
+def summary_of(
+    rounds: pd.DataFrame,
+    generations: pd.DataFrame,
+    *,
+    kinds: Mapping[str, str] | None = None,
+    run_guards: Sequence[Guard] = (),
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> dict[str, Any]:
+    """The summary of two tables as plain values: `rows`, `pairs`, `guards`, `verdicts` and the definitions.
+
+    `rows` hold every name of harness/definitions.py; speedups there are over the baseline and null in its own row.
+    `pairs` hold the drafting arms against each other: `arm` is so many times faster than `other`.
+    `verdicts` counts the generations of the drafting arms by verdict. Unknown numbers are null, never NaN.
+    """
+    cells = cell_metrics(rounds, generations)
+    pairs = paired_speedups(generations, confidence=confidence, resamples=resamples, seed=seed)
+    against = pairs["other"] == BASELINE
+    speedups = pairs[against].drop(columns=["other", "other_num_draft_tokens"], errors="ignore")
+    cells = cells.merge(speedups, on=list(CELL), how="left")
+    found = cell_guards(cells, kinds)
+    cells["guards"] = [[str(guard) for guard in guards] for guards in found]
+    rows = cells.reindex(columns=list(COLUMNS))
+    # A merge turns counts into floats where a row has none.
+    rows = rows.astype({name: "Int64" for name in WHOLE if name in rows})
+    judged = cells[(cells["arm"] != BASELINE) & (cells["category"] == "all")]
+    return {
+        "schema": SCHEMA,
+        "confidence": confidence,
+        "bootstrap": {"method": "symmetric studentised, over prompts", "resamples": resamples, "seed": seed},
+        "verdicts": {name: int(judged[f"verdict_{name}"].sum()) for name in ("exact", "tie", "mismatch", "none")},
+        "guards": [guard.as_dict() for guard in (*run_guards, *worth_listing(found))],
+        "rows": plain(rows.to_dict("records")),
+        "pairs": plain(pairs[~against].to_dict("records")),
+        "definitions": as_dict(),
+    }
+
+
+def write_summary(run_dir: str | Path, summary: Mapping[str, Any]) -> None:
+    """Replace `summary.json` and `summary.csv`. In the CSV, lists are JSON text."""
+    folder = Path(run_dir)
+    replace_file(folder / SUMMARY_JSON, json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    replace_file(folder / SUMMARY_CSV, as_csv(summary["rows"]))
+
+
+def read_summary(run_dir: str | Path) -> dict[str, Any]:
+    """`summary.json` of a run directory."""
+    return dict(json.loads((Path(run_dir) / SUMMARY_JSON).read_text(encoding="utf-8")))
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of a summary as CSV text, one column per definition, lists as JSON text, unknown numbers empty."""
+    flat = [
+        {name: json.dumps(value) if isinstance(value, list) else value for name, value in row.items()} for row in rows
+    ]
+    return str(pd.DataFrame(flat, columns=list(COLUMNS)).to_csv(index=False, lineterminator="\n"))
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON has it: plain types, whole numbers as integers, NaN and infinities as None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return None if value is pd.NA else value
+
+
+def _stored_identity(folder: Path) -> dict[str, Any]:
+    path = folder / RUN_KEY
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
