@@ -23,6 +23,9 @@ ALL_ATTENTION_FUNCTIONS.register(ATTENTION, transformers_attention)
 def position_addressed_attention(config: Any) -> Iterator[None]:
     """Let the model of `config` use grouped attention meanwhile, and give it back as it was."""
     before = config._attn_implementation_internal
+    if before == ATTENTION:
+        yield
+        return
     config._attn_implementation_internal = ATTENTION
     try:
         yield
@@ -58,9 +61,11 @@ def run_layers(
     shared = {} if shared_kv is None else shared_kv
     tapped: dict[int, Tensor] = {}
     for index, (layer, kind) in enumerate(zip(text_model.layers, kinds, strict=False)):
+        # Layers of the unified models know no per-layer input at all.
+        extra = {} if per_layer is None else {"per_layer_input": per_layer[:, :, index]}
         hidden = layer(
             hidden,
-            None if per_layer is None else per_layer[:, :, index],
+            **extra,
             shared_kv_states=shared,
             position_embeddings=rope[kind],
             attention_mask=masks[kind],

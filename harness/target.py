@@ -114,7 +114,7 @@ class Target:
         with position_addressed_attention(self.config):
             embeds = text.embed_tokens(tokens)  # [B, W, H]
             per_layer = None
-            if text.hidden_size_per_layer_input:
+            if getattr(text, "hidden_size_per_layer_input", 0):  # unified models have no such embeddings
                 per_layer = text.project_per_layer_inputs(embeds, text.get_per_layer_inputs(tokens, embeds))
             cache.positions = positions
             hidden, tapped = run_layers(
