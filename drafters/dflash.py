@@ -1,9 +1,9 @@
 """The block-diffusion drafter: all k tokens from one pass over a masked block.
 
-The block is the anchor and k masks at positions p to p+k; slot i gives the token at its own position. Features of
-verified tokens become context keys and values once, when they are observed, and stay; the block's own keys and values
-share that storage for the length of a pass and are overwritten when its positions are verified
-(https://arxiv.org/abs/2602.06036).
+The block is the anchor and k masks at positions p to p+k; slot i gives the token at its own position. In layouts whose
+slots give the next token, the anchor's slot drafts too and one mask less is needed. Features of verified tokens become
+context keys and values once, when they are observed, and stay; the block's own keys and values share that storage for
+the length of a pass and are overwritten when its positions are verified (https://arxiv.org/abs/2602.06036).
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from drafters.base import Proposal, Sampling, TargetPass, TargetView
-from drafters.dflash_model import DFlashModel, Join
+from drafters.dflash_model import BlockModel, Join
 from drafters.errors import InputError
+from drafters.layouts.choose import choose
 from drafters.positions import additive, positions_of_slots, slots_of, visible
-from drafters.sampling import draw, token_probs
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class ContextBuffer:
 
 
 class DFlashDrafter:
-    """Drafts any k up to `block_size - 1` in one pass.
+    """Drafts any k up to the checkpoint's block in one pass, for every layout of `drafters.layouts`.
 
     `in_block` overrides which block slots see each other: "layer_types" (causal on sliding layers, as vLLM, SGLang and
     z-lab's package run them), "bidirectional" or "causal"; None takes the checkpoint's word.
@@ -53,7 +53,7 @@ class DFlashDrafter:
 
     def __init__(
         self,
-        model: DFlashModel,
+        model: BlockModel,
         *,
         in_block: str | None = None,
         input_embedding_scale: float | None = None,
@@ -68,7 +68,8 @@ class DFlashDrafter:
         self.config = model.config
         self.is_causal = causal[in_block]
         self.taps = self.config.target_layer_ids
-        self.max_draft_tokens = self.config.block_size - 1
+        self.max_draft_tokens = self.config.max_draft_tokens
+        self.first_slot = 0 if self.config.predicts_next else 1  # the first slot that drafts
         self.sample = sample
         self.scale, self.scale_reason = self._embedding_scale(input_embedding_scale)
         log.info("DFlash noise embeddings are the target's raw rows times %.6g (%s)", self.scale, self.scale_reason)
@@ -77,7 +78,7 @@ class DFlashDrafter:
         if override is not None:
             return float(override), "drafters.dflash.input_embedding_scale"
         if self.config.input_embedding_scale is not None:
-            return self.config.input_embedding_scale, "the checkpoint's input_embedding_scale"
+            return self.config.input_embedding_scale, f"as the checkpoint says, layout {self.config.layout}"
         return self.config.hidden_size**0.5, "sqrt(hidden_size), as Gemma scales; the checkpoint does not say"
 
     def _causal(self, layer: int) -> bool:
@@ -99,8 +100,9 @@ class DFlashDrafter:
             self.buffers.append(
                 ContextBuffer(batch_size, config.num_key_value_heads, slots, config.head_dim, ring, like)
             )
-        self.offsets = torch.arange(k + 1, device=target.device)
-        self.block = torch.full((batch_size, k + 1), config.mask_token_id, dtype=torch.long, device=target.device)
+        self.offsets = torch.arange(k + self.first_slot, device=target.device)
+        shape = (batch_size, k + self.first_slot)
+        self.block = torch.full(shape, config.mask_token_id, dtype=torch.long, device=target.device)
 
     def _take_in(self, seen: TargetPass, row: int | None) -> None:
         assert seen.taps is not None
@@ -117,7 +119,7 @@ class DFlashDrafter:
         self._take_in(verified, None)
 
     def _joins_and_masks(self, position: Tensor, positions: Tensor) -> tuple[list[Join], list[Tensor]]:
-        newest = position + self.k
+        newest = positions[:, -1]
         joins: list[Join] = []
         masks: dict[tuple[bool, int | None, int], Tensor] = {}
         per_layer = []
@@ -134,25 +136,22 @@ class DFlashDrafter:
             key = (causal, window, size)
             if key not in masks:
                 stored = positions_of_slots(newest, size, buffer.ring)
-                mask = visible(positions, stored, horizon=None if causal else newest, window=window)
+                reach = None if self.config.anchored_window else window
+                mask = visible(positions, stored, horizon=None if causal else newest, window=reach)
+                if window is not None and reach is None:
+                    mask = mask & (stored[:, None, None] >= (position - window)[:, None, None, None])
                 masks[key] = additive(mask, buffer.keys.dtype)
             joins.append(join(buffer))
             per_layer.append(masks[key])
         return joins, per_layer
 
-    def _logits(self, hidden: Tensor) -> Tensor:
-        logits = self.target.head(hidden.to(self.target.dtype)) * self.config.output_multiplier
-        cap = self.config.final_logit_softcapping
-        return logits if cap is None else torch.tanh(logits / cap) * cap
-
     def propose(self, anchor: Tensor, position: Tensor) -> Proposal:
         self.block[:, 0] = anchor
-        positions = position[:, None] + self.offsets  # [B, k+1]
-        rows = torch.nn.functional.embedding(self.block, self.target.embed.weight)  # raw, unscaled [B, k+1, H]
-        x = rows.to(self.model.fc.weight.dtype) * self.scale
+        positions = position[:, None] + self.offsets  # [B, L], L = k+1 or k
+        x = self.model.embed(self.block, self.target.embed.weight, self.scale)  # from raw, unscaled rows [B, L, H]
         hidden = self.model.denoise(x, positions, *self._joins_and_masks(position, positions))
-        logits = self._logits(hidden[:, 1:])  # [B, k, V]
-        if self.sample and self.sampling.temperature > 0:
-            q = token_probs(logits, self.sampling)
-            return Proposal(draw(q, self.noise.gather(1, positions[:, 1:])), q)
-        return Proposal(logits.argmax(dim=-1))
+        hidden = hidden[:, self.first_slot :]  # [B, k, H]
+        logits = self.model.logits(hidden, self.target.head, self.target.dtype)  # [B, k, V]
+        drawn = positions[:, self.first_slot :] + 1 - self.first_slot  # where the drafted tokens will stand
+        sampling = self.sampling if self.sample and self.sampling.temperature > 0 else None
+        return choose(self.model, hidden, logits, anchor, self.noise.gather(1, drawn), sampling)

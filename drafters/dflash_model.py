@@ -1,74 +1,80 @@
 """The DFlash drafter's network: a small transformer that denoises a masked block in one pass.
 
 Each layer's queries come from the block alone; its keys and values come from the block and from the target's features
-of every verified token before it (https://arxiv.org/abs/2602.06036). The network has no embedding and no head: it
-borrows the target's. Tensor names follow the published `DFlashDraftModel` checkpoints.
+of every verified token before it (https://arxiv.org/abs/2602.06036). Tensor names follow the published checkpoints.
+What all layouts share is `BlockModel`; `DFlashModel` has the Qwen3-style layers of most of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drafters.attention import grouped_attention
-from drafters.errors import InputError
+from drafters.dflash_config import DFlashConfig as DFlashConfig
+from drafters.layouts.parts import CandidateSelector, ConfidenceHead, DynamicConv, MarkovHead
 from drafters.positions import additive
 
 #: Takes a layer's new block keys and values [B, Hkv, L, D] and returns all it may attend to [B, Hkv, S, D].
 Join = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-@dataclass(frozen=True)
-class DFlashConfig:
-    """What a DFlash `config.json` says, under one spelling. `input_embedding_scale` None means the file is silent."""
+class BlockModel(nn.Module):
+    """What surrounds the layers. Embedding and head are borrowed from the target unless the checkpoint brings them."""
 
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    vocab_size: int
-    block_size: int
-    mask_token_id: int
-    target_layer_ids: tuple[int, ...]
-    layer_types: tuple[str, ...]
-    sliding_window: int | None = None
-    rope_theta: float = 1_000_000.0
-    rms_norm_eps: float = 1e-6
-    attention_bias: bool = False
-    max_position_embeddings: int = 262_144
-    num_target_layers: int | None = None
-    input_embedding_scale: float | None = None
-    output_multiplier: float = 1.0
-    final_logit_softcapping: float | None = None
-    is_causal: bool | None = None  # None: causal within the block exactly on sliding layers
+    embed_tokens: nn.Embedding | None
+    lm_head: nn.Linear | None
+    d2t: Tensor | None
+    t2d: Tensor | None
+    candidate_selector: CandidateSelector | None
+    markov_head: MarkovHead | None
+    confidence_head: ConfidenceHead | None
 
-    def __post_init__(self) -> None:
-        if len(self.layer_types) != self.num_hidden_layers:
-            raise InputError(
-                f"layer_types names {len(self.layer_types)} layers, expected num_hidden_layers={self.num_hidden_layers}"
-            )
-        if self.block_size < 2:
-            raise InputError(f"block_size is {self.block_size}, expected at least 2 (the anchor and one mask)")
-        if self.num_attention_heads % self.num_key_value_heads:
-            raise InputError(
-                f"num_attention_heads={self.num_attention_heads} is no multiple of "
-                f"num_key_value_heads={self.num_key_value_heads}"
-            )
-        if "sliding_attention" in self.layer_types and not self.sliding_window:
-            raise InputError("layer_types has sliding_attention, but sliding_window is not set")
+    def __init__(self, config: DFlashConfig, norm: Callable[..., nn.Module] = nn.RMSNorm) -> None:
+        super().__init__()
+        self.config = config
+        hidden, vocab = config.hidden_size, config.vocab_size
+        self.fc = nn.Linear(len(config.target_layer_ids) * hidden, hidden, bias=False)
+        self.hidden_norm = norm(hidden, eps=config.rms_norm_eps)
+        self.norm = norm(hidden, eps=config.rms_norm_eps)
+        self.embed_tokens = nn.Embedding(vocab, hidden) if config.own_embedding else None
+        self.lm_head = nn.Linear(hidden, config.head_size, bias=False) if config.own_head else None
+        reduced = config.draft_vocab_size is not None
+        self.register_buffer("d2t", torch.zeros(config.head_size, dtype=torch.long) if reduced else None)
+        self.register_buffer("t2d", torch.zeros(vocab, dtype=torch.bool) if reduced else None)
+        rank = config.selector_rank
+        self.candidate_selector = CandidateSelector(vocab, hidden, rank, config.selector_top_k) if rank else None
+        rank = config.markov_rank
+        self.markov_head = MarkovHead(vocab, config.head_size, rank) if rank else None
+        features = hidden + (rank if config.confidence_with_markov else 0)
+        self.confidence_head = ConfidenceHead(features) if config.confidence_head else None
 
-    def causal(self, layer: int) -> bool:
-        """Whether a block slot of this layer sees only the slots before it."""
-        return self.layer_types[layer] == "sliding_attention" if self.is_causal is None else self.is_causal
+    def context_features(self, taps: Tensor) -> Tensor:
+        """Features [B, W, H] of verified tokens, from the tapped layers' outputs [B, W, T*H]."""
+        return self.hidden_norm(self.fc(taps))
 
-    def window(self, layer: int) -> int | None:
-        return self.sliding_window if self.layer_types[layer] == "sliding_attention" else None
+    def embed(self, tokens: Tensor, borrowed: Tensor, scale: float) -> Tensor:
+        """The block's input [B, L, H]: the own embedding's rows, else those of `borrowed` [V, H], times `scale`."""
+        table = borrowed if self.embed_tokens is None else self.embed_tokens.weight
+        return F.embedding(tokens, table).to(self.fc.weight.dtype) * scale
+
+    def logits(self, hidden: Tensor, borrowed: nn.Module, dtype: torch.dtype) -> Tensor:
+        """Draft logits [B, L, head vocabulary] by the own head, else by the `borrowed` one, which runs in `dtype`."""
+        raw = borrowed(hidden.to(dtype)) if self.lm_head is None else self.lm_head(hidden)
+        raw = raw * self.config.output_multiplier
+        cap = self.config.final_logit_softcapping
+        return raw if cap is None else torch.tanh(raw / cap) * cap
+
+    def context_keys_values(self, context: Tensor, positions: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Every layer's context keys and values [B, Hkv, W, D] from features [B, W, H] at `positions` [B, W]."""
+        raise NotImplementedError
+
+    def denoise(self, x: Tensor, positions: Tensor, joins: Sequence[Join], masks: Sequence[Tensor]) -> Tensor:
+        """Normed hidden states [B, L, H] of the block `x` [B, L, H]; one `join` and one additive mask per layer."""
+        raise NotImplementedError
 
 
 def rotary(positions: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -124,39 +130,47 @@ class DFlashMLP(nn.Module):
 
 
 class DFlashLayer(nn.Module):
+    attention_conv: DynamicConv | None
+    mlp_conv: DynamicConv | None
+
     def __init__(self, config: DFlashConfig) -> None:
         super().__init__()
-        self.input_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        hidden, eps = config.hidden_size, config.rms_norm_eps
+        self.input_layernorm = nn.RMSNorm(hidden, eps=eps)
         self.self_attn = DFlashAttention(config)
-        self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.post_attention_layernorm = nn.RMSNorm(hidden, eps=eps)
         self.mlp = DFlashMLP(config)
+        taps, group = config.conv_kernel_size, config.conv_group_size
+        self.attention_conv = DynamicConv(hidden, taps, group) if taps else None
+        self.mlp_conv = DynamicConv(hidden, taps, group) if taps else None
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, join: Join, mask: Tensor) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, join, mask)
-        return x + self.mlp(self.post_attention_layernorm(x))
+        def attend(h: Tensor) -> Tensor:
+            return self.self_attn(h, cos, sin, join, mask)
+
+        x = x + convolved(attend, self.attention_conv, self.input_layernorm(x))
+        return x + convolved(self.mlp, self.mlp_conv, self.post_attention_layernorm(x))
 
 
-class DFlashModel(nn.Module):
-    """The published network. Embedding and head belong to the target and are passed in by the caller."""
+def convolved(sublayer: Callable[[Tensor], Tensor], conv: DynamicConv | None, x: Tensor) -> Tensor:
+    """`sublayer` of `x`, between the two passes of `conv` where there is one."""
+    if conv is None:
+        return sublayer(x)
+    x, correction = conv.before(x)
+    return conv.after(sublayer(x), correction)
+
+
+class DFlashModel(BlockModel):
+    """The network with Qwen3-style layers: pre-norm, SwiGLU, one rotary embedding."""
 
     def __init__(self, config: DFlashConfig) -> None:
-        super().__init__()
-        self.config = config
-        taps = len(config.target_layer_ids)
-        self.fc = nn.Linear(taps * config.hidden_size, config.hidden_size, bias=False)
-        self.hidden_norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        super().__init__(config)
         self.layers = nn.ModuleList(DFlashLayer(config) for _ in range(config.num_hidden_layers))
-        self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
-
-    def context_features(self, taps: Tensor) -> Tensor:
-        """Features [B, W, H] of verified tokens, from the tapped layers' outputs [B, W, T*H]."""
-        return self.hidden_norm(self.fc(taps))
 
     def rope(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         return rotary(positions, self.config.head_dim, self.config.rope_theta, dtype)
 
     def context_keys_values(self, context: Tensor, positions: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Every layer's context keys and values [B, Hkv, W, D] from features [B, W, H] at `positions` [B, W]."""
         cos, sin = self.rope(positions, context.dtype)
         return [layer.self_attn.keys_values(context, cos, sin) for layer in self.blocks()]
 
@@ -164,12 +178,11 @@ class DFlashModel(nn.Module):
         return [layer for layer in self.layers if isinstance(layer, DFlashLayer)]
 
     def project_context(self, layer: int, context: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """The same for one layer."""
+        """`context_keys_values` of one layer."""
         cos, sin = self.rope(positions, context.dtype)
         return self.blocks()[layer].self_attn.keys_values(context, cos, sin)
 
-    def denoise(self, x: Tensor, positions: Tensor, joins: list[Join], masks: list[Tensor]) -> Tensor:
-        """Normed hidden states [B, L, H] of the block `x` [B, L, H]; one `join` and one additive mask per layer."""
+    def denoise(self, x: Tensor, positions: Tensor, joins: Sequence[Join], masks: Sequence[Tensor]) -> Tensor:
         cos, sin = self.rope(positions, x.dtype)
         for layer, join, mask in zip(self.layers, joins, masks, strict=True):
             x = layer(x, cos, sin, join, mask)

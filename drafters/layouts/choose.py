@@ -1,0 +1,92 @@
+"""From a denoised block to drafted tokens: independently per slot, or along a path through the slots.
+
+Whatever a token is drawn from is returned as its q, so that verification stays lossless for every layout: the path
+selector's and the Markov head's q are conditional on the tokens chosen before, and that is what they declare.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from drafters.base import Proposal, Sampling
+from drafters.dflash_model import BlockModel
+from drafters.layouts.parts import CandidateSelector, MarkovHead, to_target_vocabulary
+from drafters.sampling import draw, token_probs
+
+
+def choose(
+    model: BlockModel, hidden: Tensor, logits: Tensor, anchor: Tensor, uniform: Tensor, sampling: Sampling | None
+) -> Proposal:
+    """k tokens from `hidden` [B, k, H] and `logits` [B, k, Vd] of the drafting slots after `anchor` [B].
+
+    `sampling` None takes the best token everywhere; otherwise tokens are drawn at `uniform` [B, k].
+    """
+    if model.candidate_selector is not None:
+        tokens, probs = select_path(model.candidate_selector, hidden, logits, anchor, uniform, sampling)
+    elif model.markov_head is not None:
+        tokens, probs = markov_chain(model.markov_head, logits, anchor, model.d2t, uniform, sampling)
+    elif sampling is None:
+        tokens, probs = logits.argmax(dim=-1), None
+    else:
+        probs = token_probs(logits, sampling)
+        tokens = draw(probs, uniform)
+    if model.d2t is not None:
+        tokens, probs = to_target_vocabulary(tokens, probs, model.d2t, model.config.vocab_size)
+    return Proposal(tokens, probs)
+
+
+def select_path(
+    selector: CandidateSelector,
+    hidden: Tensor,
+    logits: Tensor,
+    anchor: Tensor,
+    uniform: Tensor,
+    sampling: Sampling | None,
+) -> tuple[Tensor, Tensor | None]:
+    """Walk from the anchor through the best `top_k` tokens of each slot (DFlash 2's path selection).
+
+    A step's score is the slot's own logit plus the transition's; q is the softmax of the scores at the temperature
+    alone, as published, without the target's top-k or top-p.
+    """
+    best = logits.topk(selector.top_k, dim=-1)  # [B, k, K]
+    projected = selector.hidden_projection(hidden)  # [B, k, rank]
+    previous, tokens, probs = anchor, [], []
+    for slot in range(logits.shape[1]):
+        candidates = best.indices[:, slot]  # [B, K]
+        scores = best.values[:, slot] + selector.transition(previous, projected[:, slot], candidates)
+        if sampling is None:
+            index = scores.argmax(dim=-1)
+        else:
+            q = token_probs(scores, Sampling(sampling.temperature))  # [B, K]
+            index = draw(q, uniform[:, slot])
+            probs.append(torch.zeros_like(logits[:, slot], dtype=q.dtype).scatter_(-1, candidates, q))
+        previous = candidates.gather(-1, index[:, None]).squeeze(-1)
+        tokens.append(previous)
+    return torch.stack(tokens, dim=1), torch.stack(probs, dim=1) if probs else None
+
+
+def markov_chain(
+    head: MarkovHead,
+    logits: Tensor,
+    anchor: Tensor,
+    offsets: Tensor | None,
+    uniform: Tensor,
+    sampling: Sampling | None,
+) -> tuple[Tensor, Tensor | None]:
+    """Draft slot by slot, each slot's logits corrected by the token before it (DSpark's vanilla Markov head).
+
+    The head looks up target tokens and corrects the draft vocabulary; `offsets` is d2t where the two differ.
+    """
+    previous, tokens, probs = anchor, [], []
+    for slot in range(logits.shape[1]):
+        corrected = logits[:, slot] + head(previous)
+        if sampling is None:
+            token = corrected.argmax(dim=-1)
+        else:
+            q = token_probs(corrected, sampling)
+            token = draw(q, uniform[:, slot])
+            probs.append(q)
+        tokens.append(token)
+        previous = token if offsets is None else token + offsets[token]
+    return torch.stack(tokens, dim=1), torch.stack(probs, dim=1) if probs else None
