@@ -1,0 +1,49 @@
+"""What a training run may be told, checked before anything is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """The optimiser's side of a run.
+
+    The rate rises over `warmup_steps`, stays, and falls to zero linearly over the last `decay_fraction` of `steps`, so
+    that a longer run can start from any checkpoint before the fall.
+    """
+
+    steps: int
+    batch_tokens: int = 8192
+    learning_rate: float = 3e-3
+    warmup_steps: int = 50
+    decay_fraction: float = 0.3
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    precision: str = "bf16"
+    device: str = "cpu"
+    seed: int = 0
+    save_every_s: float = 120.0
+    log_every: int = 20
+    max_length: int = 640
+    tracking: str = "none"
+
+    def __post_init__(self) -> None:
+        for key in ("steps", "batch_tokens", "log_every", "max_length"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"loop.{key} is {getattr(self, key)}: expected at least 1")
+        if self.learning_rate <= 0:
+            raise ValueError(f"loop.learning_rate is {self.learning_rate}: expected more than 0")
+        if not 0 < self.decay_fraction <= 1:
+            raise ValueError(f"loop.decay_fraction is {self.decay_fraction}: expected a share in (0, 1]")
+        if self.precision not in ("bf16", "fp32"):
+            raise ValueError(f"loop.precision is {self.precision!r}: expected 'bf16' or 'fp32'")
+        if self.tracking not in ("none", "wandb"):
+            raise ValueError(f"loop.tracking is {self.tracking!r}: expected 'none' or 'wandb'")
+
+    def rate(self, step: int) -> float:
+        """The share of the learning rate at a step."""
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        left = (self.steps - step) / max(1.0, self.steps * self.decay_fraction)
+        return min(1.0, max(0.0, left))
