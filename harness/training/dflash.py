@@ -121,7 +121,7 @@ def block_masks(config: DFlashConfig, anchors: Tensor, lengths: Tensor, context:
 def dflash_loss(
     model: DFlashModel, teacher: Teacher, shape: DFlashShape, hard_share: float
 ) -> Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]:
-    """Position-weighted loss over all blocks of a batch; `accept_i` is the share of slot i that is the target's choice."""
+    """Position-weighted loss over all blocks of a batch; `accept_i` is how often slot i is the target's choice."""
     config = model.config
     size = config.block_size
     scale = float(config.input_embedding_scale or 1.0) / float(teacher.text.embed_tokens.embed_scale)
