@@ -78,6 +78,11 @@ class DatasetConfig:
             raise InputError("dataset.path is empty: expected a JSONL file")
         _at_least(self.limit, 1, "dataset.limit")
 
+    @property
+    def label(self) -> str:
+        """The dataset's name in tables: its config's, or the file's where the config names none."""
+        return Path(str(self.path)).stem if self.name == "jsonl" else self.name
+
 
 @dataclass
 class DecodingConfig:
@@ -144,6 +149,7 @@ class RunConfig:
     seed: int = 0
     execution: str = "auto"
     strict: bool = True
+    retry_errors: bool = False
 
     def __post_init__(self) -> None:
         for key in ("num_draft_tokens", "max_new_tokens", "repeats", "batch_size"):

@@ -1,0 +1,243 @@
+"""The comparison itself: every arm decodes every prompt, beside each other and in a counterbalanced order.
+
+Arms of a prompt run back to back, so that whatever drifts (clocks, heat, neighbours) falls on all of them. An arm that
+fails leaves a row that says so, and the others go on.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from drafters.base import Drafter, Sampling
+from harness.api import check_prompts
+from harness.chat import Chat, Rendered, check_length
+from harness.config import BASELINE, RunConfig
+from harness.errors import InputError
+from harness.generate import Settings, decode
+from harness.journal import GenerationKey, GenerationRow, Journal
+from harness.judge import Judge
+from harness.models import free_memory
+from harness.preflight import Plan
+from harness.progress import RunProgress, warn
+from harness.prompts import Prompt
+from harness.records import Generation, Round
+from harness.schedule import Group
+from harness.statistics import arm_order
+from harness.stop import Watch
+from harness.target import Target
+
+ERROR_LOG = "errors.log"
+WARM_UP_ROUNDS = 3
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One prompt on its way through its turns."""
+
+    prompt: Prompt
+    answers: list[str] = field(default_factory=list)
+    broken: str | None = None  # why later turns cannot be asked
+
+
+class Comparison:
+    """Decodes groups of prompts with every arm and appends what comes out to the journal."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        plan: Plan,
+        target: Target,
+        drafters: dict[str, Drafter],
+        chat: Chat,
+        journal: Journal,
+        progress: RunProgress,
+    ) -> None:
+        self.config, self.plan, self.chat = config, plan, chat
+        self.target, self.drafters = target, drafters
+        self.journal, self.progress = journal, progress
+        self.done = journal.done(retry_errors=config.retry_errors)
+        self.arms: list[str] = [BASELINE, *drafters]
+        self.k = {BASELINE: 0, **{arm.name: arm.k for arm in plan.arms}}
+        self.kind = {BASELINE: BASELINE, **{arm.name: arm.arm.kind for arm in plan.arms}}
+        decoding = config.decoding
+        self.sampling = Sampling(decoding.temperature, decoding.top_k, decoding.top_p)
+        self.eos_token_ids = target.eos_token_ids
+        self.judge = Judge(target, decoding)
+        self.watch = Watch(self.kind)
+
+    # -- decoding ----------------------------------------------------------------------------------------------------
+
+    def settings(self, arm: str, max_new_tokens: int, eos_token_ids: tuple[int, ...]) -> Settings:
+        return Settings(self.k[arm], max_new_tokens, self.sampling, self.config.decoding.verification, eos_token_ids)
+
+    def decode(
+        self, arm: str, tokens: Sequence[list[int]], settings: Settings, seed: int, answers: Sequence[list[int]]
+    ) -> list[Generation]:
+        drafter = self.drafters.get(arm)
+        if self.kind[arm] == "oracle":
+            drafter.answers = answers  # type: ignore[union-attr]
+        return decode(self.target, drafter, tokens, settings, seed=seed)
+
+    def warm_up(self, group: Group) -> None:
+        """A few uncounted rounds of every width on the first prompts: first calls compile, allocate and page in."""
+        tokens = [self.chat.render(prompt, []).token_ids for prompt in group.prompts]
+        length = min(self.config.max_new_tokens, WARM_UP_ROUNDS * (max(self.k.values()) + 1) + 1)
+        answers: list[list[int]] = []
+        for arm in self.arms:
+            self.progress.show(f"warming up {arm}")
+            try:
+                # Without end tokens, so that every width really runs.
+                warmed = self.decode(arm, tokens, self.settings(arm, length, ()), self.config.seed, answers)
+            except Exception as error:  # told again, and recorded, when the arm is asked for real
+                self.log_error(f"warm-up of {arm}", error)
+                continue
+            if arm == BASELINE:
+                answers = [generation.token_ids for generation in warmed]
+
+    # -- one group of prompts ----------------------------------------------------------------------------------------
+
+    def run(self, groups: Iterable[Group]) -> None:
+        """All groups in order. Raises GuardError when numbers come out that cannot be true."""
+        unit = 0
+        for group in groups:
+            conversations = [Conversation(prompt) for prompt in group.prompts]
+            for turn in range(group.turns):
+                rendered = self.render_turn(conversations, turn)
+                for repeat in range(self.config.repeats):
+                    self.compare(group, conversations, rendered, turn, repeat, unit)
+                    self.watch.check()
+                unit += 1
+                self.take_answers(conversations, turn)
+
+    def render_turn(self, conversations: list[Conversation], turn: int) -> dict[str, Rendered]:
+        """The turn's text for every conversation that is still whole; one that does not fit is marked as broken."""
+        rendered: dict[str, Rendered] = {}
+        for conversation in conversations:
+            if conversation.broken:
+                continue
+            prompt = conversation.prompt
+            try:
+                one = self.chat.render(prompt, conversation.answers)
+                check_length(len(one.token_ids), self.config.max_new_tokens, self.plan.context, prompt.prompt_id)
+                check_prompts([one.token_ids], self.target, self.config.max_new_tokens, max(self.k.values()))
+            except InputError as error:
+                conversation.broken = f"turn {turn + 1}: {error}"
+                continue
+            rendered[prompt.prompt_id] = one
+        return rendered
+
+    def take_answers(self, conversations: list[Conversation], turn: int) -> None:
+        """The baseline's first answer becomes every arm's history."""
+        for conversation in conversations:
+            if conversation.broken:
+                continue
+            row = self.journal.rows[GenerationKey(conversation.prompt.prompt_id, turn, BASELINE, 0)]
+            if row["status"] == "ok":
+                conversation.answers.append(self.chat.history(row["token_ids"], self.eos_token_ids))
+            else:
+                conversation.broken = f"turn {turn + 1} has no baseline answer to go on from"
+
+    def compare(
+        self,
+        group: Group,
+        conversations: list[Conversation],
+        rendered: dict[str, Rendered],
+        turn: int,
+        repeat: int,
+        unit: int,
+    ) -> None:
+        """One turn of a group with every arm that has not been journalled yet, appended together."""
+
+        def key(prompt: Prompt, arm: str) -> GenerationKey:
+            return GenerationKey(prompt.prompt_id, turn, arm, repeat)
+
+        pending = [arm for arm in self.order(unit, repeat) if any(key(p, arm) not in self.done for p in group.prompts)]
+        finished: list[tuple[GenerationRow, Sequence[Round]]] = []
+        whole = [c.prompt for c in conversations if not c.broken]
+        tokens = [rendered[prompt.prompt_id].token_ids for prompt in whole]
+        known = {p.prompt_id: self.journal.rows.get(key(p, BASELINE), {}).get("token_ids") or [] for p in whole}
+        for arm in pending:
+            self.progress.show(f"{group.prompts[0].prompt_id} {arm}")
+            rows = [self.broken_row(c, arm, turn, repeat) for c in conversations if c.broken]
+            finished += [(row, ()) for row in rows if row.key not in self.done]
+            if whole:
+                settings = self.settings(arm, self.config.max_new_tokens, self.eos_token_ids)
+                seed = group.seed(self.config.seed, repeat)
+                answers = [known[prompt.prompt_id] for prompt in whole]
+                result = self.attempt(arm, tokens, settings, seed, answers)
+                for index, prompt in enumerate(whole):
+                    row = self.row(prompt, arm, turn, repeat, len(tokens[index]))
+                    rounds: Sequence[Round] = ()
+                    if isinstance(result, str):
+                        row.status, row.error = "error", result
+                    else:
+                        rounds = self.fill(row, result[index])
+                        if arm == BASELINE:
+                            known[prompt.prompt_id] = row.token_ids
+                    if row.key not in self.done:
+                        finished.append((row, rounds))
+            self.progress.advance(len(group.prompts))
+        for row, _ in finished:
+            if row.status == "ok" and row.arm != BASELINE:
+                prompt_ids = rendered[row.prompt_id].token_ids
+                row.verdict, row.verdict_detail = self.judge(prompt_ids, known[row.prompt_id], row.token_ids)
+        self.journal.append_all(finished)
+        self.done |= {row.key for row, _ in finished}
+        for row, rounds in finished:
+            self.watch.take(row.arm, rounds)
+
+    def order(self, unit: int, repeat: int) -> list[str]:
+        """The counterbalanced order, with an oracle after the baseline that it replays."""
+        order = arm_order(self.arms, unit, repeat)
+        oracles = [arm for arm in order[: order.index(BASELINE)] if self.kind[arm] == "oracle"]
+        if not oracles:
+            return order
+        rest = [arm for arm in order if arm not in oracles]
+        after = rest.index(BASELINE) + 1
+        return rest[:after] + oracles + rest[after:]
+
+    def attempt(
+        self, arm: str, tokens: list[list[int]], settings: Settings, seed: int, answers: list[list[int]]
+    ) -> list[Generation] | str:
+        """The generations, or what went wrong in one line."""
+        try:
+            return self.decode(arm, tokens, settings, seed, answers)
+        except Exception as error:  # any failure of one arm is data
+            self.log_error(arm, error)
+            message = str(error).strip().splitlines()
+            text = f"{type(error).__name__}: {message[0] if message else 'no message'}"
+        # Outside the handler, where the traceback no longer keeps the failed arm's tensors alive.
+        free_memory()
+        return text
+
+    def log_error(self, what: str, error: Exception) -> None:
+        warn(f"{what} failed: {type(error).__name__}: {error}")
+        with Path(self.journal.run_dir / ERROR_LOG).open("a", encoding="utf-8") as log:
+            log.write(f"--- {what}\n{''.join(traceback.format_exception(error))}\n")
+
+    # -- rows --------------------------------------------------------------------------------------------------------
+
+    def row(self, prompt: Prompt, arm: str, turn: int, repeat: int, prompt_tokens: int = 0) -> GenerationRow:
+        row = GenerationRow(prompt.prompt_id, arm, status="error", error="not decoded")
+        row.category, row.dataset = prompt.category, self.config.dataset.label
+        # The size asked for: a smaller last batch belongs to the same cell of the summary.
+        row.repeat, row.turn, row.batch_size = repeat, turn, self.config.batch_size
+        row.num_draft_tokens, row.prompt_tokens = self.k[arm], prompt_tokens
+        return row
+
+    def broken_row(self, conversation: Conversation, arm: str, turn: int, repeat: int) -> GenerationRow:
+        row = self.row(conversation.prompt, arm, turn, repeat)
+        row.error = conversation.broken
+        return row
+
+    def fill(self, row: GenerationRow, generation: Generation) -> Sequence[Round]:
+        row.status, row.error = "ok", None
+        row.token_ids = list(generation.token_ids)
+        row.text = self.chat.text(row.token_ids)
+        row.finish_reason = generation.finish_reason
+        row.prefill_s, row.decode_s = generation.prefill_s, generation.decode_s
+        row.peak_memory_bytes = generation.peak_memory_bytes
+        return generation.rounds

@@ -1,0 +1,95 @@
+"""How far the run is and when it will end, on stderr, so that stdout stays the table and the last JSON line."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+SECONDS_BETWEEN_LINES = 20.0
+
+
+class RunProgress:
+    """Counts finished generations. A live bar on a terminal, a line now and then elsewhere.
+
+    The bar refreshes only between generations: a drawing thread would take turns with the loop that is being timed.
+    """
+
+    def __init__(self, total: int, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self.total, self.done = total, 0
+        self.label = ""
+        self.started = self.last_line = time.monotonic()
+        self.counted_from = 0
+        self.bar: Progress | None = None
+        if self.console.is_terminal:
+            self.bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(elapsed_when_finished=False),
+                console=self.console,
+                auto_refresh=False,
+                transient=True,
+            )
+            self.task = self.bar.add_task("", total=total)
+
+    def __enter__(self) -> RunProgress:
+        if self.bar is not None:
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def skip(self, count: int) -> None:
+        """Count what an earlier attempt already finished, without letting it speed up the estimate."""
+        self.done += count
+        self.counted_from += count
+        if self.bar is not None:
+            self.bar.update(self.task, completed=self.done)
+            self.bar.refresh()
+
+    def show(self, label: str) -> None:
+        """Say what runs now."""
+        self.label = label
+        if self.bar is not None:
+            self.bar.update(self.task, description=label)
+            self.bar.refresh()
+
+    def advance(self, count: int = 1) -> None:
+        self.done += count
+        now = time.monotonic()
+        if self.bar is not None:
+            self.bar.update(self.task, completed=self.done)
+            self.bar.refresh()
+        elif now - self.last_line >= SECONDS_BETWEEN_LINES or self.done == self.total:
+            self.last_line = now
+            self.say(f"{self.done}/{self.total} generations, {self.remaining(now)} left ({self.label})")
+
+    def remaining(self, now: float) -> str:
+        """Time left at the pace so far, as m:ss or h:mm:ss; a question mark before there is a pace."""
+        fresh = self.done - self.counted_from
+        if fresh <= 0:
+            return "?"
+        seconds = round((now - self.started) / fresh * (self.total - self.done))
+        minutes, seconds = divmod(seconds, 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+    def say(self, text: str) -> None:
+        """One line for the reader of the log."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """One line on stderr that begins with `warning:`."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)

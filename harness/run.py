@@ -1,0 +1,167 @@
+"""One run from a checked configuration to its files: the main job, without Hydra and without a console.
+
+    configs -> plan -> prompts -> models -> manifest -> warm-up -> comparison -> summary
+
+Everything that a config or a prompt file can tell is checked before weights are read. The run directory is the record;
+a run that stops early leaves a summary of what is there, and the same call continues it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import run_key
+from harness.chat import Chat, Rendered, check_length, load_tokenizer
+from harness.comparison import Comparison
+from harness.config import RunConfig
+from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, GuardError, InputError
+from harness.journal import Journal
+from harness.machine import redact_tree
+from harness.manifest import (
+    checkpoint_identities,
+    describe_arms,
+    describe_models,
+    describe_prompts,
+    write_manifest,
+)
+from harness.models import load_models, resolve_dtype
+from harness.preflight import Plan, preflight
+from harness.progress import RunProgress, warn
+from harness.prompts import Prompt, load_prompts
+from harness.schedule import Group, groups_of
+from harness.stop import check_summary
+from harness.summary import summarise
+from harness.tracking import start_tracking
+
+#: What of a configuration cannot change a number, or is said better by hashes and by the arms as planned.
+NOT_IDENTITY = (*run_key.NOT_SEMANTIC, "retry_errors", "drafter", "num_draft_tokens", "target", "dataset")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a run ended. `error` is set where it stopped early."""
+
+    run_dir: Path
+    exit_code: int
+    summary: dict[str, Any]
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Material:
+    """All that a run reads before its weights."""
+
+    plan: Plan
+    prompts: list[Prompt]
+    chat: Chat
+    groups: list[Group]
+    rendered: list[Rendered]  # first turns, in the groups' order
+    models: dict[str, Any]
+
+    @property
+    def generations(self) -> int:
+        """Prompt turns; times arms and repeats this is the run's length."""
+        return sum(len(prompt.turns) for prompt in self.prompts)
+
+
+def gather(config: RunConfig) -> Material:
+    """Check everything that can be checked without weights. Raises InputError."""
+    if config.execution not in ("auto", "eager"):
+        raise InputError(f"execution={config.execution}: expected auto or eager, the loop runs nothing else yet")
+    plan = preflight(config)
+    prompts = load_prompts(config.dataset, config.seed)
+    chat = Chat(load_tokenizer(str(config.target.path)), config.dataset)
+    groups = groups_of(prompts, config.batch_size)
+    ordered = [prompt for group in groups for prompt in group.prompts]
+    rendered = [chat.render(prompt, []) for prompt in ordered]
+    for prompt, one in zip(ordered, rendered, strict=True):
+        check_length(len(one.token_ids), config.max_new_tokens, plan.context, prompt.prompt_id)
+    return Material(plan, ordered, chat, groups, rendered, describe_models(config))
+
+
+def run(config: RunConfig, run_dir: Path, *, command: Sequence[str] = (), group: str | None = None) -> Outcome:
+    """Run or continue the comparison in `run_dir`. Raises InputError for what cannot be run at all."""
+    material = gather(config)
+    target, drafters = load_models(config, material.plan)
+    arms = describe_arms(material.plan)
+    prompts = describe_prompts(config, material.prompts, material.rendered, material.chat)
+    about_target = {
+        "dtype": resolve_dtype(config.target, material.plan.target_config),
+        "device": str(target.device),
+        "attention": "grouped attention over a position-addressed cache",
+        "eos_token_ids": list(target.eos_token_ids),
+        "context": material.plan.context,
+    }
+    identity = run_key.identity(
+        {
+            **redact_tree(config.to_dict()),
+            "drafters": {arm["name"]: arm for arm in arms},
+            "target_as": {"dtype": about_target["dtype"], "device": target.device.type},
+            "prompts": {key: prompts[key] for key in ("rendered_sha256", "prompt_ids", "thinking", "chat_template")},
+        },
+        checkpoint_identities(material.models),
+        without=NOT_IDENTITY,
+    )
+    with ExitStack() as stack:
+        journal = stack.enter_context(Journal(run_dir, identity))
+        manifest = write_manifest(
+            run_dir,
+            config=config,
+            run_key=journal.run_key,
+            models=material.models,
+            arms=arms,
+            prompts=prompts,
+            target=about_target,
+            device=target.device,
+            command=command,
+        )
+        tracker = stack.enter_context(start_tracking(config.tracking, run_dir, manifest, group))
+        progress = stack.enter_context(RunProgress(material.generations * len(arms) * config.repeats))
+        comparison = Comparison(config, material.plan, target, drafters, material.chat, journal, progress)
+        exit_code, error = decode_all(comparison, material, config)
+        progress.show("summary")
+        summary = summarise(run_dir, kinds=comparison.kind)
+        if exit_code == EXIT_OK:
+            exit_code, error = judge(summary, config, comparison.kind)
+        tracker.finish(exit_code)
+    return Outcome(run_dir, exit_code, summary, error)
+
+
+def decode_all(comparison: Comparison, material: Material, config: RunConfig) -> tuple[int, str | None]:
+    """Warm up and decode what is left to do; the exit code so far, and what stopped the run."""
+    expected = material.generations * len(comparison.arms) * config.repeats
+    comparison.progress.skip(len(comparison.done))
+    if len(comparison.done) >= expected:
+        return EXIT_OK, None
+    try:
+        comparison.warm_up(material.groups[0])
+        comparison.progress.started = time.monotonic()
+        comparison.run(material.groups)
+    except GuardError as error:
+        return EXIT_ARM_FAILED, str(error)
+    except KeyboardInterrupt:
+        warn("interrupted: the same command with the same hydra.run.dir continues this run")
+        return EXIT_INTERRUPTED, "interrupted"
+    return EXIT_OK, None
+
+
+def judge(summary: dict[str, Any], config: RunConfig, kinds: dict[str, str]) -> tuple[int, str | None]:
+    """The exit code of a run that went to its end, and why where it is not 0."""
+    rows = [row for row in summary["rows"] if row["category"] == "all"]
+    wrong = [row["arm"] for row in rows if row["verdict_mismatch"]]
+    if config.strict and wrong:
+        return EXIT_MISMATCH, f"mismatch: {', '.join(wrong)} did not reproduce the baseline's tokens (strict=true)"
+    decoded = {row["arm"] for row in rows if row["generations"]}
+    failed = [arm for arm in kinds if arm not in decoded]
+    if failed:
+        return EXIT_ARM_FAILED, f"{', '.join(failed)} finished no prompt, see the error fields of generations.jsonl"
+    try:
+        check_summary(summary, kinds)
+    except GuardError as error:
+        return EXIT_ARM_FAILED, str(error)
+    return EXIT_OK, None

@@ -1,0 +1,42 @@
+"""Which prompts are decoded together, and with which random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.prompts import Prompt
+
+# Seeds of one repeat lie together, and repeats far enough apart that no two prompts share random numbers.
+REPEAT_STRIDE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Prompts decoded as one batch. `first` is the place of the first in the whole order, which settles the seeds."""
+
+    first: int
+    prompts: tuple[Prompt, ...]
+
+    @property
+    def turns(self) -> int:
+        return len(self.prompts[0].turns)
+
+    def seed(self, base: int, repeat: int) -> int:
+        """Row i of the group draws with this plus i, whatever the batch size."""
+        return base + repeat * REPEAT_STRIDE + self.first
+
+
+def groups_of(prompts: Sequence[Prompt], batch_size: int) -> list[Group]:
+    """Groups of up to `batch_size` prompts with equally many turns, shorter conversations first, else in file order."""
+    ordered = sorted(prompts, key=lambda prompt: len(prompt.turns))
+    groups: list[Group] = []
+    start = 0
+    while start < len(ordered):
+        turns = len(ordered[start].turns)
+        end = start
+        while end < min(start + batch_size, len(ordered)) and len(ordered[end].turns) == turns:
+            end += 1
+        groups.append(Group(start, tuple(ordered[start:end])))
+        start = end
+    return groups

@@ -1,0 +1,150 @@
+"""The console's view of a run: one table for people, one JSON line for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.config import BASELINE
+
+MIN_WIDTH = 130  # so that a log keeps a row on a line
+JSON_FIELDS = (
+    "num_draft_tokens",
+    "batch_size",
+    "prompts",
+    "generations",
+    "errors",
+    "tokens",
+    "rounds",
+    "decode_tok_s",
+    "end_to_end_tok_s",
+    "ttft_ms",
+    "speedup_decode",
+    "speedup_decode_low",
+    "speedup_decode_high",
+    "speedup_decode_words",
+    "speedup_decode_token_weighted",
+    "speedup_end_to_end",
+    "predicted_speedup",
+    "acceptance_length",
+    "acceptance_rate",
+    "draft_ms",
+    "verify_ms",
+    "other_ms",
+    "peak_memory_bytes",
+    "verdict",
+    "verdict_exact",
+    "verdict_tie",
+    "verdict_mismatch",
+    "guards",
+)
+Row = Mapping[str, Any]
+
+
+def overall(summary: Mapping[str, Any]) -> list[Row]:
+    """The rows over all categories, one per arm."""
+    return [row for row in summary["rows"] if row["category"] == "all"]
+
+
+def render(summary: Mapping[str, Any]) -> Table:
+    """Arms against the baseline of the same run."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("arm", no_wrap=True)
+    for name in ("k", "tok/s", "speedup", "95 % interval", "acc. length", "acc. rate", "draft ms", "verify ms"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for row in overall(summary):
+        table.add_row(*cells(row), style="bold red" if row.get("verdict_mismatch") else None)
+    return table
+
+
+def cells(row: Row) -> list[str]:
+    """One row's texts, in the table's order."""
+    baseline = row["arm"] == BASELINE
+    drafts = "" if baseline else None
+    return [
+        str(row["arm"]),
+        "" if baseline else str(row["num_draft_tokens"]),
+        number(row.get("decode_tok_s"), 1),
+        "1.00x" if baseline else number(row.get("speedup_decode"), 2, "x"),
+        drafts if drafts is not None else interval(row),
+        drafts if drafts is not None else number(row.get("acceptance_length"), 2),
+        drafts if drafts is not None else percent(row.get("acceptance_rate")),
+        drafts if drafts is not None else number(row.get("draft_ms"), 2),
+        number(row.get("verify_ms"), 2),
+        "reference" if baseline else verdict(row),
+    ]
+
+
+def interval(row: Row) -> str:
+    low, high = row.get("speedup_decode_low"), row.get("speedup_decode_high")
+    if low is None or high is None:
+        return "too few prompts"
+    words = " n.d." if low <= 1.0 <= high else ""
+    return f"{low:.2f} to {high:.2f}{words}"
+
+
+def verdict(row: Row) -> str:
+    """Counts of each verdict there is, the worst first; errors beside them."""
+    counts = [(name, row.get(f"verdict_{name}") or 0) for name in ("mismatch", "tie", "exact", "none")]
+    texts = [f"{count} {'MISMATCH' if name == 'mismatch' else name}" for name, count in counts if count]
+    if row.get("errors"):
+        texts.insert(0, f"{row['errors']} failed")
+    return ", ".join(texts) or "nothing decoded"
+
+
+def number(value: float | None, digits: int, unit: str = "") -> str:
+    return "-" if value is None else f"{value:.{digits}f}{unit}"
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def notes(summary: Mapping[str, Any]) -> list[str]:
+    """What must be read beside the table: arms against each other, and reasons to doubt a row."""
+    lines: list[str] = []
+    for pair in summary.get("pairs", []):
+        if pair.get("category", "all") != "all" or BASELINE in (pair["arm"], pair["other"]):
+            continue
+        value = pair.get("speedup_decode")
+        if value is not None:
+            lines.append(f"{pair['arm']} against {pair['other']}: {value:.2f}x, {spread(pair)}")
+    rows = overall(summary)
+    if any(row.get("speedup_decode_words") == "not distinguishable" for row in rows if row["arm"] != BASELINE):
+        lines.append("n.d.: not distinguishable from the baseline, the interval holds 1")
+    for row in rows:
+        lines += [f"{row['arm']}: {guard}" for guard in row.get("guards") or []]
+    return lines
+
+
+def spread(pair: Row) -> str:
+    """The interval of a direct comparison, and what it allows one to say."""
+    low, high = pair.get("speedup_decode_low"), pair.get("speedup_decode_high")
+    words = str(pair.get("speedup_decode_words") or "not distinguishable")
+    return words if low is None or high is None else f"95 % interval {low:.2f} to {high:.2f}, {words}"
+
+
+def print_summary(summary: Mapping[str, Any], run_dir: Path, console: Console | None = None) -> None:
+    """The table and its notes, on stdout."""
+    console = console or Console()
+    console = console if console.width >= MIN_WIDTH or console.is_terminal else Console(width=MIN_WIDTH)
+    console.print(render(summary))
+    for line in notes(summary):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"files: {run_dir}", markup=False, highlight=False, soft_wrap=True)
+
+
+def json_line(run_dir: Path, exit_code: int, summary: Mapping[str, Any] | None, error: str | None = None) -> str:
+    """The last line of stdout: where the run is, how it ended, and each arm's figures under the summary's names."""
+    rows: Sequence[Row] = overall(summary) if summary else []
+    arms = {str(row["arm"]): {name: row.get(name) for name in JSON_FIELDS} for row in rows}
+    content: dict[str, Any] = {"run_dir": str(run_dir), "exit_code": exit_code, "arms": arms}
+    if error:
+        content["error"] = error
+    return json.dumps(content, allow_nan=False)

@@ -1,0 +1,132 @@
+"""Weights & Biases as a mirror of a run's files: one run per job, rebuilt at any time by `harness.upload`.
+
+The files are the record. Nothing is sent while prompts are being decoded, and whatever goes wrong here is a warning.
+wandb is imported only where it is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from harness.config import BASELINE, TrackingConfig
+from harness.machine import redact_tree
+from harness.mirror import mirror
+from harness.progress import warn
+
+INIT_TIMEOUT_S = 30
+FINISH_TIMEOUT_S = 300
+
+
+class Tracker:
+    """Tracks nothing: what a run holds with `tracking=none`."""
+
+    def finish(self, exit_code: int) -> None:
+        """Send what the run directory holds and close; a non-zero code marks the tracked run as failed."""
+
+    def __enter__(self) -> Tracker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Only what never reached `finish` is still open here, and it did not end well.
+        self.finish(1)
+
+
+class WandbTracker(Tracker):
+    """One wandb run, open from before the first prompt so that a crashed job shows as one."""
+
+    def __init__(self, run: Any, run_dir: Path) -> None:
+        self.run: Any = run
+        self.run_dir = run_dir
+
+    def finish(self, exit_code: int) -> None:
+        run, self.run = self.run, None
+        if run is None:
+            return
+        quietly("mirror the run's files", lambda: mirror(run, self.run_dir))
+        quietly("finish the run", lambda: run.finish(exit_code=exit_code))
+
+
+def start_tracking(config: TrackingConfig, run_dir: Path, manifest: dict[str, Any], group: str | None) -> Tracker:
+    """The tracker that the configuration asks for; one that tracks nothing where wandb cannot be had."""
+    if config.name == "none":
+        return Tracker()
+    run = quietly("start a run", lambda: open_run(config, run_dir, manifest, group))
+    return Tracker() if run is None else WandbTracker(run, run_dir)
+
+
+def open_run(config: TrackingConfig, run_dir: Path, manifest: dict[str, Any], group: str | None) -> Any:
+    """`wandb.init` for this run directory."""
+    import wandb
+
+    wanted = {
+        "x_disable_stats": True,  # a sampling thread would take turns with the loop that is being timed
+        "console": "off",
+        "silent": True,
+        "init_timeout": INIT_TIMEOUT_S,
+        "finish_timeout": FINISH_TIMEOUT_S,
+    }
+    known = getattr(wandb.Settings, "model_fields", wanted)
+    mode = choose_mode(config.mode)
+    arms = [arm["name"] for arm in manifest["arms"] if arm["name"] != BASELINE]
+    return wandb.init(
+        project=config.project,
+        entity=config.entity,
+        group=config.group or group,
+        job_type="+".join(arms) or BASELINE,
+        name=run_name(manifest, run_dir),
+        tags=[*config.tags, *arms],
+        id=run_id(manifest, run_dir, mode),
+        resume="allow" if mode == "online" else None,
+        config=redact_tree({**manifest["config"], "manifest": {k: v for k, v in manifest.items() if k != "config"}}),
+        dir=str(run_dir),
+        mode=mode,  # type: ignore[arg-type]
+        settings=wandb.Settings(**{name: value for name, value in wanted.items() if name in known}),
+    )
+
+
+def run_name(manifest: dict[str, Any], run_dir: Path) -> str:
+    """Arms with their k, and the directory that tells two runs apart."""
+    arms = [f"{arm['name']}-k{arm['num_draft_tokens']}" for arm in manifest["arms"] if arm["name"] != BASELINE]
+    return f"{'+'.join(arms) or BASELINE} {run_dir.parent.name}/{run_dir.name}"
+
+
+def run_id(manifest: dict[str, Any], run_dir: Path, mode: str) -> str:
+    """The same for every attempt at one run directory; offline attempts are numbered, as they cannot be resumed."""
+    attempts = manifest.get("attempts") or [{}]
+    digest = hashlib.sha256(f"{manifest['run_key']} {manifest['created']} {run_dir.name}".encode()).hexdigest()[:12]
+    return digest if mode == "online" or len(attempts) == 1 else f"{digest}-{len(attempts)}"
+
+
+def choose_mode(mode: str) -> str:
+    """`auto` is what WANDB_MODE says, else online where wandb has credentials, else offline; it never asks."""
+    if mode != "auto":
+        return mode
+    asked = os.environ.get("WANDB_MODE", "")
+    if asked in ("online", "offline"):
+        return asked
+    import wandb
+
+    try:
+        found = bool(wandb.login(prompt=False))
+    except TypeError:  # before wandb 0.26 login had no such switch
+        found = bool(wandb.api.api_key)
+    if not found:
+        warn("tracking: wandb has no credentials here, the run stays offline until `wandb sync` or harness.upload")
+    return "online" if found else "offline"
+
+
+def quietly(what: str, action: Callable[[], Any]) -> Any:
+    """Do it, or warn and go on: no outage of a tracker may touch a run."""
+    try:
+        return action()
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        warn(f"tracking: could not {what} ({type(error).__name__}: {text[0] if text else 'no message'})")
+        return None

@@ -1,0 +1,81 @@
+"""`python -m harness.upload DIR...`: rebuild tracked runs from run directories, as often as you like.
+
+For runs that were made without a tracker, offline, or while it was out of reach. A directory may be one run or a sweep
+of them; the runs of a sweep share a group.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.config import TRACKING_MODES, TrackingConfig
+from harness.errors import EXIT_ARM_FAILED, EXIT_BAD_INPUT, EXIT_OK, InputError
+from harness.mirror import mirror
+from harness.run_files import MANIFEST, SUMMARY_JSON
+from harness.summary import summarise
+from harness.tracking import open_run
+
+
+def run_directories(folder: Path) -> list[Path]:
+    """`folder` itself, or every run below it. Raises InputError where there is none."""
+    found = sorted(path.parent for path in folder.rglob(MANIFEST))
+    if not found:
+        raise InputError(f"{folder}: no {MANIFEST} in it or below, expected a run directory or a sweep of them")
+    return found
+
+
+def failed(run_dir: Path) -> bool:
+    """Whether the files show a run that did not end well: a mismatch, or an arm without a single generation."""
+    rows = json.loads((run_dir / SUMMARY_JSON).read_text(encoding="utf-8"))["rows"]
+    return any(row["verdict_mismatch"] or not row["generations"] for row in rows if row["category"] == "all")
+
+
+def upload(run_dir: Path, config: TrackingConfig, group: str | None) -> str:
+    """Build one tracked run from its files; returns its id. Errors of wandb are the caller's."""
+    manifest = json.loads((run_dir / MANIFEST).read_text(encoding="utf-8"))
+    if not (run_dir / SUMMARY_JSON).exists():
+        summarise(run_dir)  # a run that was killed before it could
+    run = open_run(config, run_dir, manifest, group)
+    try:
+        mirror(run, run_dir)
+    except BaseException:
+        run.finish(exit_code=1)
+        raise
+    run.finish(exit_code=int(failed(run_dir)))
+    return str(run.id)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m harness.upload", description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
+    parser.add_argument("--project", default=TrackingConfig.project)
+    parser.add_argument("--entity")
+    parser.add_argument("--group", help="default: the name of the sweep's directory")
+    parser.add_argument("--mode", choices=TRACKING_MODES, default="auto")
+    options = parser.parse_args(arguments)
+    config = TrackingConfig("wandb", options.project, options.entity, options.mode, options.group)
+    worst = EXIT_OK
+    for folder in options.folders:
+        try:
+            found = run_directories(folder)
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            worst = max(worst, EXIT_BAD_INPUT)
+            continue
+        for run_dir in found:
+            try:
+                name = upload(run_dir, config, None if run_dir == folder else folder.name)
+            except Exception as error:  # one run that cannot be sent must not keep the others
+                print(f"error: {run_dir}: {type(error).__name__}: {error}", file=sys.stderr)
+                worst = max(worst, EXIT_ARM_FAILED)
+            else:
+                print(f"{run_dir}: {name}")
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())
