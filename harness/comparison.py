@@ -20,6 +20,7 @@ from harness.generate import Settings, decode
 from harness.journal import GenerationKey, GenerationRow, Journal
 from harness.judge import Judge
 from harness.models import free_memory
+from harness.pieces import token_pieces
 from harness.preflight import Plan
 from harness.progress import RunProgress, warn
 from harness.prompts import Prompt
@@ -236,6 +237,7 @@ class Comparison:
     def fill(self, row: GenerationRow, generation: Generation) -> Sequence[Round]:
         row.status, row.error = "ok", None
         row.token_ids = list(generation.token_ids)
+        row.pieces = token_pieces(self.chat.tokenizer, row.token_ids)
         row.text = self.chat.text(row.token_ids)
         row.finish_reason = generation.finish_reason
         row.prefill_s, row.decode_s = generation.prefill_s, generation.decode_s

@@ -57,6 +57,7 @@ class GenerationRow:
     num_draft_tokens: int = 0
     prompt_tokens: int = 0
     token_ids: list[int] = field(default_factory=list)
+    pieces: list[str] | None = None  # the text of each token, as the report colours it
     text: str = ""
     finish_reason: str | None = None
     prefill_s: float = 0.0

@@ -21,6 +21,7 @@ from harness.comparison import Comparison
 from harness.config import RunConfig
 from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, GuardError, InputError
 from harness.journal import Journal
+from harness.kept_prompts import write_prompts
 from harness.machine import redact_tree
 from harness.manifest import (
     checkpoint_identities,
@@ -120,6 +121,7 @@ def run(config: RunConfig, run_dir: Path, *, command: Sequence[str] = (), group:
             device=target.device,
             command=command,
         )
+        write_prompts(run_dir, material.prompts)
         tracker = stack.enter_context(start_tracking(config.tracking, run_dir, manifest, group))
         progress = stack.enter_context(RunProgress(material.generations * len(arms) * config.repeats))
         comparison = Comparison(config, material.plan, target, drafters, material.chat, journal, progress)

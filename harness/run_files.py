@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 GENERATIONS = "generations.jsonl"
+PROMPTS = "prompts.jsonl"
 ROUNDS_JOURNAL = "rounds.jsonl"
 ROUNDS = "rounds.parquet"
 RUN_KEY = "run_key.json"
