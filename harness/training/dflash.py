@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from drafters.dflash_model import DFlashConfig, DFlashModel
+from harness.errors import InputError
 
 from .data import Batch
 from .distill import distill
 from .teacher import Teacher, softcap
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class DFlashShape:
     """The drafter's sizes; the hidden size is the target's."""
 
@@ -41,11 +42,11 @@ class DFlashShape:
 
     def __post_init__(self) -> None:
         if set(self.pattern) - set("SF") or not self.pattern:
-            raise ValueError(f"dflash.pattern is {self.pattern!r}: expected letters S and F")
+            raise InputError(f"dflash.pattern is {self.pattern!r}: expected letters S and F")
         if self.block_size < 2:
-            raise ValueError(f"dflash.block_size is {self.block_size}: expected at least 2")
+            raise InputError(f"dflash.block_size is {self.block_size}: expected at least 2")
         if self.anchors < 1:
-            raise ValueError(f"dflash.anchors is {self.anchors}: expected at least 1")
+            raise InputError(f"dflash.anchors is {self.anchors}: expected at least 1")
 
 
 def spread_taps(layers: int, count: int) -> tuple[int, ...]:
@@ -59,7 +60,7 @@ def dflash_config(target: Any, shape: DFlashShape, mask_token_id: int) -> DFlash
     """The drafter's config for a target's text config."""
     taps = tuple(shape.taps) or spread_taps(target.num_hidden_layers, shape.num_taps)
     if max(taps) >= target.num_hidden_layers - 1 or min(taps) < 0:
-        raise ValueError(f"dflash.taps is {taps}: expected layers 0 to {target.num_hidden_layers - 2}")
+        raise InputError(f"dflash.taps is {taps}: expected layers 0 to {target.num_hidden_layers - 2}")
     return DFlashConfig(
         hidden_size=target.hidden_size, intermediate_size=shape.intermediate_size,
         num_hidden_layers=len(shape.pattern), num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads,
@@ -73,13 +74,16 @@ def dflash_config(target: Any, shape: DFlashShape, mask_token_id: int) -> DFlash
     )  # fmt: skip
 
 
-def build_dflash(config: DFlashConfig, seed: int) -> DFlashModel:
-    """A drafter with fresh weights."""
+def build_dflash(config: DFlashConfig, teacher: Teacher, seed: int) -> DFlashModel:
+    """A drafter with fresh weights. Its last norm starts as a fraction of the target's, which the borrowed head expects:
+    at full size random states would give logits as confident as they are wrong."""
     torch.manual_seed(seed)
     model = DFlashModel(config)
     for name, parameter in model.named_parameters():
         if parameter.ndim == 2:
             torch.nn.init.normal_(parameter, std=0.02 if "proj" in name else parameter.shape[1] ** -0.5)
+    with torch.no_grad():
+        model.norm.weight.copy_(0.3 * teacher.text.norm.weight)
     return model
 
 
@@ -151,7 +155,7 @@ def dflash_loss(
         index = (inside - 1).clamp(min=0).view(rows, -1, 1).expand(-1, -1, seen.hidden.shape[-1])
         states = seen.hidden.gather(1, index).view(*inside.shape, -1)[wanted]  # row p+i-1 predicts token p+i
         weight = torch.exp(-(slot - 1) / shape.gamma).expand_as(wanted)[wanted]
-        draft = softcap(teacher.model.lm_head(hidden[wanted]), config.final_logit_softcapping)
+        draft = softcap(teacher.head(hidden[wanted]), config.final_logit_softcapping)
         target = teacher.logits(states)
         loss, _ = distill(draft, target, hard_share, weight)
         equal = (draft.argmax(-1) == target.argmax(-1)).float()

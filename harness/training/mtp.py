@@ -17,13 +17,14 @@ from transformers import Gemma4AssistantForCausalLM, Gemma4TextConfig
 from transformers.models.gemma4_assistant import Gemma4AssistantConfig
 
 from drafters.gemma4 import run_layers
+from harness.errors import InputError
 
 from .data import Batch
 from .distill import distill
 from .teacher import Teacher, TeacherPass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class MTPShape:
     """The assistant's own sizes; head dims, key/value heads and windows are the target's."""
 
@@ -39,9 +40,9 @@ class MTPShape:
 
     def __post_init__(self) -> None:
         if self.steps < 1:
-            raise ValueError(f"mtp.steps is {self.steps}: expected at least 1")
+            raise InputError(f"mtp.steps is {self.steps}: expected at least 1")
         if set(self.pattern) != {"S", "F"} or not self.pattern.endswith("F"):
-            raise ValueError(f"mtp.pattern is {self.pattern!r}: expected S and F, ending in F, each at least once")
+            raise InputError(f"mtp.pattern is {self.pattern!r}: expected S and F, ending in F, each at least once")
 
 
 def _layer_sizes(target: Any, kind: str) -> tuple[int, int]:
@@ -54,11 +55,11 @@ def assistant_config(target: Any, shape: MTPShape) -> Gemma4AssistantConfig:
     head_dim, kv_heads = _layer_sizes(target, "sliding_attention")
     global_head_dim, global_kv_heads = _layer_sizes(target, "full_attention")
     if shape.heads % kv_heads or shape.heads % global_kv_heads:
-        raise ValueError(
+        raise InputError(
             f"mtp.heads is {shape.heads}: expected a multiple of the target's {kv_heads} and {global_kv_heads}"
         )
     if shape.ordered and target.vocab_size % shape.centroids:
-        raise ValueError(
+        raise InputError(
             f"mtp.centroids is {shape.centroids}: expected a divisor of the vocabulary {target.vocab_size}"
         )
     text = Gemma4TextConfig(
@@ -82,7 +83,7 @@ def build_assistant(teacher: Teacher, shape: MTPShape, seed: int) -> Gemma4Assis
     """An assistant whose head starts as the main directions of the target's head; all else is fresh."""
     torch.manual_seed(seed)
     model = Gemma4AssistantForCausalLM(assistant_config(teacher.config, shape))
-    rows = teacher.model.lm_head.weight.detach().float()  # [V, H]
+    rows = teacher.head.weight.detach().float()  # [V, H]
     if shape.hidden_size <= min(rows.shape):
         main = torch.linalg.svd(rows, full_matrices=False).Vh[: shape.hidden_size]
         start = rows @ main.T

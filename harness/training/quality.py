@@ -6,7 +6,9 @@ from collections import Counter
 from itertools import islice
 from typing import Any
 
-from .answers import answer_batch, render, stop_tokens
+from harness.target import Target
+
+from .answers import answer, render
 from .corpus import KINDS, Chat, held_out, score
 
 
@@ -18,16 +20,16 @@ def repeated_share(token_ids: list[int], width: int = 8) -> float:
 
 
 def evaluate(
-    model: Any, tokenizer: Any, per_kind: int, seed: int = 0, max_new_tokens: int = 448
+    target: Target, tokenizer: Any, per_kind: int, seed: int = 0, max_new_tokens: int = 448
 ) -> tuple[dict[str, dict[str, float]], list[tuple[Chat, str]]]:
     """Per kind: share that ends with a stop token, repeated 8-grams, mean score, mean answer length; and the texts."""
-    stops = set(stop_tokens(model))
+    stops = set(target.eos_token_ids)
     figures: dict[str, dict[str, float]] = {}
     texts: list[tuple[Chat, str]] = []
     for kind in KINDS:
         chats = list(islice(held_out(kind, seed), per_kind))
         prompts = [render(tokenizer, c.prompt_messages, c.thinking) for c in chats]
-        answers = answer_batch(model, prompts, tokenizer.pad_token_id, max_new_tokens, 0.0)
+        answers = answer(target, prompts, max_new_tokens, 0.0, seed, batch_size=24)
         decoded = [tokenizer.decode(a, skip_special_tokens=False) for a in answers]
         scores = [score(kind, c.answer, t) for c, t in zip(chats, decoded, strict=True)]
         marked = [s for s in scores if s is not None]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.errors import InputError
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass
 class LoopSettings:
     """The optimiser's side of a run.
 
@@ -13,7 +15,7 @@ class LoopSettings:
     that a longer run can start from any checkpoint before the fall.
     """
 
-    steps: int
+    steps: int = 1000
     batch_tokens: int = 8192
     learning_rate: float = 3e-3
     warmup_steps: int = 50
@@ -31,15 +33,15 @@ class LoopSettings:
     def __post_init__(self) -> None:
         for key in ("steps", "batch_tokens", "log_every", "max_length"):
             if getattr(self, key) < 1:
-                raise ValueError(f"loop.{key} is {getattr(self, key)}: expected at least 1")
+                raise InputError(f"loop.{key} is {getattr(self, key)}: expected at least 1")
         if self.learning_rate <= 0:
-            raise ValueError(f"loop.learning_rate is {self.learning_rate}: expected more than 0")
+            raise InputError(f"loop.learning_rate is {self.learning_rate}: expected more than 0")
         if not 0 < self.decay_fraction <= 1:
-            raise ValueError(f"loop.decay_fraction is {self.decay_fraction}: expected a share in (0, 1]")
+            raise InputError(f"loop.decay_fraction is {self.decay_fraction}: expected a share in (0, 1]")
         if self.precision not in ("bf16", "fp32"):
-            raise ValueError(f"loop.precision is {self.precision!r}: expected 'bf16' or 'fp32'")
+            raise InputError(f"loop.precision is {self.precision!r}: expected 'bf16' or 'fp32'")
         if self.tracking not in ("none", "wandb"):
-            raise ValueError(f"loop.tracking is {self.tracking!r}: expected 'none' or 'wandb'")
+            raise InputError(f"loop.tracking is {self.tracking!r}: expected 'none' or 'wandb'")
 
     def rate(self, step: int) -> float:
         """The share of the learning rate at a step."""

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 from transformers import Gemma4ForCausalLM, Gemma4TextConfig
 
+from harness.errors import InputError
+
 from .data import Batch
 from .fused import Kernels
 from .teacher import causal_masks
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class TargetShape:
     """The few sizes of a small Gemma 4; everything else is what the published models use."""
 
@@ -37,14 +39,14 @@ class TargetShape:
 
     def __post_init__(self) -> None:
         if set(self.pattern) - set("SF") or not self.pattern.endswith("F"):
-            raise ValueError(f"target.pattern is {self.pattern!r}: expected letters S and F, ending in F")
+            raise InputError(f"target.pattern is {self.pattern!r}: expected letters S and F, ending in F")
         if self.heads % self.kv_heads or self.heads % self.global_kv_heads:
-            raise ValueError(
+            raise InputError(
                 f"target.heads is {self.heads}: expected a multiple of target.kv_heads {self.kv_heads} and "
                 f"target.global_kv_heads {self.global_kv_heads}"
             )
         if not 0 <= self.kv_shared_layers < len(self.pattern):
-            raise ValueError(
+            raise InputError(
                 f"target.kv_shared_layers is {self.kv_shared_layers}: expected less than the {len(self.pattern)} layers"
             )
 

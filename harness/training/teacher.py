@@ -29,6 +29,7 @@ class Teacher:
     def __init__(self, model: Any) -> None:
         self.model = model.eval().requires_grad_(False)
         self.text = text_model_of(model)
+        self.head = model.get_output_embeddings()
         self.config = self.text.config
 
     def masks(self, length: int, device: torch.device) -> dict[str, Tensor]:
@@ -55,7 +56,7 @@ class Teacher:
     @torch.no_grad()
     def logits(self, hidden: Tensor) -> Tensor:
         """Soft-capped logits in fp32 of normed states [..., H]."""
-        return softcap(self.model.lm_head(hidden), self.config.final_logit_softcapping)
+        return softcap(self.head(hidden), self.config.final_logit_softcapping)
 
 
 def causal_masks(length: int, window: int, device: torch.device) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ SHAPE = DFlashShape(intermediate_size=48, head_dim=8, sliding_window=7, block_si
 def test_folded_blocks_give_what_one_block_alone_gives() -> None:
     target = teacher()
     config = dflash_config(target.config, SHAPE, 4)
-    model = build_dflash(config, 0).eval()
+    model = build_dflash(config, target, 0).eval()
     batch = collate([Sequence(torch.randint(5, 320, (32,)).tolist(), [True] * 32)])
     with torch.no_grad(), fused(target.config):
         seen = target.observe(batch, config.target_layer_ids)

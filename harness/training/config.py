@@ -1,0 +1,76 @@
+"""The training configuration: typed and checked once, before anything is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from harness.errors import InputError
+
+from .answers import AnswerSettings
+from .dflash import DFlashShape
+from .mtp import MTPShape
+from .settings import LoopSettings
+from .target import TargetShape
+
+RECIPES = ("target", "mtp", "dflash", "pair")
+
+
+@dataclass
+class TokenizerSettings:
+    """How the embedded target's tokenizer is learned."""
+
+    vocab_size: int = 1024
+    chats: int = 20_000
+
+
+@dataclass
+class TargetSource:
+    """An existing target to train drafters for; `path` null takes the one trained in `output_dir`."""
+
+    path: str | None = None
+    dtype: str = "float32"
+
+
+@dataclass
+class TrainConfig:
+    """One run of `python -m harness.train`."""
+
+    recipe: str = "pair"
+    output_dir: str = "outputs/train"
+    seed: int = 0
+    threads: int | None = None
+    compile: bool = True
+    prompt_weight: float = 0.1  # the target's loss on tokens it did not speak
+    hard_share: float = 0.5  # drafters: share of the greedy token's loss beside the distribution's
+    quality_prompts: int = 24  # held-out prompts per kind behind the model cards' figures; 0 for none
+    tokenizer: TokenizerSettings = field(default_factory=TokenizerSettings)
+    source: TargetSource = field(default_factory=TargetSource)
+    shape: TargetShape = field(default_factory=TargetShape)
+    target_loop: LoopSettings = field(default_factory=LoopSettings)
+    drafter_loop: LoopSettings = field(default_factory=LoopSettings)
+    answers: AnswerSettings = field(default_factory=AnswerSettings)
+    mtp: MTPShape = field(default_factory=MTPShape)
+    dflash: DFlashShape = field(default_factory=DFlashShape)
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise InputError(f"recipe={self.recipe}: expected one of {', '.join(RECIPES)}")
+        if self.recipe == "pair" and self.source.path:
+            raise InputError("source.path is set, but recipe=pair trains its own target: expected recipe=mtp or dflash")
+        for key in ("prompt_weight", "hard_share"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise InputError(f"{key}={getattr(self, key)}: expected a share in [0, 1]")
+
+
+def read_config(composed: DictConfig | dict[str, Any]) -> TrainConfig:
+    """Check a composed configuration. Raises InputError with one line that names the key."""
+    try:
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), composed))
+    except OmegaConfBaseException as error:
+        raise InputError(str(error).splitlines()[0]) from error
+    assert isinstance(config, TrainConfig)
+    return config

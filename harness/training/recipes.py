@@ -1,0 +1,144 @@
+"""The recipes as whole walks: data, training, export, and the facts that the model cards state."""
+
+from __future__ import annotations
+
+import json
+import platform
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.chat import load_tokenizer
+from harness.errors import InputError
+from harness.load import load_target
+from harness.target import Target
+
+from .answers import regenerate
+from .config import TrainConfig
+from .corpus import stream
+from .data import Batches, Sequence, corpus_pool, epoch_pool
+from .dflash import build_dflash, dflash_config, dflash_loss
+from .export import export_assistant, export_dflash, export_target
+from .fused import compile_kernels, fused
+from .loop import train
+from .mtp import build_assistant, mtp_loss
+from .prompt_set import write_prompts
+from .target import build_target, target_loss
+from .teacher import Teacher
+from .tokenizer import chat_pieces, train_tokenizer
+
+POOL_CHATS = 512
+
+
+def run(config: TrainConfig) -> None:
+    """Run the recipe that the configuration names; a killed run goes on from its last checkpoint."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    if config.compile:
+        compile_kernels()
+    out = Path(config.output_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    if config.recipe in ("target", "pair"):
+        train_target(config, out)
+    if config.recipe in ("mtp", "pair"):
+        train_mtp(config, out)
+    if config.recipe in ("dflash", "pair"):
+        train_dflash(config, out)
+    if config.recipe == "pair":
+        write_prompts(out / "prompts.jsonl")
+        if config.quality_prompts:
+            from .cards import write_cards
+
+            write_cards(out, config.quality_prompts)
+
+
+def keep_fact(out: Path, name: str, facts: dict[str, Any]) -> None:
+    """Add what was measured to `facts.json`, the source of the model cards."""
+    path = out / "facts.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    known[name] = {
+        **facts,
+        "torch": torch.__version__,
+        "hardware": f"{platform.machine()}, {torch.get_num_threads()} threads",
+    }
+    path.write_text(json.dumps(known, indent=2) + "\n")
+
+
+def learn_tokenizer(config: TrainConfig) -> Any:
+    """The tokenizer learned from the training side of the corpus; marks stay out of what it merges."""
+    chats = islice(stream(config.seed), config.tokenizer.chats)
+    marks = ("<bos>", "<|turn>", "<turn|>")
+
+    def plain(text: str) -> str:
+        for mark in marks:
+            text = text.replace(mark, "")
+        return text
+
+    texts = (plain("".join(text for text, _ in chat_pieces(chat))) for chat in chats)
+    return train_tokenizer(texts, config.tokenizer.vocab_size)
+
+
+def train_target(config: TrainConfig, out: Path) -> None:
+    """From scratch to `out/target`."""
+    tokenizer = learn_tokenizer(config)
+    if len(tokenizer) != config.shape.vocab_size:
+        raise InputError(f"shape.vocab_size is {config.shape.vocab_size}: expected the tokenizer's {len(tokenizer)}")
+    model = build_target(config.shape, config.seed)
+    loop = config.target_loop
+    batches = Batches(corpus_pool(tokenizer, config.seed, POOL_CHATS), loop.batch_tokens, config.seed, loop.max_length)
+    with fused(model.config):
+        facts = train(model, target_loss(model, config.prompt_weight), batches, loop, out / "runs" / "target", "target")
+    export_target(model, tokenizer, out / "target")
+    facts["parameters"] = sum(p.numel() for p in model.parameters())
+    keep_fact(out, "target", facts)
+
+
+def load_source(config: TrainConfig, out: Path) -> tuple[Target, Any]:
+    """The target that drafters are trained for, and its tokenizer."""
+    path = config.source.path or str(out / "target")
+    return load_target(path, config.drafter_loop.device, config.source.dtype), load_tokenizer(path)
+
+
+def _batches(config: TrainConfig, sequences: list[Sequence]) -> Batches:
+    loop = config.drafter_loop
+    kept = [s for s in sequences if len(s.token_ids) <= loop.max_length]
+    return Batches(epoch_pool(kept), loop.batch_tokens, config.seed, loop.max_length)
+
+
+def _drafter_facts(facts: dict[str, float], model: Any, sequences: list[Sequence]) -> dict[str, float]:
+    parameters = float(sum(p.numel() for p in model.parameters()))
+    return {
+        **facts, "parameters": parameters, "answers": float(len(sequences)),
+        "answer_tokens": float(sum(sum(s.spoken) for s in sequences)),
+    }  # fmt: skip
+
+
+def train_mtp(config: TrainConfig, out: Path) -> None:
+    """An MTP assistant for the source target, to `out/mtp`."""
+    target, tokenizer = load_source(config, out)
+    sequences = regenerate(target, tokenizer, config.answers, out / "answers.jsonl")
+    teacher = Teacher(target.model)
+    model = build_assistant(teacher, config.mtp, config.seed)
+    with fused(teacher.config, model.config.text_config):
+        loss = mtp_loss(model, teacher, config.mtp, config.hard_share)
+        facts = train(model, loss, _batches(config, sequences), config.drafter_loop, out / "runs" / "mtp", "mtp")
+    export_assistant(model, out / "mtp")
+    keep_fact(out, "mtp", _drafter_facts(facts, model, sequences))
+
+
+def train_dflash(config: TrainConfig, out: Path) -> None:
+    """A DFlash drafter for the source target, to `out/dflash`."""
+    target, tokenizer = load_source(config, out)
+    sequences = regenerate(target, tokenizer, config.answers, out / "answers.jsonl")
+    teacher = Teacher(target.model)
+    mask = tokenizer.convert_tokens_to_ids("<mask>")
+    if mask is None or mask == tokenizer.unk_token_id:
+        raise InputError("the target's tokenizer has no <mask> token, which DFlash's blocks are made of (source.path)")
+    model = build_dflash(dflash_config(teacher.config, config.dflash, mask), teacher, config.seed)
+    with fused(teacher.config):
+        loss = dflash_loss(model, teacher, config.dflash, config.hard_share)
+        facts = train(model, loss, _batches(config, sequences), config.drafter_loop, out / "runs" / "dflash", "dflash")
+    export_dflash(model, out / "dflash", teacher.config)
+    keep_fact(out, "dflash", _drafter_facts(facts, model, sequences))
