@@ -74,6 +74,8 @@ class Drafter(Protocol):
 
     name: str
     taps: tuple[int, ...]  # decoder layers whose outputs it reads
+    reach: int  # set before every round: full buffers hold nothing in use at or past this slot
+    serving: object  # set at `begin`: whose rows it holds; a drafter serves one decoder at a time
     @property
     def max_draft_tokens(self) -> int | None: ...  # the most it can propose in a round, None without a limit
 

@@ -19,6 +19,8 @@ class _Control:
 
     taps: tuple[int, ...] = ()
     max_draft_tokens: int | None = None
+    reach: int = 0
+    serving: object = None
 
     def begin(
         self, target: TargetView, batch_size: int, capacity: int, k: int, sampling: Sampling, noise: Tensor
@@ -79,13 +81,21 @@ class OracleDrafter(_Control):
     name = "oracle"
 
     def __init__(self) -> None:
-        self.answers: Sequence[Sequence[int]] = ()
+        self.answers = ()
+
+    @property
+    def answers(self) -> Sequence[Sequence[int]]:
+        return self._answers
+
+    @answers.setter
+    def answers(self, answers: Sequence[Sequence[int]]) -> None:
+        self._answers = answers
+        self._next = 0
 
     def begin(
         self, target: TargetView, batch_size: int, capacity: int, k: int, sampling: Sampling, noise: Tensor
     ) -> None:
         super().begin(target, batch_size, capacity, k, sampling, noise)
-        self._next = 0
         self._known = torch.zeros(batch_size, dtype=torch.long, device=target.device)  # end of the known answer
 
     def start(self, prefill: TargetPass, row: int) -> None:

@@ -71,6 +71,8 @@ class DFlashDrafter:
         self.max_draft_tokens = self.config.max_draft_tokens
         self.first_slot = 0 if self.config.predicts_next else 1  # the first slot that drafts
         self.sample = sample
+        self.reach = 0
+        self.serving: object = None
         self.scale, self.scale_reason = self._embedding_scale(input_embedding_scale)
         log.info("DFlash noise embeddings are the target's raw rows times %.6g (%s)", self.scale, self.scale_reason)
 
@@ -118,6 +120,9 @@ class DFlashDrafter:
         # All k+1 rows are stored, at fixed shape; rejected ones stand at or after the new anchor and are masked there.
         self._take_in(verified, None)
 
+    def _slots(self, buffer: ContextBuffer) -> int:
+        return buffer.keys.shape[2] if buffer.ring else self.reach
+
     def _joins_and_masks(self, position: Tensor, positions: Tensor) -> tuple[list[Join], list[Tensor]]:
         newest = positions[:, -1]
         joins: list[Join] = []
@@ -127,12 +132,13 @@ class DFlashDrafter:
         def join(buffer: ContextBuffer) -> Join:
             def write(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
                 buffer.write(keys, values, positions)
-                return buffer.keys, buffer.values
+                size = self._slots(buffer)
+                return buffer.keys[:, :, :size], buffer.values[:, :, :size]
 
             return write
 
         for layer, buffer in enumerate(self.buffers):
-            causal, window, size = self._causal(layer), self.config.window(layer), buffer.keys.shape[2]
+            causal, window, size = self._causal(layer), self.config.window(layer), self._slots(buffer)
             key = (causal, window, size)
             if key not in masks:
                 stored = positions_of_slots(newest, size, buffer.ring)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from drafters.base import Proposal, Sampling, TargetPass, TargetView
+from drafters.base import KeyValueView, Proposal, Sampling, TargetPass, TargetView
 from drafters.errors import InputError
 from drafters.gemma4 import position_addressed_attention, run_layers
 from drafters.positions import additive, positions_of_slots, visible
@@ -41,6 +41,8 @@ class MTPDrafter:
         self.softcap: float | None = self.config.final_logit_softcapping
         self.position_back = 1 if position == "anchor-1" else 0
         self.sample = sample
+        self.reach = 0
+        self.serving: object = None
 
     def begin(
         self, target: TargetView, batch_size: int, capacity: int, k: int, sampling: Sampling, noise: Tensor
@@ -59,12 +61,15 @@ class MTPDrafter:
         self.hidden.copy_(verified.hidden.gather(1, index).squeeze(1))  # the state that predicted the new anchor
         self.newest.copy_(verified.positions[:, -1])
 
+    def _slots(self, kv: KeyValueView) -> int:
+        return kv.keys.shape[2] if kv.ring else self.reach
+
     def _masks(self, position: Tensor) -> dict[str, Tensor]:
         """Which target rows the constant query sees: verified ones, and in sliding layers the last window + 1."""
         masks = {}
         last_verified = (position - 1)[:, None]  # [B, 1]
         for kind, kv in self.target.kv.items():
-            stored = positions_of_slots(self.newest, kv.keys.shape[2], kv.ring)
+            stored = positions_of_slots(self.newest, self._slots(kv), kv.ring)
             window = self.target.config.sliding_window + 1 if kv.ring else None
             masks[kind] = additive(visible(last_verified, stored, window=window), self.target.dtype)
         return masks
@@ -80,7 +85,10 @@ class MTPDrafter:
 
     def propose(self, anchor: Tensor, position: Tensor) -> Proposal:
         masks = self._masks(position)
-        shared = {kind: (kv.keys, kv.values) for kind, kv in self.target.kv.items()}
+        shared = {
+            kind: (kv.keys[:, :, : self._slots(kv)], kv.values[:, :, : self._slots(kv)])
+            for kind, kv in self.target.kv.items()
+        }
         positions = (position - self.position_back)[:, None]  # [B, 1], the same for every step
         token, hidden = anchor, self.hidden[:, None]
         tokens, probs = [], []

@@ -8,6 +8,7 @@ strategies. All tensors of a round keep their shape; a round ends with one small
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,15 +17,16 @@ import torch
 from torch import Tensor
 
 from drafters.base import Drafter, Proposal, Sampling, TargetPass
+from drafters.gemma4 import position_addressed_attention
 from drafters.sampling import draw, token_probs
 from harness.clock import Clock, now
+from harness.execution import REACH_STEP, Program, program
 from harness.records import Generation, Round
 from harness.target import Target
 from harness.verify import Accepted, greedy, rejection, sample_and_match
 
 GREEDY = Sampling()
 PREFILL_CHUNK = 512
-REACH_STEP = 64  # eager full-attention reads grow in these steps, so that shapes seldom change
 
 
 @dataclass(frozen=True)
@@ -62,16 +64,31 @@ class Row:
         return self.prompt_length + len(self.generation.token_ids) - 1
 
 
-class Decoder:
-    """Decodes prompts with one target, one drafter and one set of settings, `batch_size` rows at a time.
+@dataclass(frozen=True, slots=True)
+class RoundPrograms:
+    """The three device programs of a round, for one reach."""
 
-    A row that finishes is replaced by the next waiting prompt.
+    propose: Program
+    verify: Program
+    observe: Program
+
+
+class Decoder:
+    """Decodes prompts with one target, one drafter and one way of drawing tokens, `batch_size` rows at a time.
+
+    A row that finishes is replaced by the next waiting prompt. State lives in place, in tensors of fixed shape.
     """
 
     def __init__(
-        self, target: Target, drafter: Drafter | None, settings: Settings, batch_size: int, capacity: int
+        self,
+        target: Target,
+        drafter: Drafter | None,
+        settings: Settings,
+        batch_size: int,
+        capacity: int,
+        execution: str = "eager",
     ) -> None:
-        self.target, self.drafter, self.settings = target, drafter, settings
+        self.target, self.drafter, self.settings, self.execution = target, drafter, settings, execution
         self.k = settings.k if drafter is not None else 0
         self.taps = drafter.taps if drafter is not None else ()
         self.capacity = capacity
@@ -83,9 +100,12 @@ class Decoder:
         self.noise = torch.zeros(batch_size, capacity, 2, dtype=torch.float64, device=device)
         self.draft_noise = torch.zeros(batch_size, capacity, dtype=torch.float64, device=device)
         if drafter is not None:
+            drafter.serving = self
             drafter.begin(
                 target.view(self.cache), batch_size, capacity, self.k, settings.sampling, self.draft_noise
             )
+        self.programs: dict[int, RoundPrograms] = {}
+        self.preparation_s = 0.0  # what first uses have cost: compilation and capture, told apart from decoding
 
     # -- the three device programs of a round ------------------------------------------------------------------------
 
@@ -94,12 +114,23 @@ class Decoder:
             return Proposal(self.anchor.new_zeros(self.anchor.shape[0], 0))
         return self.drafter.propose(self.anchor, self.position)
 
-    def verify(self, proposal: Proposal) -> tuple[TargetPass, Accepted]:
-        """One target pass over anchor and drafts, then the accept rule."""
+    def verify(self, proposal: Proposal) -> tuple[TargetPass, Accepted, Tensor]:
+        """One target pass over anchor and drafts, the accept rule, and the move of every row to its new anchor.
+
+        The third result is all the host needs to know: [B, 1 + 1 + (k+1) + k] with the accepted count, the proposed
+        count, the verified tokens and the drafts.
+        """
         tokens = torch.cat((self.anchor[:, None], proposal.tokens), dim=1)  # [B, k+1]
         positions = self.position[:, None] + self.offsets  # [B, k+1]
         seen = self.target.run(self.cache, tokens, positions, self.taps)
-        return seen, self.accept(proposal, self.target.logits(seen.hidden), positions + 1)
+        accepted = self.accept(proposal, self.target.logits(seen.hidden), positions + 1)
+        # Rejected rows are left behind: their positions will be written again.
+        self.anchor.copy_(accepted.tokens.gather(1, accepted.drafts[:, None]).squeeze(1))
+        # A finished row keeps decoding until it is replaced; it must not walk out of its storage.
+        self.position.copy_((self.position + accepted.drafts + 1).clamp(max=self.capacity - self.k - 2))
+        proposed = torch.full_like(accepted.drafts, self.k) if proposal.count is None else proposal.count
+        report = torch.cat((accepted.drafts[:, None], proposed[:, None], accepted.tokens, proposal.tokens), dim=1)
+        return seen, accepted, report
 
     def accept(self, proposal: Proposal, logits: Tensor, drawn: Tensor) -> Accepted:
         """Apply the accept rule to `logits` [B, k+1, V] of the tokens at positions `drawn` [B, k+1]."""
@@ -114,11 +145,48 @@ class Decoder:
             draft, proposal.probs, p, uniform[:, : self.k, 0], uniform[..., 1], proposal.count
         )
 
-    def commit(self, accepted: Accepted) -> None:
-        """Move every row to its new anchor. Rejected rows are left behind: their positions will be written again."""
-        self.anchor.copy_(accepted.tokens.gather(1, accepted.drafts[:, None]).squeeze(1))
-        # A finished row keeps decoding until it is replaced; it must not walk out of its storage.
-        self.position.copy_((self.position + accepted.drafts + 1).clamp_(max=self.capacity - self.k - 2))
+    def observe(self, seen: TargetPass, accepted: Accepted) -> None:
+        if self.drafter is not None:
+            self.drafter.observe(seen, accepted.drafts)
+
+    # -- first uses --------------------------------------------------------------------------------------------------
+
+    def reach_of(self, position: int) -> int:
+        """How many slots of the full buffers a round must read when its furthest row stands at `position`."""
+        step = REACH_STEP[self.execution]
+        return min(self.capacity, -(-position // step) * step)
+
+    def set_reach(self, reach: int) -> RoundPrograms:
+        """The programs for `reach`, ready to be called."""
+        self.cache.reach = reach
+        if self.drafter is not None:
+            self.drafter.reach = reach
+        if reach not in self.programs:
+            self.programs[reach] = RoundPrograms(
+                program(self.propose, self.execution),
+                program(self.verify, self.execution),
+                program(self.observe, self.execution),
+            )
+        return self.programs[reach]
+
+    def prepare(self, shortest: int, longest: int) -> None:
+        """Compile or capture every program that rounds between these positions will call, on state nobody needs."""
+        if self.execution == "eager":
+            return
+        started = now(self.target.device)
+        step = REACH_STEP[self.execution]
+        for position in range(shortest, longest + step, step):
+            reach = self.reach_of(min(position, longest))
+            if reach in self.programs:
+                continue
+            programs = self.set_reach(reach)
+            for _ in range(2):  # a first call may still settle something that the second depends on
+                self.anchor.zero_()
+                self.position.zero_()
+                proposal = programs.propose()
+                seen, accepted, _report = programs.verify(proposal)
+                programs.observe(seen, accepted)
+        self.preparation_s += now(self.target.device) - started
 
     # -- one prompt into one row -------------------------------------------------------------------------------------
 
@@ -152,47 +220,24 @@ class Decoder:
         ready = now(device)
         return Row(index, generation, len(prompt), first_token_at, ready - first_token_at)
 
-    # -- host side ---------------------------------------------------------------------------------------------------
-
-    def absorb(self, row: Row, tokens: list[int], count: int, drafted: tuple[int, ...], laps: list[float]) -> bool:
-        """Commit a row's verified tokens up to EOS or the length limit; True when the row is finished."""
-        generation, limit = row.generation, self.settings.max_new_tokens
-        position = row.anchor_position
-        emitted = 0
-        finished = False
-        for token in tokens[: count + 1]:
-            generation.token_ids.append(token)
-            emitted += 1
-            if token in self.settings.eos_token_ids:
-                generation.finish_reason, finished = "eos", True
-            elif len(generation.token_ids) >= limit:
-                finished = True
-            if finished:
-                break
-        draft_s, verify_s, observe_s, other_s = laps
-        draft_s += row.pending_draft_s + observe_s
-        row.pending_draft_s = 0.0
-        generation.rounds.append(
-            Round(
-                len(generation.rounds), position, len(drafted), count, emitted, draft_s, verify_s, other_s, drafted
-            )
-        )
-        return finished
-
-    def is_finished_at_once(self, row: Row) -> bool:
-        first = row.generation.token_ids[0]
-        if first in self.settings.eos_token_ids:
-            row.generation.finish_reason = "eos"
-            return True
-        return self.settings.max_new_tokens <= 1
+    # -- the loop ----------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def run(self, prompts: Sequence[Sequence[int]], seed: int) -> list[Generation]:
+    def run(
+        self, prompts: Sequence[Sequence[int]], seed: int, max_new_tokens: int, eos_token_ids: Sequence[int]
+    ) -> list[Generation]:
         """Decode all `prompts`; prompt i draws with `seed + i`."""
         device = self.target.device
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        waiting = list(enumerate(prompts))
+        with position_addressed_attention(self.target.config):
+            lengths = [len(prompt) for prompt in prompts]
+            self.prepare(min(lengths) + self.k + 1, max(lengths) + max_new_tokens + self.k)
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(device)
+            return self._run(prompts, seed, Limits(max_new_tokens, frozenset(eos_token_ids)))
+
+    def _run(self, prompts: Sequence[Sequence[int]], seed: int, limits: Limits) -> list[Generation]:
+        device = self.target.device
+        waiting = deque(enumerate(prompts))
         rows: list[Row | None] = [None] * self.anchor.shape[0]
         done: dict[int, Generation] = {}
         clock = Clock(device)
@@ -204,50 +249,92 @@ class Decoder:
             done[row.index] = row.generation
 
         while True:
-            for slot, current in enumerate(rows):
-                while current is None and waiting:
-                    index, prompt = waiting.pop(0)
-                    current = self.prefill(slot, index, prompt, seed + index)
-                    if self.is_finished_at_once(current):
-                        finish(current)
-                        current = None
-                rows[slot] = current
+            for slot in range(len(rows)):
+                while rows[slot] is None and waiting:
+                    index, prompt = waiting.popleft()
+                    row = self.prefill(slot, index, prompt, seed + index)
+                    if limits.stop(row.generation):
+                        finish(row)
+                    else:
+                        rows[slot] = row
             live = [row for row in rows if row is not None]
             if not live:
-                break
+                return [done[index] for index in range(len(prompts))]
 
-            furthest = max(row.anchor_position for row in live) + self.k + 1
-            self.cache.reach = min(self.capacity, -(-furthest // REACH_STEP) * REACH_STEP)
+            programs = self.set_reach(self.reach_of(max(row.anchor_position for row in live) + self.k + 1))
             clock.mark()
-            proposal = self.propose()
+            proposal = programs.propose()
             clock.mark()
-            seen, accepted = self.verify(proposal)
+            seen, accepted, report = programs.verify(proposal)
             clock.mark()
-            self.commit(accepted)
-            if self.drafter is not None:
-                self.drafter.observe(seen, accepted.drafts)
+            programs.observe(seen, accepted)
             clock.mark()
-            proposed = torch.full_like(accepted.drafts, self.k) if proposal.count is None else proposal.count
-            read = torch.cat(
-                (accepted.drafts[:, None], proposed[:, None], accepted.tokens, proposal.tokens), dim=1
-            ).tolist()  # the one synchronisation of a round
+            read = report.tolist()  # the one synchronisation of a round
             clock.mark()
             laps = clock.laps()
-            for slot, row in enumerate(rows):
-                if row is None:
-                    continue
-                count, drafted, *tokens = read[slot]
-                verified, draft = tokens[: self.k + 1], tokens[self.k + 1 :]
-                if self.absorb(row, verified, count, tuple(draft[:drafted]), laps):
-                    finish(row)
+            for slot, current in enumerate(rows):
+                if current is not None and self.absorb(current, read[slot], laps, limits):
+                    finish(current)
                     rows[slot] = None
-        return [done[index] for index in range(len(prompts))]
+
+    def absorb(self, row: Row, report: list[int], laps: list[float], limits: Limits) -> bool:
+        """Commit a row's verified tokens up to EOS or the length limit; True when the row is finished."""
+        accepted, proposed, *tokens = report
+        drafted = tuple(tokens[self.k + 1 : self.k + 1 + proposed])
+        generation, position = row.generation, row.anchor_position
+        emitted, finished = 0, False
+        for token in tokens[: accepted + 1]:
+            generation.token_ids.append(token)
+            emitted += 1
+            if finished := limits.stop(generation):
+                break
+        draft_s, verify_s, observe_s, other_s = laps
+        draft_s += row.pending_draft_s + observe_s
+        row.pending_draft_s = 0.0
+        generation.rounds.append(
+            Round(len(generation.rounds), position, proposed, accepted, emitted, draft_s, verify_s, other_s, drafted)
+        )
+        return finished
 
 
-def capacity_for(prompts: Sequence[Sequence[int]], max_new_tokens: int, k: int) -> int:
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When an answer ends."""
+
+    max_new_tokens: int
+    eos_token_ids: frozenset[int]
+
+    def stop(self, generation: Generation) -> bool:
+        """Whether the last token ends the answer; notes why."""
+        if generation.token_ids[-1] in self.eos_token_ids:
+            generation.finish_reason = "eos"
+            return True
+        return len(generation.token_ids) >= self.max_new_tokens
+
+
+def capacity_for(prompts: Sequence[Sequence[int]], max_new_tokens: int, k: int, execution: str = "eager") -> int:
     """Positions a run needs, rounded up so that similar prompts share one storage size."""
     longest = max(len(prompt) for prompt in prompts) + max_new_tokens + k + 2
-    return -(-longest // REACH_STEP) * REACH_STEP
+    step = REACH_STEP[execution]
+    return -(-longest // step) * step
+
+
+def decoder_for(
+    target: Target, drafter: Drafter | None, settings: Settings, batch_size: int, capacity: int
+) -> Decoder:
+    """A decoder with room for `capacity` positions: the one that last served this drafter, when it still fits.
+
+    Allocation, compilation and capture are thus paid once per arm and not once per prompt.
+    """
+    way = (settings.k, settings.sampling, settings.verification, batch_size, target.execution)
+    known = target.decoders.get(drafter)
+    if known is not None and known[0] == way and known[1].capacity >= capacity:
+        if drafter is None or drafter.serving is known[1]:
+            return known[1]
+    target.decoders.pop(drafter, None)
+    decoder = Decoder(target, drafter, settings, batch_size, capacity, target.execution)
+    target.decoders[drafter] = (way, decoder)
+    return decoder
 
 
 def decode(
@@ -258,8 +345,13 @@ def decode(
     *,
     seed: int = 0,
     batch_size: int | None = None,
+    capacity: int = 0,
 ) -> list[Generation]:
-    """Decode token-id prompts as batches of `batch_size` rows (all at once by default)."""
+    """Decode token-id prompts as batches of `batch_size` rows (all at once by default).
+
+    `capacity` asks for more room than these prompts need, so that later and longer ones find the same decoder.
+    """
     size = min(batch_size or len(prompts), len(prompts))
-    decoder = Decoder(target, drafter, settings, size, capacity_for(prompts, settings.max_new_tokens, settings.k))
-    return decoder.run(prompts, seed)
+    room = max(capacity, capacity_for(prompts, settings.max_new_tokens, settings.k, target.execution))
+    decoder = decoder_for(target, drafter, settings, size, room)
+    return decoder.run(prompts, seed, settings.max_new_tokens, settings.eos_token_ids)

@@ -14,6 +14,7 @@ from torch import Tensor
 from drafters.base import KeyValueView, TargetPass, TargetView
 from drafters.gemma4 import position_addressed_attention, run_layers, text_model_of
 from drafters.positions import additive, positions_of_slots, visible
+from harness.execution import choose_execution
 from harness.kv_cache import LayerBuffer, PositionCache
 
 FULL, SLIDING = "full_attention", "sliding_attention"
@@ -22,8 +23,9 @@ FULL, SLIDING = "full_attention", "sliding_attention"
 class Target:
     """A loaded Gemma 4 model, its modules unchanged."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, execution: str = "auto") -> None:
         self.model = model.eval()
+        self.decoders: dict[Any, Any] = {}  # per drafter, what it was last decoded with (harness.generate)
         self.text_model: Any = text_model_of(model)
         self.config = self.text_model.config
         self.head = model.get_output_embeddings()
@@ -40,6 +42,8 @@ class Target:
         self.shared_layer = {
             module.layer_type: index for index, module in enumerate(attention) if module.store_full_length_kv
         }  # the layers whose keys and values an MTP assistant reads
+
+        self.execution = choose_execution(execution, self.device)
 
     @property
     def device(self) -> torch.device:

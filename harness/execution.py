@@ -1,0 +1,87 @@
+"""How the device programs of a round are run: as they stand, compiled, or captured as CUDA graphs.
+
+A program is a function of fixed shapes over state that lives in place, so the three ways give the same tokens and
+differ in time only. Whatever a way costs at first use is paid in `Decoder.prepare`, before any clock runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from harness.errors import InputError
+
+EXECUTIONS = ("auto", "eager", "compile", "cuda_graph")
+#: Full-attention buffers are read up to a multiple of this many positions; each step is one more set of programs.
+REACH_STEP = {"eager": 64, "compile": 256, "cuda_graph": 512}
+
+Program = Callable[..., Any]
+
+
+def choose_execution(name: str, device: torch.device) -> str:
+    """The way `name` stands for on `device`: auto is CUDA graphs on CUDA and eager elsewhere."""
+    if name not in EXECUTIONS:
+        raise InputError(f"execution is {name!r}, expected one of {', '.join(EXECUTIONS)}")
+    if name == "auto":
+        return "cuda_graph" if device.type == "cuda" else "eager"
+    if name == "cuda_graph" and device.type != "cuda":
+        raise InputError(f"execution is 'cuda_graph', but target.device is {device}; use eager, compile or auto")
+    return name
+
+
+def compiled(function: Program) -> Program:
+    """`function` through torch.compile, one graph without breaks.
+
+    On the CPU weights are frozen into the program, which lets the compiler lay them out once for the widths that use
+    them; on CUDA they stay where they are, since a second copy of a large model would not fit.
+    """
+    # One code object serves every arm, width and reach; each of them is a specialisation, not a recompilation loop.
+    torch._dynamo.config.recompile_limit = 256
+    torch._dynamo.config.accumulated_recompile_limit = 1024
+    options = None if torch.cuda.is_available() else {"freezing": True}
+    return torch.compile(function, fullgraph=True, dynamic=False, options=options)
+
+
+class GraphProgram:
+    """A function captured once as a CUDA graph and replayed.
+
+    The tensors it is called with must be the same objects every time: they are the state of a decoder, or the outputs
+    of the program captured before it. Its outputs are static, too, and overwritten by the next replay.
+    """
+
+    def __init__(self, function: Program) -> None:
+        self.function = function
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.outputs: Any = None
+
+    def __call__(self, *args: Any) -> Any:
+        if self.graph is None:
+            self.outputs = self._capture(*args)
+        else:
+            self.graph.replay()
+        return self.outputs
+
+    def _capture(self, *args: Any) -> Any:
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # lazily created handles and tuned kernels must exist before the capture
+            for _ in range(3):
+                self.function(*args)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            outputs = self.function(*args)
+        graph.replay()
+        self.graph = graph
+        return outputs
+
+
+def program(function: Program, execution: str) -> Program:
+    """`function` run the way `execution` says."""
+    if execution == "eager":
+        return function
+    if execution == "compile":
+        return compiled(function)
+    return GraphProgram(compiled(function))
