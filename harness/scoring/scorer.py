@@ -1,0 +1,75 @@
+"""Which rule scores a dataset's answers, by the name that its config gives under `dataset.scorer`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from harness.errors import InputError
+from harness.prompts import Prompt
+from harness.scoring import mathematics, sandbox
+from harness.scoring.numbers import number_is_right
+from harness.scoring.programs import humaneval_program, mbpp_program
+from harness.scoring.settings import ScoringConfig
+
+EXACT: dict[str, Callable[[Any, str], float]] = {
+    "number": number_is_right,
+    "math": mathematics.expression_is_right,
+}
+PROGRAMS: dict[str, Callable[[Any, str], str]] = {"humaneval": humaneval_program, "mbpp": mbpp_program}
+CORPUS = "corpus"
+SCORERS = (*EXACT, *PROGRAMS, CORPUS)
+
+
+class Scorer:
+    """Scores the answers of one run. Equal answers to one prompt are judged once, so a program runs once for all arms.
+
+    Raises InputError for a name that no rule has.
+    """
+
+    def __init__(self, name: str | None, config: ScoringConfig) -> None:
+        if name is not None and name not in SCORERS:
+            raise InputError(f"dataset.scorer={name}: expected one of {', '.join(SCORERS)}, or null")
+        self.name, self.config = name, config
+        self.known: dict[tuple[str, str], float | None] = {}
+        if self.executes:
+            sandbox.check_available()
+
+    @property
+    def executes(self) -> bool:
+        """Whether answers are run as programs."""
+        return self.name in PROGRAMS and self.config.execute_code
+
+    def __call__(self, prompt: Prompt, text: str) -> float | None:
+        """0 to 1, or None where the prompt has no key, or only a program could tell and none may be run.
+
+        `text` is what the model says to the reader, without its thinking.
+        """
+        if self.name is None or prompt.answer is None or (self.name in PROGRAMS and not self.executes):
+            return None
+        key = (prompt.prompt_id, text)
+        if key not in self.known:
+            self.known[key] = self._score(prompt, text)
+        return self.known[key]
+
+    def _score(self, prompt: Prompt, text: str) -> float | None:
+        assert self.name is not None
+        if self.name in EXACT:
+            try:
+                return EXACT[self.name](prompt.answer, text)
+            except ValueError as error:
+                raise InputError(f"prompt {prompt.prompt_id}: {error}, as dataset.scorer={self.name} needs") from error
+        if self.name in PROGRAMS:
+            return float(sandbox.run_program(PROGRAMS[self.name](prompt.answer, text), self.config).passed)
+        from harness.training.corpus import score  # only the prompts that ship with the harness need it
+
+        return score(prompt.category, str(prompt.answer), text)
+
+    def describe(self) -> dict[str, Any]:
+        """How answers are scored, for the manifest."""
+        told: dict[str, Any] = {"scorer": self.name}
+        if self.name == "math":
+            told["compares_by"] = mathematics.compares_by()
+        if self.name in PROGRAMS:
+            told |= {"execute_code": self.config.execute_code, "timeout_s": self.config.timeout_s}
+        return told
