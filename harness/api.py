@@ -65,11 +65,13 @@ def generate(  # type: ignore[misc]
     eos_token_ids: Sequence[int] = (),
     verification: str = "rejection",
     batch_size: int | None = None,
+    capacity: int = 0,
 ) -> Generation | list[Generation]:
     """Decode one prompt, or a list of prompts as one batch; `drafter=None` is the baseline.
 
     Row i of a batch is sampled with `seed + i`, so it draws the same alone and in a batch. `num_draft_tokens` left out
-    is the drafter's default. Raises InputError for settings that cannot be run.
+    is the drafter's default; `capacity` reserves positions for later, longer calls. Raises InputError for settings
+    that cannot be run.
     """
     if verification not in VERIFICATIONS:
         raise InputError(f"decoding.verification is {verification!r}, expected one of {', '.join(VERIFICATIONS)}")
@@ -83,5 +85,7 @@ def generate(  # type: ignore[misc]
         plain = Settings(0, max_new_tokens, sampling, verification, tuple(eos_token_ids))
         known = decode(target, None, prompts, plain, seed=seed, batch_size=batch_size)
         drafter.answers = [generation.token_ids for generation in known]
-    generations = decode(target, drafter, prompts, settings, seed=seed, batch_size=batch_size)
+    generations = decode(
+        target, drafter, prompts, settings, seed=seed, batch_size=batch_size, capacity=capacity
+    )
     return generations[0] if single else generations

@@ -23,7 +23,7 @@ from harness.clock import Clock, now
 from harness.execution import REACH_STEP, Program, program
 from harness.records import Generation, Round
 from harness.target import Target
-from harness.verify import Accepted, greedy, rejection, sample_and_match
+from harness.verify import Accepted, greedy, rejection, sample_and_match, synthetic
 
 GREEDY = Sampling()
 PREFILL_CHUNK = 512
@@ -38,6 +38,8 @@ class Settings:
     sampling: Sampling = GREEDY
     verification: str = "rejection"  # "rejection" | "match"; greedy decoding always matches
     eos_token_ids: tuple[int, ...] = ()
+    #: Accept at these unconditional rates per position instead of by comparison; the output is then no answer at all.
+    synthetic_acceptance: tuple[float, ...] = ()
 
 
 def noise_table(seed: int, stream: int, length: int, width: int) -> Tensor:
@@ -104,6 +106,9 @@ class Decoder:
             drafter.begin(
                 target.view(self.cache), batch_size, capacity, self.k, settings.sampling, self.draft_noise
             )
+        # A drafter with fewer drafts than rates takes the first of them; positions without a rate are never accepted.
+        rates = (settings.synthetic_acceptance + (0.0,) * self.k)[: self.k]
+        self.rates = torch.tensor(rates, dtype=torch.float64, device=device)
         self.programs: dict[int, RoundPrograms] = {}
         self.preparation_s = 0.0  # what first uses have cost: compilation and capture, told apart from decoding
 
@@ -135,6 +140,9 @@ class Decoder:
     def accept(self, proposal: Proposal, logits: Tensor, drawn: Tensor) -> Accepted:
         """Apply the accept rule to `logits` [B, k+1, V] of the tokens at positions `drawn` [B, k+1]."""
         draft, sampling = proposal.tokens, self.settings.sampling
+        if self.settings.synthetic_acceptance and self.k:
+            uniform = self.noise[..., 0].gather(1, drawn[:, :1]).squeeze(1)  # [B]
+            return synthetic(draft, logits.argmax(dim=-1), self.rates, uniform)
         if sampling.temperature == 0:
             return greedy(draft, logits, proposal.count)
         p = token_probs(logits, sampling)
@@ -326,11 +334,18 @@ def decoder_for(
 
     Allocation, compilation and capture are thus paid once per arm and not once per prompt.
     """
-    way = (settings.k, settings.sampling, settings.verification, batch_size, target.execution)
+    way = (
+        *(settings.k, settings.sampling, settings.verification, settings.synthetic_acceptance),
+        *(batch_size, target.execution),
+    )
     known = target.decoders.get(drafter)
-    if known is not None and known[0] == way and known[1].capacity >= capacity:
-        if drafter is None or drafter.serving is known[1]:
-            return known[1]
+    if (
+        known is not None
+        and known[0] == way
+        and known[1].capacity >= capacity
+        and (drafter is None or drafter.serving is known[1])
+    ):
+        return known[1]
     target.decoders.pop(drafter, None)
     decoder = Decoder(target, drafter, settings, batch_size, capacity, target.execution)
     target.decoders[drafter] = (way, decoder)

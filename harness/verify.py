@@ -47,6 +47,17 @@ def sample_and_match(draft: Tensor, p: Tensor, uniform: Tensor, proposed: Tensor
     return match(draft, draw(p, uniform), proposed)
 
 
+def synthetic(draft: Tensor, target_tokens: Tensor, rates: Tensor, uniform: Tensor) -> Accepted:
+    """Accept as many drafts as `rates` [k] say, whatever was drafted: for planning, never a measurement of a drafter.
+
+    `rates` are unconditional and non-increasing: position j stands in that share of rounds. One `uniform` [B] per
+    round decides how far the run of accepted drafts goes.
+    """
+    count = (uniform[:, None] < rates).sum(dim=1)  # [B]
+    kept = torch.arange(draft.shape[1], device=draft.device) < count[:, None]
+    return Accepted(count, torch.cat((torch.where(kept, draft, target_tokens[:, :-1]), target_tokens[:, -1:]), dim=1))
+
+
 def rejection(
     draft: Tensor,
     q: Tensor | None,

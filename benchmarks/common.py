@@ -1,0 +1,91 @@
+"""What every benchmark shares: alternating repeats, medians, ratios, and a result file that says where it was made."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def hardware() -> dict[str, Any]:
+    """The machine, its threads, and how busy it is: a busy one misleads."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = (line for line in info.read_text().splitlines() if line.startswith("model name"))
+        cpu = next(lines, f": {cpu}").split(":", 1)[1].strip()
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load_before": os.getloadavg()[0],
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "torch": torch.__version__,
+    }
+
+
+def warn_if_busy() -> None:
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f"warning: the load average is {load:.1f}; timings now can be off by a factor of two", file=sys.stderr)
+
+
+def alternate(cases: dict[str, Callable[[], Any]], repeats: int, warm_up: int = 1) -> dict[str, list[float]]:
+    """Seconds of every case, one after the other in each repeat and in turned order, so that drift falls on all."""
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(warm_up):
+        for run in cases.values():
+            run()
+    names = list(cases)
+    for repeat in range(repeats):
+        for name in names if repeat % 2 == 0 else reversed(names):
+            started = time.perf_counter()
+            cases[name]()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            seconds[name].append(time.perf_counter() - started)
+            print(f"  repeat {repeat + 1}/{repeats}  {name:28s} {seconds[name][-1]:8.3f} s", file=sys.stderr)
+    return seconds
+
+
+def ratio(seconds: dict[str, list[float]], slower: str, faster: str) -> dict[str, float]:
+    """How many times `faster` is faster than `slower`: median, least and most of the repeat-by-repeat ratios."""
+    ratios = [a / b for a, b in zip(seconds[slower], seconds[faster], strict=True)]
+    return {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
+
+
+def arguments(description: str, **extra: Any) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=0, help="torch threads; 0 leaves the default")
+    parser.add_argument("--name", default="", help="suffix of the result file")
+    for name, options in extra.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", **options)
+    parsed = parser.parse_args()
+    if parsed.threads:
+        torch.set_num_threads(parsed.threads)
+    return parsed
+
+
+def keep(benchmark: str, result: dict[str, Any], before: dict[str, Any], suffix: str = "") -> Path:
+    """Write the result beside command, hardware and date."""
+    RESULTS.mkdir(exist_ok=True)
+    today = datetime.date.today().isoformat()
+    command = " ".join(["python", "-m", f"benchmarks.{benchmark}", *sys.argv[1:]])
+    path = RESULTS / f"{benchmark}{'-' + suffix if suffix else ''}.json"
+    record = {"benchmark": benchmark, "command": command, "date": today, "hardware": before, **result}
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(f"kept in {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+    return path

@@ -1,0 +1,154 @@
+"""Our loop against the loops of the peers, on the same weights, prompts and lengths, in one process.
+
+    python -m benchmarks.peers [--repeats 5] [--tokens 128] [--prompts 4] [--compile]
+
+transformers `generate`, plain and with the MTP assistant (same k), and z-lab's `dflash_generate` (same block), each
+timed whole, prefill included, without end tokens so that all decode equally many tokens. The floor is a bare compiled
+forward of the same width without any cache. Greedy tokens are checked to be equal before anything is timed.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from benchmarks.common import alternate, arguments, hardware, keep, ratio, warn_if_busy
+from harness import generate, load_drafter, load_target
+from harness.execution import compiled
+
+ASSETS = Path(__file__).parents[1] / "harness" / "assets"
+K = 4
+
+
+def read_prompts(tokenizer: Any, count: int) -> list[list[int]]:
+    """`count` shipped prompts, spread over the kinds, as token ids."""
+    rows = [json.loads(line) for line in (ASSETS / "prompts.jsonl").read_text(encoding="utf-8").splitlines()]
+    picked = rows[:: max(1, len(rows) // count)][:count]
+    messages = [row.get("messages") or [{"role": "user", "content": row["turns"][0]}] for row in picked]
+    return [
+        tokenizer.apply_chat_template(message, add_generation_prompt=True, return_dict=False) for message in messages
+    ]
+
+
+def zlab_generate(folder: Path, target: Any) -> Callable[[list[int], int], list[int]]:
+    """z-lab's own loop, with the CUDA synchronisation that it always calls stubbed where there is no CUDA."""
+    if not torch.cuda.is_available():
+        torch.cuda.synchronize = lambda *_: None  # type: ignore[assignment]
+    from dflash.model import DFlashDraftModel, dflash_generate
+
+    model = DFlashDraftModel.from_pretrained(folder, dtype=torch.float32).eval()
+
+    def run(prompt: list[int], tokens: int) -> list[int]:
+        ids = dflash_generate(model, target, torch.tensor([prompt]), tokens, None)
+        return ids[0, len(prompt) :].tolist()
+
+    return run
+
+
+def bare_forward_ms(model: Any, width: int, repeats: int = 50) -> float:
+    """Median milliseconds of one compiled forward over `width` tokens, nothing before them, no cache."""
+    tokens = torch.zeros(1, width, dtype=torch.long)
+    with torch.inference_mode():
+        run = compiled(lambda ids: model(input_ids=ids, use_cache=False).logits)
+        for _ in range(5):
+            run(tokens)
+        seconds = []
+        for _ in range(repeats):
+            started = time.perf_counter()
+            run(tokens)
+            seconds.append(time.perf_counter() - started)
+    return 1e3 * statistics.median(seconds)
+
+
+def main() -> None:
+    flags = arguments(
+        __doc__ or "",
+        tokens={"type": int, "default": 128},
+        prompts={"type": int, "default": 4},
+        compile={"action": "store_true", "help": "also our compiled rounds and the floor"},
+    )
+    warn_if_busy()
+    before = hardware()
+    model = AutoModelForCausalLM.from_pretrained(ASSETS / "target", dtype=torch.float32).eval()
+    assistant = AutoModelForCausalLM.from_pretrained(ASSETS / "mtp", dtype=torch.float32).eval()
+    model.generation_config.eos_token_id = None
+    assistant.generation_config.num_assistant_tokens = K
+    assistant.generation_config.num_assistant_tokens_schedule = "constant"
+    prompts = read_prompts(AutoTokenizer.from_pretrained(ASSETS / "target"), flags.prompts)
+    zlab = zlab_generate(ASSETS / "dflash", model)
+    block = json.loads((ASSETS / "dflash" / "config.json").read_text(encoding="utf-8"))["block_size"]
+
+    def peer(**options: Any) -> Callable[[], list[list[int]]]:
+        def run() -> list[list[int]]:
+            with torch.inference_mode():
+                return [
+                    model.generate(
+                        torch.tensor([prompt]), do_sample=False, max_new_tokens=flags.tokens, pad_token_id=0, **options
+                    )[0, len(prompt) :].tolist()
+                    for prompt in prompts
+                ]
+
+        return run
+
+    cases: dict[str, Callable[[], list[list[int]]]] = {
+        "transformers plain": peer(),
+        f"transformers MTP k={K}": peer(assistant_model=assistant),
+        f"z-lab DFlash block {block}": lambda: [zlab(prompt, flags.tokens) for prompt in prompts],
+    }
+    capacity = -(-(max(map(len, prompts)) + flags.tokens + block + 2) // 256) * 256
+    ours: dict[str, list[str]] = {}
+    for execution in ["eager"] + ["compile"] * flags.compile:
+        target = load_target(model, execution=execution)
+        arms = {
+            "baseline": (None, None),
+            f"MTP k={K}": (load_drafter("mtp", assistant, target=target), K),
+            f"DFlash k={block - 1}": (load_drafter("dflash", ASSETS / "dflash", target=target), block - 1),
+        }
+        for arm, (drafter, k) in arms.items():
+
+            def run(target: Any = target, drafter: Any = drafter, k: int | None = k) -> list[list[int]]:
+                options = {"num_draft_tokens": k, "max_new_tokens": flags.tokens, "capacity": capacity}
+                return [generate(target, drafter, prompt, **options).token_ids for prompt in prompts]
+
+            cases[f"ours {execution} {arm}"] = run
+        ours[execution] = [f"ours {execution} {arm}" for arm in arms]
+
+    wanted = cases["transformers plain"]()
+    for name, case in cases.items():
+        if case() != wanted:
+            raise SystemExit(f"{name} did not give the target's own greedy tokens; nothing was timed")
+    seconds = alternate(cases, flags.repeats)
+    peers = list(cases)[:3]
+    ratios = {
+        f"{mine} over {theirs}": ratio(seconds, theirs, mine)
+        for names in ours.values()
+        for mine, theirs in zip(names, peers, strict=True)
+    }
+    result: dict[str, Any] = {
+        "tokens_per_run": flags.tokens * len(prompts),
+        "median_tokens_per_s": {
+            name: flags.tokens * len(prompts) / statistics.median(values) for name, values in seconds.items()
+        },
+        "times_as_fast": ratios,
+        "seconds": seconds,
+    }
+    if flags.compile:
+        result["bare_compiled_forward_ms"] = {str(width): bare_forward_ms(model, width) for width in (1, K + 1, block)}
+    for name, value in result["median_tokens_per_s"].items():
+        print(f"{name:32s} {value:8.1f} tok/s")
+    for name, values in ratios.items():
+        print(f"{name:58s} {values['median']:.2f}x  ({values['min']:.2f} to {values['max']:.2f})")
+    if flags.compile:
+        print("bare compiled forward, ms:", {w: round(v, 3) for w, v in result["bare_compiled_forward_ms"].items()})
+    keep("peers", result, before, flags.name)
+
+
+if __name__ == "__main__":
+    main()
