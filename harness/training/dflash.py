@@ -75,8 +75,11 @@ def dflash_config(target: Any, shape: DFlashShape, mask_token_id: int) -> DFlash
 
 
 def build_dflash(config: DFlashConfig, teacher: Teacher, seed: int) -> DFlashModel:
-    """A drafter with fresh weights. Its last norm starts as a fraction of the target's, which the borrowed head expects:
-    at full size random states would give logits as confident as they are wrong."""
+    """A drafter with fresh weights.
+
+    Its last norm starts as a fraction of the one that the borrowed head expects: at full size random states would
+    give logits as confident as they are wrong.
+    """
     torch.manual_seed(seed)
     model = DFlashModel(config)
     for name, parameter in model.named_parameters():

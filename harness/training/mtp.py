@@ -83,6 +83,9 @@ def build_assistant(teacher: Teacher, shape: MTPShape, seed: int) -> Gemma4Assis
     """An assistant whose head starts as the main directions of the target's head; all else is fresh."""
     torch.manual_seed(seed)
     model = Gemma4AssistantForCausalLM(assistant_config(teacher.config, shape))
+    with torch.no_grad():
+        for layer in model.model.layers:  # against saturated attention, as in build_target
+            layer.self_attn.q_norm.weight.fill_(layer.self_attn.head_dim**-0.5)
     rows = teacher.head.weight.detach().float()  # [V, H]
     if shape.hidden_size <= min(rows.shape):
         main = torch.linalg.svd(rows, full_matrices=False).Vh[: shape.hidden_size]

@@ -1,0 +1,115 @@
+"""Model cards whose every figure was measured: training facts, quality on held-out prompts, acceptance."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from harness.chat import load_tokenizer
+from harness.load import load_drafter, load_target
+from harness.prompts import read_jsonl
+
+from .acceptance import acceptance_length
+from .answers import render
+from .quality import evaluate
+
+Figures = dict[str, Any]
+GREEDY_K = {"mtp": (1, 2, 4, 7), "dflash": (4, 7, 15)}
+SAMPLED_K = {"mtp": (4,), "dflash": (4,)}
+
+
+def measure(out: Path, per_kind: int) -> Figures:
+    """Quality and acceptance of the folders in `out`; kept in `measured.json`, since it takes minutes."""
+    target = load_target(str(out / "target"))
+    tokenizer = load_tokenizer(str(out / "target"))
+    quality, _ = evaluate(target, tokenizer, per_kind)
+    prompts, taken = [], dict.fromkeys(quality, 0)
+    for prompt in read_jsonl(out / "prompts.jsonl"):
+        if taken[prompt.category] < per_kind:
+            taken[prompt.category] += 1
+            messages = [{"role": role, "content": text} for role, text in prompt.opening]
+            messages.append({"role": "user", "content": prompt.turns[0]})
+            prompts.append((prompt.category, render(tokenizer, messages, thinking=False)))
+    acceptance: Figures = {}
+    for name in ("mtp", "dflash"):
+        drafter = load_drafter(name, str(out / name), target=target)
+        for k in GREEDY_K[name]:
+            acceptance[f"{name} k={k}"] = acceptance_length(target, drafter, prompts, k)
+        for k in SAMPLED_K[name]:
+            acceptance[f"{name} k={k}, temperature 1"] = acceptance_length(target, drafter, prompts, k, temperature=1.0)
+    figures = {"quality": quality, "acceptance": acceptance, "prompts": len(prompts)}
+    (out / "measured.json").write_text(json.dumps(figures, indent=2) + "\n")
+    return figures
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def _quality_table(quality: Figures) -> str:
+    rows = []
+    for kind, f in quality.items():
+        right = f"{f['score']:.0%} of {f['keys']:.0f}" if f["keys"] else "no keys"
+        rows.append([kind, f"{f['ended']:.0%}", f"{f['repeated']:.3f}", right, f"{f['tokens']:.0f}"])
+    return _table(["kind", "ends with a stop token", "repeated 8-grams", "right answers", "tokens"], rows)
+
+
+def _acceptance_table(acceptance: Figures, name: str) -> str:
+    chosen = {label: f for label, f in acceptance.items() if label.startswith(name)}
+    kinds = [k for k in next(iter(chosen.values())) if k != "all"]
+    rows = [
+        [label, f"{f['all']:.2f}", *(f"{f.get(k, float('nan')):.2f}" for k in kinds)] for label, f in chosen.items()
+    ]
+    return _table(["", "all", *kinds], rows)
+
+
+def _training(facts: Figures) -> str:
+    minutes, hardware = facts["seconds"] / 60, facts["hardware"]
+    parts = [
+        f"{facts['parameters'] / 1e6:.2f}M parameters; {facts['steps']:.0f} steps, {minutes:.0f} minutes on {hardware} "
+        f"(torch {facts['torch']}); last mean loss {facts['loss']:.3f}."
+    ]
+    if "answers" in facts:
+        parts.append(
+            f"Data: {facts['answers']:.0f} answers of the target itself ({facts['answer_tokens'] / 1e3:.0f}k tokens), "
+            "with its soft labels. MTP and DFlash get the same answers, steps and batch size."
+        )
+    parts += [str(note) for note in facts.get("notes", [])]
+    return "\n\n".join(parts)
+
+
+CARDS = {
+    "target": (
+        "Embedded target",
+        "A small Gemma 4 text model (`gemma4_text`), trained from scratch on the procedural corpus of "
+        "`harness/training/corpus`. It answers only the kinds of prompts it was trained on.",
+    ),
+    "mtp": (
+        "Embedded MTP assistant",
+        "A two-layer assistant (`gemma4_assistant`) for the embedded target, trained unrolled over its draft steps.",
+    ),
+    "dflash": (
+        "Embedded DFlash drafter",
+        "A two-layer block drafter (`DFlashDraftModel`) for the embedded target. It takes the target's embedding rows "
+        "unscaled (`input_embedding_scale` 1.0).",
+    ),
+}
+
+
+def write_cards(out: Path, per_kind: int, figures: Figures | None = None) -> None:
+    """Write `README.md` into each folder of `out`, from `facts.json` and what `measure` finds."""
+    figures = figures or measure(out, per_kind)
+    facts = json.loads((out / "facts.json").read_text())
+    for name, (title, what) in CARDS.items():
+        parts = [f"# {title}", what, "## Training", _training(facts[name])]
+        parts.append(f"Made by `python -m harness.train {name}`, data seed 0.")
+        if name == "target":
+            parts.append(f"## Greedy answers to held-out prompts, {per_kind} per kind, fp32")
+            parts.append(_quality_table(figures["quality"]))
+        else:
+            parts.append("## Acceptance length: tokens per round, bonus included")
+            parts.append(f"On {figures['prompts']} shipped prompts, greedy unless a temperature is named.")
+            parts.append(_acceptance_table(figures["acceptance"], name))
+        (out / name / "README.md").write_text("\n\n".join(parts) + "\n")
