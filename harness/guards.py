@@ -98,7 +98,11 @@ def _doubts(
             f"{row['verdict_mismatch']} of {row['generations']} outputs are not the target's: its speed is void",
         )
     if row["errors"]:
-        yield "errors", "warning", f"{row['errors']} generations ended in an error and enter no figure"
+        yield (
+            "errors",
+            "warning",
+            f"{row['errors']} of {row['errors'] + row['generations']} generations ended in an error",
+        )
     if row["emitted"] + row["generations"] != row["tokens"]:
         yield (
             "inconsistent_records",
@@ -159,7 +163,11 @@ def _paired_doubts(row: Mapping[str, Any], baseline: Mapping[str, Any]) -> Itera
         )
     paired = row.get("paired_prompts")
     if paired is not None and paired < FEW_PROMPTS:
-        yield "few_prompts", "warning", f"{paired:.0f} prompts; the interval needs {FEW_PROMPTS} or more to be trusted"
+        yield (
+            "few_prompts",
+            "warning",
+            f"only {paired:.0f} paired; the interval needs {FEW_PROMPTS} prompts to be trusted",
+        )
     unequal = row.get("unequal_token_prompts")
     if unequal:
         yield (

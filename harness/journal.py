@@ -72,6 +72,8 @@ class GenerationRow:
     def __post_init__(self) -> None:
         if not isinstance(self.prompt_id, str) or not isinstance(self.arm, str):
             raise ValueError(f"prompt_id={self.prompt_id!r}, arm={self.arm!r}: expected two strings")
+        _check_encodable(self.prompt_id, self.arm)
+        self.text, self.error, self.category = (_clean(text) for text in (self.text, self.error, self.category))
         if self.status not in STATUSES:
             raise ValueError(f"status={self.status!r}: expected one of {STATUSES}")
         if self.verdict not in VERDICTS:
@@ -177,6 +179,19 @@ def _columns(rounds: Sequence[Round]) -> dict[str, list[Any]]:
     counts: dict[str, list[Any]] = {name: [getattr(r, name) for r in rounds] for name in ROUND_COUNTS}
     seconds = {name: [round(getattr(r, name), 9) for r in rounds] for name in ROUND_SECONDS}
     return counts | seconds
+
+
+def _check_encodable(*names: str) -> None:
+    for name in names:
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{name!r}: expected text that UTF-8 can write, it holds half a surrogate pair") from error
+
+
+def _clean(text: str | None) -> Any:
+    """Half a surrogate pair, which byte-level decoding can leave, becomes a question mark: UTF-8 cannot write it."""
+    return None if text is None else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _check_counts(row: GenerationRow, rounds: Sequence[Round]) -> None:

@@ -130,129 +130,122 @@ def cell_metrics(rounds: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFram
     table = per_generation(rounds, generations)
     owner = generation_index(rounds, table)
     doubled = pd.concat([table.assign(category=ALL), table], ignore_index=True)
+    doubled["cell"] = doubled.groupby(list(CELL)).ngroup()
+    cells = doubled.groupby("cell")[list(CELL)].first()
     ok = doubled[doubled["ok"]]
-    cells = _totals(doubled, ok)
-    _add_acceptance(cells, ok)
-    _add_speed(cells, ok)
-    _add_quality(cells, ok)
-    _add_positions(cells, rounds, table, owner)
-    return _sorted(cells.reset_index())
+    figures: dict[str, pd.Series] = {"errors": (~doubled["ok"]).groupby(doubled["cell"]).sum()}
+    for add in (_add_totals, _add_acceptance, _add_quality):
+        add(figures, ok, cells.index)
+    _add_speed(figures, ok, cells)
+    cells = cells.assign(**figures)
+    # Rows of the second half of `doubled` are those of `table`, in its order.
+    _add_positions(cells, rounds, doubled["cell"].to_numpy().reshape(2, -1)[:, owner], table["ok"].to_numpy()[owner])
+    return _sorted(cells)
 
 
-def _totals(doubled: pd.DataFrame, ok: pd.DataFrame) -> pd.DataFrame:
-    cells = doubled.groupby(list(CELL))["ok"].agg(errors=lambda column: int((~column).sum()))
-    grouped = ok.groupby(list(CELL))
-    sums = grouped[["rounds", "drafting_rounds", *ROUND_SUMS, "prefill_s", "decode_s", "repeated", "ngrams"]].sum()
-    cells = cells.join(sums)
-    cells["prompts"] = grouped["prompt_id"].nunique()
-    cells["generations"] = grouped.size()
-    cells["tokens"] = grouped["new_tokens"].sum()
+def _counted(condition: pd.Series, ok: pd.DataFrame, index: pd.Index) -> pd.Series:
+    """How many rows of each cell meet `condition`; 0 for a cell without finished generations."""
+    return condition.groupby(ok["cell"]).sum().reindex(index, fill_value=0).astype("int64")
+
+
+def _add_totals(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index) -> None:
+    grouped = ok.groupby("cell")
+    counts = ["rounds", "drafting_rounds", "drafted", "accepted", "emitted", "repeated", "ngrams", "new_tokens"]
+    seconds = ["draft_s", "verify_s", "other_s", "prefill_s", "decode_s"]
+    sums = grouped[[*counts, *seconds]].sum().reindex(index, fill_value=0).rename(columns={"new_tokens": "tokens"})
+    figures |= {str(name): column for name, column in sums.items()}
+    figures["prompts"] = grouped["prompt_id"].nunique().reindex(index, fill_value=0)
+    figures["generations"] = grouped.size().reindex(index, fill_value=0)
     for reason in ("eos", "length"):
-        cells[f"finish_{reason}"] = (ok["finish_reason"] == reason).groupby([ok[name] for name in CELL]).sum()
-    for verdict in VERDICT_ORDER:
-        cells[f"verdict_{verdict}"] = (ok["verdict"] == verdict).groupby([ok[name] for name in CELL]).sum()
-    counts = [
-        *("prompts", "generations", "rounds", "drafting_rounds", "tokens", "drafted", "accepted", "emitted"),
-        *("finish_eos", "finish_length", *(f"verdict_{verdict}" for verdict in VERDICT_ORDER)),
-    ]
-    cells[counts] = cells[counts].fillna(0).astype("int64")
-    judged = sum(cells[f"verdict_{verdict}"] for verdict in VERDICT_ORDER)
-    cells["verdict_none"] = cells["generations"] - judged
-    cells["verdict"] = "none"
+        figures[f"finish_{reason}"] = _counted(ok["finish_reason"] == reason, ok, index)
+    generations = figures["generations"]
+    figures["truncated_share"] = figures["finish_length"] / generations.where(generations > 0)
+    figures["verdict"] = pd.Series("none", index=index)
+    figures["verdict_none"] = generations
     for verdict in reversed(VERDICT_ORDER):
-        cells.loc[cells[f"verdict_{verdict}"] > 0, "verdict"] = verdict
-    cells["truncated_share"] = cells["finish_length"] / cells["generations"]
-    return cells
+        found = _counted(ok["verdict"] == verdict, ok, index)
+        figures[f"verdict_{verdict}"] = found
+        figures["verdict_none"] = figures["verdict_none"] - found
+        figures["verdict"] = figures["verdict"].mask(found > 0, verdict)
 
 
-def _add_acceptance(cells: pd.DataFrame, ok: pd.DataFrame) -> None:
-    rounds = cells["rounds"].where(cells["rounds"] > 0)
-    drafted = cells["drafted"].where(cells["drafted"] > 0)
+def _add_acceptance(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index) -> None:
+    rounds = figures["rounds"].where(figures["rounds"] > 0)
+    drafted, accepted, emitted = (figures[name] for name in ("drafted", "accepted", "emitted"))
+    drafting = figures["drafting_rounds"]
     with_rounds = ok[ok["rounds"] > 0]
-    prompts = with_rounds.groupby([*CELL, "prompt_id"])[["emitted", "rounds"]].sum()
+    prompts = with_rounds.groupby(["cell", "prompt_id"])[["emitted", "rounds"]].sum()
     own_mean = with_rounds["emitted"] / with_rounds["rounds"]
-    cells["acceptance_length"] = cells["emitted"] / rounds
-    cells["acceptance_length_prompt_mean"] = (prompts["emitted"] / prompts["rounds"]).groupby(level=list(CELL)).mean()
-    cells["acceptance_length_raw"] = 1 + cells["accepted"] / rounds
-    cells["acceptance_rate"] = cells["accepted"] / drafted
-    cells["mean_drafted"] = cells["drafted"] / rounds
-    cells["verified_slots_used"] = cells["emitted"] / (cells["drafted"] + rounds)
-    drafting = cells["drafting_rounds"].where(cells["drafting_rounds"] > 0)
-    cells["al_as_vllm"] = 1 + cells["accepted"] / drafting
-    cells["al_as_specbench"] = cells["acceptance_length_raw"]
-    cells["al_as_dflash"] = own_mean.groupby([with_rounds[name] for name in CELL]).mean()
-    cells["al_as_gptfast"] = cells["accepted"] / rounds
-    cells["al_as_specforge"] = cells["tokens"] / rounds
+    figures["acceptance_length"] = emitted / rounds
+    prompt_mean = (prompts["emitted"] / prompts["rounds"]).groupby(level="cell").mean()
+    figures["acceptance_length_prompt_mean"] = prompt_mean.reindex(index)
+    figures["acceptance_length_raw"] = 1 + accepted / rounds
+    figures["acceptance_rate"] = accepted / drafted.where(drafted > 0)
+    figures["mean_drafted"] = drafted / rounds
+    figures["verified_slots_used"] = emitted / (drafted + rounds)
+    figures["al_as_vllm"] = 1 + accepted / drafting.where(drafting > 0)
+    figures["al_as_specbench"] = figures["acceptance_length_raw"]
+    figures["al_as_dflash"] = own_mean.groupby(with_rounds["cell"]).mean().reindex(index)
+    figures["al_as_gptfast"] = accepted / rounds
+    figures["al_as_specforge"] = figures["tokens"] / rounds
 
 
-def _add_speed(cells: pd.DataFrame, ok: pd.DataFrame) -> None:
-    grouped = ok.groupby(list(CELL))
-    rounds = cells["rounds"].where(cells["rounds"] > 0)
-    decode_s = cells["decode_s"].where(cells["decode_s"] > 0)
-    total_s = (cells["prefill_s"] + cells["decode_s"]).where(lambda seconds: seconds > 0)
-    cells["decode_tok_s"] = (cells["tokens"] - cells["generations"]) / decode_s
-    cells["end_to_end_tok_s"] = cells["tokens"] / total_s
-    cells["ttft_ms"] = grouped["prefill_s"].median() * 1e3
-    cells["ttft_p95_ms"] = grouped["prefill_s"].quantile(0.95) * 1e3
+def _add_quality(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index) -> None:
+    figures["accuracy"] = ok.groupby("cell")["score"].mean().reindex(index)
+    figures["scored"] = _counted(ok["score"].notna(), ok, index)
+    figures["repeated_8grams"] = figures["repeated"] / figures["ngrams"].where(figures["ngrams"] > 0)
+    figures["looping_generations"] = _counted(ok["repeated"] * 2 > ok["ngrams"], ok, index)
+
+
+def _add_speed(figures: dict[str, pd.Series], ok: pd.DataFrame, cells: pd.DataFrame) -> None:
+    grouped = ok.groupby("cell")
+    rounds = figures["rounds"].where(figures["rounds"] > 0)
+    decode_s = figures["decode_s"].where(figures["decode_s"] > 0)
+    total_s = figures["prefill_s"] + figures["decode_s"]
+    in_rounds = figures["draft_s"] + figures["verify_s"] + figures["other_s"]
+    figures["decode_tok_s"] = (figures["tokens"] - figures["generations"]) / decode_s
+    figures["end_to_end_tok_s"] = figures["tokens"] / total_s.where(total_s > 0)
+    figures["ttft_ms"] = grouped["prefill_s"].median().reindex(cells.index) * 1e3
+    figures["ttft_p95_ms"] = grouped["prefill_s"].quantile(0.95).reindex(cells.index) * 1e3
+    figures["unattributed_share"] = 1 - in_rounds / decode_s
+    figures["peak_memory_bytes"] = grouped["peak_memory_bytes"].max().reindex(cells.index)
+    step = _of_baseline(in_rounds / rounds, cells)
+    step = step.where(step > 0)
+    figures["decode_step_ms"] = step * 1e3
     for part in ("draft", "verify", "other"):
-        cells[f"{part}_ms"] = cells[f"{part}_s"] / rounds * 1e3
-    cells["unattributed_share"] = 1 - (cells["draft_s"] + cells["verify_s"] + cells["other_s"]) / decode_s
-    cells["peak_memory_bytes"] = grouped["peak_memory_bytes"].max()
-    round_ms = cells["draft_ms"] + cells["verify_ms"] + cells["other_ms"]
-    step, memory = (_of_baseline(cells, column) for column in (round_ms, cells["peak_memory_bytes"]))
-    cells["decode_step_ms"] = step.where(step > 0)
-    for part in ("draft", "verify", "other"):
-        cells[f"c_{part}"] = cells[f"{part}_ms"] / cells["decode_step_ms"]
-    cells["predicted_speedup"] = cells["acceptance_length"] / (cells["c_draft"] + cells["c_verify"] + cells["c_other"])
-    cells["peak_memory_over_baseline_bytes"] = cells["peak_memory_bytes"] - memory
+        figures[f"{part}_ms"] = figures[f"{part}_s"] / rounds * 1e3
+        figures[f"c_{part}"] = figures[f"{part}_s"] / rounds / step
+    figures["predicted_speedup"] = figures["acceptance_length"] / (in_rounds / rounds / step)
+    memory = figures["peak_memory_bytes"]
+    figures["peak_memory_over_baseline_bytes"] = memory - _of_baseline(memory, cells)
 
 
-def _of_baseline(cells: pd.DataFrame, column: pd.Series) -> pd.Series:
+def _of_baseline(column: pd.Series, cells: pd.DataFrame) -> pd.Series:
     """The baseline's value for each cell of the same dataset, category and batch size."""
-    shared = ["dataset", "category", "batch_size"]
-    own = column[cells.index.get_level_values("arm") == BASELINE].groupby(level=shared).first()
-    wanted = pd.MultiIndex.from_arrays([cells.index.get_level_values(name) for name in shared], names=shared)
-    return pd.Series(own.reindex(wanted).to_numpy(), index=cells.index)
+    shared = cells.groupby(["dataset", "category", "batch_size"]).ngroup()
+    is_baseline = cells["arm"] == BASELINE
+    return shared.map(column[is_baseline].groupby(shared[is_baseline]).first())
 
 
-def _add_quality(cells: pd.DataFrame, ok: pd.DataFrame) -> None:
-    grouped = ok.groupby(list(CELL))
-    cells["accuracy"] = grouped["score"].mean()
-    cells["scored"] = grouped["score"].count()
-    cells["scored"] = cells["scored"].fillna(0).astype("int64")
-    cells["repeated_8grams"] = cells["repeated"] / cells["ngrams"].where(cells["ngrams"] > 0)
-    looping = ok["repeated"] * 2 > ok["ngrams"]
-    cells["looping_generations"] = looping.groupby([ok[name] for name in CELL]).sum()
-    cells["looping_generations"] = cells["looping_generations"].fillna(0).astype("int64")
-
-
-def _add_positions(cells: pd.DataFrame, rounds: pd.DataFrame, table: pd.DataFrame, owner: NDArray[np.intp]) -> None:
-    groups = table.groupby(list(CELL))
-    of_round = groups.ngroup().to_numpy()[owner]
-    kept = table["ok"].to_numpy()[owner]
+def _add_positions(
+    cells: pd.DataFrame, rounds: pd.DataFrame, owners: NDArray[np.int64], kept: NDArray[np.bool_]
+) -> None:
+    """`owners` [2, rounds] are each round's two cells, the `all` one and its own category's; `kept` [rounds]."""
     drafted, accepted = rounds["drafted"].to_numpy(), rounds["accepted"].to_numpy()
-    # Sorting once lets each cell take a slice instead of scanning every round.
-    order = np.argsort(of_round[kept], kind="stable")
-    drafted, accepted = drafted[kept][order], accepted[kept][order]
-    edges = np.searchsorted(of_round[kept][order], np.arange(groups.ngroups + 1))
-    counts: dict[tuple[object, ...], NDArray[np.int64]] = {}
-    for number, cell in enumerate(groups.size().index):
-        part = slice(edges[number], edges[number + 1])
-        own = position_counts(drafted[part], accepted[part])
-        counts[cell] = own
-        whole = (cell[0], ALL, *cell[2:])
-        counts[whole] = _padded_sum(counts[whole], own) if whole in counts else own
-    tables = {cell: per_position(count) for cell, count in counts.items()}
+    tables: dict[int, pd.DataFrame] = {}
+    for owner in owners:
+        # Sorting once lets each cell take a slice instead of scanning every round.
+        order = np.flatnonzero(kept)[np.argsort(owner[kept], kind="stable")]
+        numbers = np.unique(cells.index)
+        edges = np.searchsorted(owner[order], np.append(numbers, len(cells)))
+        for number, start, end in zip(numbers, edges[:-1], edges[1:], strict=True):
+            if end > start or number not in tables:
+                part = order[start:end]
+                tables[number] = per_position(position_counts(drafted[part], accepted[part]))
     for name in ("position_unconditional", "position_conditional", "position_rounds"):
-        cells[name] = pd.Series([tables[cell][name].tolist() for cell in cells.index], index=cells.index, dtype=object)
-
-
-def _padded_sum(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-    side = max(len(a), len(b))
-    total = np.zeros((side, side), dtype=np.int64)
-    for part in (a, b):
-        total[: len(part), : len(part)] += part
-    return total
+        cells[name] = pd.Series(
+            [tables[number][name].tolist() for number in cells.index], index=cells.index, dtype=object
+        )
 
 
 def _sorted(cells: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,10 @@ def run_key(identity: Mapping[str, Any]) -> str:
 
 def differing_keys(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     """`path: stored -> given` for every leaf that differs, in a stable order."""
-    old, new = _leaves(_canonical(stored, "")), _leaves(_canonical(given, ""))
+    old, new = dict(_leaves(_canonical(stored, ""))), dict(_leaves(_canonical(given, "")))
     missing = "(absent)"
     return [
-        f"{path}: {old.get(path, missing)} -> {new.get(path, missing)}"
+        f"{'.'.join(path)}: {old.get(path, missing)} -> {new.get(path, missing)}"
         for path in sorted(old.keys() | new.keys())
         if old.get(path, missing) != new.get(path, missing)
     ]
@@ -98,8 +98,9 @@ def _canonical(value: Any, path: str) -> Any:
     raise ValueError(f"{path}: {type(value).__name__} has no place in a run key, expected plain values")
 
 
-def _leaves(value: Any, path: str = "") -> dict[str, str]:
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
     if isinstance(value, dict) and value:
-        parts = [_leaves(item, f"{path}.{key}".lstrip(".")) for key, item in value.items()]
-        return {key: text for part in parts for key, text in part.items()}
-    return {path: json.dumps(value, ensure_ascii=False)}
+        for key, item in value.items():
+            yield from _leaves(item, (*path, key))
+    else:
+        yield path, json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,83 @@
+"""Whether the hardware held its clocks during a run, where that can be read.
+
+Reading takes a process or a few small files, so it belongs before, after and between prompts, never within one.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.guards import Guard
+
+# Bits of NVML's clocks event reasons that mean the hardware could not hold its clocks.
+SLOWED_BY = {
+    0x4: "power cap",
+    0x8: "hardware slowdown",
+    0x20: "software thermal slowdown",
+    0x40: "hardware thermal slowdown",
+    0x80: "power brake",
+}
+CPU_COUNTERS = "/sys/devices/system/cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """One look at the clocks. `gpu_reasons` are NVML's bits; the CPU counter only ever grows. None: not readable."""
+
+    gpu_reasons: int | None = None
+    cpu_throttle_events: int | None = None
+
+
+def read_clocks(gpu: bool, index: int = 0, counters: str | Path = CPU_COUNTERS) -> ClockReading:
+    """Read what can be read; nothing is raised for what cannot."""
+    return ClockReading(_gpu_reasons(index) if gpu else None, _cpu_throttle_events(Path(counters)))
+
+
+def clock_guards(readings: Sequence[ClockReading]) -> list[Guard]:
+    """A warning for each sign that the hardware slowed itself, from readings in the order they were taken.
+
+    The GPU's bits say what holds at the moment of reading, so readings between prompts see more than one at each end.
+    """
+    found = []
+    seen = 0
+    for reading in readings:
+        seen |= reading.gpu_reasons or 0
+    names = [name for bit, name in SLOWED_BY.items() if seen & bit]
+    if names:
+        message = f"the GPU reports {', '.join(names)}: clocks were not steady, times may drift"
+        found.append(Guard("throttled_clocks", "warning", message))
+    counted = [reading.cpu_throttle_events for reading in readings if reading.cpu_throttle_events is not None]
+    if counted and counted[-1] > counted[0]:
+        message = f"the CPU was throttled {counted[-1] - counted[0]} times during the run: times may drift"
+        found.append(Guard("throttled_clocks", "warning", message))
+    return found
+
+
+def _gpu_reasons(index: int) -> int | None:
+    # Drivers before 535 call the field clocks_throttle_reasons.
+    for field in ("clocks_event_reasons.active", "clocks_throttle_reasons.active"):
+        command = ["nvidia-smi", f"--id={index}", f"--query-gpu={field}", "--format=csv,noheader"]
+        try:
+            answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+            return int(answer.splitlines()[0], 16)
+        except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+            continue
+    return None
+
+
+def _cpu_throttle_events(folder: Path) -> int | None:
+    counts = []
+    for path in folder.glob("cpu[0-9]*/thermal_throttle/*_throttle_count"):
+        try:
+            counts.append(int(path.read_text()))
+        except (OSError, ValueError):
+            continue
+    return sum(counts) if counts else None
+
+
+def as_dict(reading: ClockReading) -> Mapping[str, int | None]:
+    """A reading as it goes into the manifest."""
+    return {"gpu_reasons": reading.gpu_reasons, "cpu_throttle_events": reading.cpu_throttle_events}

@@ -1,0 +1,164 @@
+"""exact, tie or mismatch: the line lies where the dtype's spacing puts it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.losslessness import first_difference, holds_throughout, ulp, verdict, width_probe
+
+
+def never(prefix: list[int]) -> Any:
+    raise AssertionError(f"logits were asked for at {prefix}")
+
+
+def logits(vocab: int = 16, **tokens: float) -> np.ndarray:
+    values = np.full(vocab, -20.0)
+    for name, value in tokens.items():
+        values[int(name.removeprefix("t"))] = value
+    return values
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "spacing"),
+    [
+        (16.0, "bfloat16", 0.125),
+        (31.9, "torch.bfloat16", 0.125),
+        (32.0, "bfloat16", 0.25),
+        (-20.0, "float16", 2.0**-6),
+        (20.0, "float32", 2.0**-19),
+        (0.001, "bfloat16", 2.0**-7),
+    ],
+)
+def test_spacing_at_a_logit(value: float, dtype: str, spacing: float) -> None:
+    assert ulp(value, dtype) == spacing
+
+
+@given(st.floats(1.0, 1e4), st.sampled_from(["bfloat16", "float16", "float32"]))
+def test_spacing_agrees_with_torch(value: float, dtype: str) -> None:
+    kind = getattr(torch, dtype)
+    stored = torch.tensor(value).to(kind)
+    above = torch.nextafter(stored, torch.tensor(float("inf"), dtype=kind))
+    assert ulp(float(stored), dtype) == float(above) - float(stored)
+
+
+def test_equal_outputs_are_exact_and_need_no_logits() -> None:
+    found = verdict([1, 2, 3], [1, 2, 3], never, "bfloat16")
+    assert (found.kind, found.detail()) == ("exact", None)
+
+
+def test_two_close_competitors_are_a_tie_with_its_gap_in_spacings() -> None:
+    asked: list[list[int]] = []
+
+    def target(prefix: list[int]) -> np.ndarray:
+        asked.append(prefix)
+        return logits(t3=20.0, t4=19.875)
+
+    found = verdict([1, 2, 3, 9], [1, 2, 4, 9], target, "bfloat16")
+    assert asked == [[1, 2]]
+    assert (found.kind, found.index, found.tokens) == ("tie", 2, (3, 4))
+    assert (found.gap, found.tolerance, found.gap_ulps) == (0.125, 0.5, 1.0)
+    detail = found.detail()
+    assert detail is not None and detail["gap"] == 0.125
+
+
+@pytest.mark.parametrize(("gap", "kind"), [(0.5, "tie"), (0.501, "mismatch"), (1.0, "mismatch")])
+def test_the_tolerance_is_where_it_is_said_to_be(gap: float, kind: str) -> None:
+    assert verdict([3], [4], logits(t3=20.0, t4=20.0 - gap), "bfloat16").kind == kind
+    assert verdict([4], [3], logits(t3=20.0, t4=20.0 - gap), "bfloat16").kind == kind
+
+
+def test_the_same_gap_is_a_tie_in_bfloat16_and_a_mismatch_in_float32() -> None:
+    there = logits(t3=20.0, t4=19.9)
+    assert verdict([3], [4], there, "bfloat16").kind == "tie"
+    assert verdict([3], [4], there, "float32").kind == "mismatch"
+    assert verdict([3], [4], logits(t3=20.0, t4=20.0 - 1e-4), "float32").kind == "tie"
+
+
+def test_two_tokens_that_tie_far_below_the_highest_are_a_mismatch() -> None:
+    found = verdict([3], [4], logits(t3=10.0, t4=10.0, t5=20.0), "bfloat16")
+    assert (found.kind, found.gap) == ("mismatch", 10.0)
+
+
+def test_a_stricter_reader_draws_the_line_elsewhere() -> None:
+    assert verdict([3], [4], logits(t3=20.0, t4=19.75), "bfloat16", tolerance_ulps=1.0).kind == "mismatch"
+
+
+@pytest.mark.parametrize(
+    ("baseline", "arm", "tokens", "reason"),
+    [
+        ([1, 2, 9], [1, 2], (9, None), "ends after 2 tokens, the baseline's goes on to 3"),
+        ([1, 9], [1, 9, 5, 6], (None, 5), "baseline's output ends after 2 tokens, this one goes on to 4"),
+        ([1], [], (1, None), "ends after 0 tokens"),
+    ],
+)
+def test_an_output_that_only_ends_elsewhere_is_a_mismatch(
+    baseline: list[int], arm: list[int], tokens: tuple[int | None, int | None], reason: str
+) -> None:
+    found = verdict(baseline, arm, never, "bfloat16")
+    assert (found.kind, found.tokens) == ("mismatch", tokens)
+    assert reason in found.reason
+
+
+def test_a_near_tie_between_eos_and_another_token_is_a_tie() -> None:
+    # Lengths differ as well, but the first difference is a token.
+    found = verdict([1, 9], [1, 4, 5, 9], logits(t9=18.0, t4=17.9), "bfloat16")
+    assert (found.kind, found.index) == ("tie", 1)
+
+
+def test_logits_that_are_not_finite_tie_with_nothing() -> None:
+    found = verdict([3], [4], logits(t3=float("nan"), t4=1.0), "bfloat16")
+    assert (found.kind, found.reason) == ("mismatch", "the logits there are not finite")
+
+
+def test_tensors_are_taken_as_they_are() -> None:
+    values = torch.tensor(logits(t3=20.0, t4=19.875)).to(torch.bfloat16)
+    assert verdict([3], [4], lambda prefix: values, str(values.dtype)).kind == "tie"
+
+
+def test_an_unknown_dtype_and_a_wrong_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match="dtype=int8: expected one of bfloat16"):
+        verdict([3], [4], logits(), "int8")
+    with pytest.raises(ValueError, match=r"\[V\], got shape \[2, 16\]"):
+        verdict([3], [4], np.zeros((2, 16)), "float32")
+
+
+@given(st.lists(st.integers(0, 3)), st.lists(st.integers(0, 3)))
+def test_the_first_difference_splits_a_shared_prefix(one: list[int], two: list[int]) -> None:
+    index = first_difference(one, two)
+    if index is None:
+        assert one == two
+    else:
+        assert one[:index] == two[:index]
+        assert one[index : index + 1] != two[index : index + 1]
+
+
+def test_a_fault_behind_a_tie_is_found_on_the_outputs_own_prefix() -> None:
+    rows = np.stack([logits(t1=20.0), logits(t3=20.0, t4=19.9), logits(t7=20.0, t8=12.0)])
+    assert holds_throughout([1, 3, 7], rows, "bfloat16").kind == "exact"
+    near = holds_throughout([1, 4, 7], rows, "bfloat16")
+    assert (near.kind, near.index, near.tokens) == ("tie", 1, (3, 4))
+    fault = holds_throughout([1, 4, 8], rows, "bfloat16")
+    assert (fault.kind, fault.index, fault.tokens) == ("mismatch", 2, (7, 8))
+
+
+def test_the_width_probe_measures_in_logits_and_in_spacings() -> None:
+    one = np.stack([logits(t1=20.0, t2=3.0), logits(t1=40.0)])
+    wide = one.copy()
+    wide[0, 2] += 0.25
+    wide[1, 1] += 0.25
+    probe = width_probe(one, wide, "bfloat16")
+    assert (probe.max_abs_difference, probe.max_ulps, probe.argmax_equal, probe.rows) == (0.25, 2.0, True, 2)
+    wide[0, 2] = 21.0
+    assert not width_probe(one, wide, "bfloat16").argmax_equal
+    assert width_probe(torch.tensor(one[0]), torch.tensor(one[0]), "float32").max_ulps == 0.0
+
+
+def test_the_width_probe_refuses_different_shapes() -> None:
+    with pytest.raises(ValueError, match="shapes alike"):
+        width_probe(np.zeros((2, 4)), np.zeros((3, 4)), "float32")

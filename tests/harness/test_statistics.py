@@ -1,0 +1,172 @@
+"""The interval keeps its promise, and the order of arms is fair."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.statistics import MIN_PROMPTS, Estimate, arm_order, paired_speedup
+
+times = st.floats(0.01, 100.0)
+
+
+def noisy(seed: int, prompts: int, noise: float, speedup: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Two arms over the same prompts of very different lengths, each measured with its own noise."""
+    rng = np.random.default_rng(seed)
+    work = rng.gamma(2.0, 1.0, prompts)
+    return work * np.exp(rng.normal(0, noise, prompts)), work / speedup * np.exp(rng.normal(0, noise, prompts))
+
+
+def compare(seed: int, prompts: int, noise: float, speedup: float = 1.0) -> str:
+    other, arm = noisy(seed, prompts, noise, speedup)
+    tokens = np.full(prompts, 100)
+    result = paired_speedup(other, tokens, arm, tokens, resamples=1000)
+    assert result is not None
+    return result.words
+
+
+def test_an_arm_compared_with_itself_is_not_distinguishable_in_18_of_20_runs() -> None:
+    words = [compare(seed, prompts=48, noise=0.05) for seed in range(20)]
+    assert words.count("not distinguishable") >= 18
+
+
+@pytest.mark.parametrize("prompts", [8, 24, 48])
+def test_the_interval_holds_the_truth_as_often_as_it_promises(prompts: int) -> None:
+    words = Counter(compare(seed, prompts, noise=0.05) for seed in range(400))
+    # 95 % of 400 is 380; five standard deviations of a fair count below it is 358.
+    assert words["not distinguishable"] >= 358
+    # An interval that always held 1 would be no use.
+    assert words["not distinguishable"] < 400
+
+
+def test_a_real_difference_is_found_and_has_a_direction() -> None:
+    assert compare(0, prompts=24, noise=0.05, speedup=1.2) == "faster"
+    assert compare(0, prompts=24, noise=0.05, speedup=1 / 1.2) == "slower"
+
+
+def test_both_means_by_hand() -> None:
+    other, arm, tokens = [4.0, 9.0], [2.0, 1.0], [10, 10]
+    result = paired_speedup(other, tokens, arm, tokens)
+    assert result is not None
+    assert result.geometric_mean.value == pytest.approx(np.sqrt(2 * 9))
+    assert result.token_weighted.value == pytest.approx(13 / 3)
+    assert result.unequal_prompts == 0
+
+
+def test_unequal_counts_are_compared_per_token() -> None:
+    # The arm wrote half the tokens in half the time: no speedup.
+    result = paired_speedup([2.0, 2.0], [100, 100], [1.0, 1.0], [50, 50])
+    assert result is not None
+    assert result.geometric_mean.value == pytest.approx(1.0)
+    assert result.token_weighted.value == pytest.approx(1.0)
+    assert result.unequal_prompts == 2
+
+
+@given(st.lists(st.tuples(times, times, st.integers(1, 500)), min_size=1, max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_swapping_the_arms_inverts_everything(prompts: list[tuple[float, float, int]]) -> None:
+    other, arm, tokens = (np.array(column) for column in zip(*prompts, strict=True))
+    there = paired_speedup(other, tokens, arm, tokens, resamples=200)
+    back = paired_speedup(arm, tokens, other, tokens, resamples=200)
+    assert there is not None and back is not None
+    for one, two in ((there.geometric_mean, back.geometric_mean), (there.token_weighted, back.token_weighted)):
+        assert one.value * two.value == pytest.approx(1.0)
+        if one.low is not None and one.high is not None:
+            assert one.low <= one.value <= one.high
+            assert two.low == pytest.approx(1 / one.high)
+
+
+@given(st.lists(st.tuples(times, times), min_size=1, max_size=20), st.floats(0.1, 10.0))
+@settings(max_examples=50, deadline=None)
+def test_a_faster_clock_changes_nothing(prompts: list[tuple[float, float]], unit: float) -> None:
+    other, arm = (np.array(column) for column in zip(*prompts, strict=True))
+    tokens = np.full(len(other), 7)
+    one = paired_speedup(other, tokens, arm, tokens, resamples=200)
+    two = paired_speedup(other * unit, tokens, arm * unit, tokens, resamples=200)
+    assert one is not None and two is not None
+    assert two.geometric_mean.value == pytest.approx(one.geometric_mean.value)
+    assert two.token_weighted.value == pytest.approx(one.token_weighted.value)
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    other, arm = noisy(3, 12, 0.1)
+    tokens = np.full(12, 5)
+    assert paired_speedup(other, tokens, arm, tokens) == paired_speedup(other, tokens, arm, tokens)
+    assert paired_speedup(other, tokens, arm, tokens) != paired_speedup(other, tokens, arm, tokens, seed=1)
+
+
+def test_identical_times_give_a_point_that_holds_one() -> None:
+    seconds, tokens = np.linspace(1, 2, 10), np.full(10, 5)
+    result = paired_speedup(seconds, tokens, seconds, tokens)
+    assert result is not None
+    assert (result.geometric_mean.low, result.geometric_mean.high) == (1.0, 1.0)
+    assert result.words == "not distinguishable"
+
+
+def test_few_prompts_have_no_interval_and_no_winner() -> None:
+    few = MIN_PROMPTS - 1
+    result = paired_speedup(np.full(few, 4.0), np.full(few, 9), np.full(few, 1.0), np.full(few, 9))
+    assert result is not None
+    assert result.geometric_mean == Estimate(pytest.approx(4.0), None, None)
+    assert result.words == "not distinguishable"
+
+
+def test_prompts_without_time_or_tokens_are_left_out() -> None:
+    result = paired_speedup([0.0, 2.0, 2.0, np.nan], [9, 0, 9, 9], [1.0, 1.0, 1.0, 1.0], [9, 9, 9, 9])
+    assert result is not None
+    assert (result.prompts, result.geometric_mean.value) == (1, 2.0)
+    assert paired_speedup([0.0], [9], [1.0], [9]) is None
+
+
+def test_arrays_of_different_lengths_are_refused() -> None:
+    with pytest.raises(ValueError, match="one length"):
+        paired_speedup([1.0, 2.0], [9, 9], [1.0], [9])
+
+
+def orders(arms: str, prompts: range, repeat: int = 0) -> list[str]:
+    return ["".join(arm_order(arms, index, repeat)) for index in prompts]
+
+
+@given(st.integers(2, 6), st.integers(0, 50), st.integers(0, 5))
+def test_a_cycle_of_prompts_puts_every_arm_in_every_place_and_after_every_other(
+    count: int, start: int, repeat: int
+) -> None:
+    arms = "ABCDEF"[:count]
+    cycle = 2 * count
+    seen = orders(arms, range(start * cycle, (start + 1) * cycle), repeat)
+    for place in range(count):
+        assert set(Counter(order[place] for order in seen).values()) == {2}
+    followers = Counter(pair for order in seen for pair in pairwise(order))
+    assert len(followers) == count * (count - 1)
+    assert set(followers.values()) == {2}
+
+
+@given(st.integers(2, 6), st.integers(0, 500))
+def test_the_repeats_of_one_prompt_are_balanced_too(count: int, index: int) -> None:
+    arms = "ABCDEF"[:count]
+    seen = ["".join(arm_order(arms, index, repeat)) for repeat in range(2 * count)]
+    for place in range(count):
+        assert set(Counter(order[place] for order in seen).values()) == {2}
+
+
+@pytest.mark.parametrize("period", [2, 3, 4, 6, 8, 12, 16])
+def test_categories_that_take_turns_still_see_every_arm_first(period: int) -> None:
+    for category in range(period):
+        first = Counter(order[0] for order in orders("ABC", range(category, 36 * period, period)))
+        assert min(first[arm] for arm in "ABC") >= 36 / 3 / 2
+
+
+def test_two_arms_run_abba_and_one_arm_runs() -> None:
+    assert orders("AB", range(4)) == ["AB", "BA", "BA", "AB"]
+    assert arm_order(["baseline"], 5, 1) == ["baseline"]
+    assert sorted(arm_order(["baseline", "mtp", "dflash"], 7, 0)) == ["baseline", "dflash", "mtp"]
+
+
+def test_negative_indices_are_refused() -> None:
+    with pytest.raises(ValueError, match="prompt_index=-1"):
+        arm_order("AB", -1, 0)
