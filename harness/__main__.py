@@ -17,8 +17,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from harness.config import read_config
+from harness.config import BASELINE, read_config
 from harness.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK, InputError
+from harness.run import run
 from harness.table import json_line, print_summary
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -35,9 +36,6 @@ def run_job(composed: DictConfig) -> int:
         print(f"job {hydra_config.job.num}: {hydra_config.job.override_dirname}", file=sys.stderr, flush=True)
     try:
         config = read_config(composed)
-        # After the configuration, whose mistakes should not wait for torch.
-        from harness.run import run
-
         outcome = run(config, run_dir, command=sys.argv, group=sweep.name if sweep is not None else None)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
@@ -45,7 +43,7 @@ def run_job(composed: DictConfig) -> int:
     except Exception:
         traceback.print_exc()
         return EXIT_CRASH
-    print_summary(outcome.summary, run_dir)
+    print_summary(outcome.summary, run_dir, [BASELINE, *(arm.name for arm in config.arms)])
     if outcome.error:
         print(f"error: {outcome.error}", file=sys.stderr, flush=True)
     print(json_line(run_dir, outcome.exit_code, outcome.summary, outcome.error), flush=True)

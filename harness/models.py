@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import transformers
 
 from drafters.base import Drafter
 from drafters.fit import text_config
@@ -35,6 +37,8 @@ _held: Held | None = None
 def load_models(config: RunConfig, plan: Plan) -> tuple[Target, dict[str, Drafter]]:
     """The run's target and one drafter per arm. Raises InputError where a checkpoint does not hold what it should."""
     global _held
+    if not sys.stderr.isatty():
+        transformers.utils.logging.disable_progress_bar()
     dtype = resolve_dtype(config.target, plan.target_config)
     device = parse_device(config.target.device)
     key = json.dumps([config.target.path, dtype, str(device)])

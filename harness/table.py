@@ -46,19 +46,20 @@ JSON_FIELDS = (
 Row = Mapping[str, Any]
 
 
-def overall(summary: Mapping[str, Any]) -> list[Row]:
-    """The rows over all categories, one per arm."""
-    return [row for row in summary["rows"] if row["category"] == "all"]
+def overall(summary: Mapping[str, Any], order: Sequence[str] = ()) -> list[Row]:
+    """The rows over all categories, one per arm, the arms of `order` first."""
+    rows = [row for row in summary["rows"] if row["category"] == "all"]
+    return sorted(rows, key=lambda row: order.index(row["arm"]) if row["arm"] in order else len(order))
 
 
-def render(summary: Mapping[str, Any]) -> Table:
+def render(summary: Mapping[str, Any], order: Sequence[str] = ()) -> Table:
     """Arms against the baseline of the same run."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("arm", no_wrap=True)
     for name in ("k", "tok/s", "speedup", "95 % interval", "acc. length", "acc. rate", "draft ms", "verify ms"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for row in overall(summary):
+    for row in overall(summary, order):
         table.add_row(*cells(row), style="bold red" if row.get("verdict_mismatch") else None)
     return table
 
@@ -130,20 +131,21 @@ def spread(pair: Row) -> str:
     return words if low is None or high is None else f"95 % interval {low:.2f} to {high:.2f}, {words}"
 
 
-def print_summary(summary: Mapping[str, Any], run_dir: Path, console: Console | None = None) -> None:
+def print_summary(
+    summary: Mapping[str, Any], run_dir: Path, order: Sequence[str] = (), console: Console | None = None
+) -> None:
     """The table and its notes, on stdout."""
     console = console or Console()
     console = console if console.width >= MIN_WIDTH or console.is_terminal else Console(width=MIN_WIDTH)
-    console.print(render(summary))
+    console.print(render(summary, order))
     for line in notes(summary):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"files: {run_dir}", markup=False, highlight=False, soft_wrap=True)
 
 
-def json_line(run_dir: Path, exit_code: int, summary: Mapping[str, Any] | None, error: str | None = None) -> str:
+def json_line(run_dir: Path, exit_code: int, summary: Mapping[str, Any], error: str | None = None) -> str:
     """The last line of stdout: where the run is, how it ended, and each arm's figures under the summary's names."""
-    rows: Sequence[Row] = overall(summary) if summary else []
-    arms = {str(row["arm"]): {name: row.get(name) for name in JSON_FIELDS} for row in rows}
+    arms = {str(row["arm"]): {name: row.get(name) for name in JSON_FIELDS} for row in overall(summary)}
     content: dict[str, Any] = {"run_dir": str(run_dir), "exit_code": exit_code, "arms": arms}
     if error:
         content["error"] = error

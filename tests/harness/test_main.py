@@ -1,0 +1,197 @@
+"""The command as a user types it: table, JSON line, exit codes, and runs that survive being killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import __main__ as entry
+from harness import comparison as comparison_module
+from harness.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK
+from tests.harness.checkpoints import write_pair, write_prompts
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return write_pair(tmp_path_factory.mktemp("pair"))
+
+
+@pytest.fixture
+def overrides(pair: dict[str, str], tmp_path: Path) -> list[str]:
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 2)
+    return [
+        "target=path",
+        f"target.path={pair['target']}",
+        "target.device=cpu",
+        f"drafters.mtp.path={pair['mtp']}",
+        f"drafters.dflash.path={pair['dflash']}",
+        "dataset=jsonl",
+        f"dataset.path={prompts}",
+        "max_new_tokens=8",
+    ]
+
+
+@pytest.fixture(autouse=True)
+def fresh_process_state() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    entry._exit_codes.clear()
+    yield
+    entry._exit_codes.clear()
+    signal.signal(signal.SIGTERM, before)
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["harness", *arguments])
+    return entry.main()
+
+
+def last_json(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(text.strip().splitlines()[-1])
+    return found
+
+
+def test_a_run_prints_a_table_and_ends_with_one_json_line(
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, *overrides, f"hydra.run.dir={tmp_path / 'run'}") == EXIT_OK
+    out = capsys.readouterr().out
+    header, *rows = out.splitlines()
+    assert header.split()[:4] == ["arm", "k", "tok/s", "speedup"]
+    assert [row.split()[0] for row in rows[:3]] == ["baseline", "mtp", "dflash"]
+    assert rows[0].rstrip().endswith("reference")
+    assert rows[1].rstrip().endswith("2 exact")
+    found = last_json(out)
+    assert found["run_dir"] == str(tmp_path / "run")
+    assert found["exit_code"] == 0
+    assert {arm: figures["num_draft_tokens"] for arm, figures in found["arms"].items()} == {
+        "baseline": 0,
+        "mtp": 4,
+        "dflash": 15,
+    }
+    assert found["arms"]["mtp"]["verdict_exact"] == 2
+    assert (tmp_path / "run" / ".hydra" / "overrides.yaml").exists()
+
+
+def test_a_sweep_runs_every_combination_and_goes_on_past_a_bad_one(
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = command(
+        monkeypatch, "-m", *overrides, "drafter=dflash,mtp", "num_draft_tokens=16,2", f"hydra.sweep.dir={tmp_path}/s"
+    )
+    captured = capsys.readouterr()
+    assert code == EXIT_BAD_INPUT
+    found = [json.loads(line) for line in captured.out.splitlines() if line.startswith("{")]
+    ran = [(Path(one["run_dir"]).name, *(arm for arm in one["arms"] if arm != "baseline")) for one in found]
+    assert ran == [("1", "dflash"), ("2", "mtp"), ("3", "mtp")]
+    assert "drafters.dflash.num_draft_tokens=16: expected 15 or less" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("drafter=eagle", "error: drafter=eagle: unknown"),
+        ("num_draft_tokens=0", "error: num_draft_tokens=0: expected 1 or more"),
+        ("target.path=/nowhere/at/all", "/nowhere/at/all"),
+        ("dataset.path=/nowhere.jsonl", "error: dataset.path=/nowhere.jsonl: expected a JSONL file"),
+        ("num_draft_tokens=99", "error: drafters.dflash.num_draft_tokens=99"),
+        ("max_new_tokens=5000", "positions, the target has 1024"),
+        ("drafters.mtp.path=null", "error: drafters.mtp.path is empty"),
+        ("+drafters.mtp.colour=red", "error: drafters.mtp.colour"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    overrides: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: str,
+    message: str,
+) -> None:
+    assert command(monkeypatch, *overrides, change, f"hydra.run.dir={tmp_path / 'run'}") == EXIT_BAD_INPUT
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    [line] = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    assert message in line
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize("change", ["colour=red", "target=nonexistent", "decoding.colour=red"])
+def test_what_does_not_compose_is_bad_input_too(
+    overrides: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], change: str
+) -> None:
+    assert command(monkeypatch, *overrides, change) == EXIT_BAD_INPUT
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_fault_of_the_harness_is_no_bad_input(
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(entry, "run", broken)
+    assert command(monkeypatch, *overrides, f"hydra.run.dir={tmp_path / 'run'}") == EXIT_CRASH
+    assert "RuntimeError: a fault" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_the_sweep_with_what_is_there(
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real, calls = comparison_module.decode, [0]
+
+    def decode(*args: Any, **kwargs: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 5:  # two warm-ups and one prompt's two arms came before
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(comparison_module, "decode", decode)
+    arguments = ["-m", *overrides, "drafter=mtp", "num_draft_tokens=1,2", f"hydra.sweep.dir={tmp_path / 's'}"]
+    assert command(monkeypatch, *arguments) == EXIT_INTERRUPTED
+    captured = capsys.readouterr()
+    [line] = [line for line in captured.out.splitlines() if line.startswith("{")]
+    assert json.loads(line)["arms"]["mtp"]["generations"] == 1
+    assert not (tmp_path / "s" / "1").exists(), "the next job did not start"
+
+
+def lines(run_dir: Path) -> list[dict[str, Any]]:
+    path = run_dir / "generations.jsonl"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return [json.loads(line) for line in text.split("\n")[:-1]]
+
+
+@pytest.mark.slow
+def test_a_killed_run_continues_to_the_same_tokens(overrides: list[str], tmp_path: Path) -> None:
+    write_prompts(tmp_path / "prompts.jsonl", 40)
+
+    def start(name: str) -> subprocess.Popen[bytes]:
+        arguments = [*overrides, "max_new_tokens=24", f"hydra.run.dir={tmp_path / name}"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.Popen([sys.executable, "-m", "harness", *arguments], cwd=tmp_path, env=environment)
+
+    process = start("killed")
+    while process.poll() is None and len(lines(tmp_path / "killed")) < 30:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    stopped_at = len(lines(tmp_path / "killed"))
+    assert 30 <= stopped_at < 120, "killed in the middle"
+    assert start("killed").wait() == EXIT_OK
+    assert start("undisturbed").wait() == EXIT_OK
+
+    def tokens(name: str) -> dict[tuple[str, str], list[int]]:
+        return {(row["prompt_id"], row["arm"]): row["token_ids"] for row in lines(tmp_path / name)}
+
+    assert len(lines(tmp_path / "killed")) == 120, "every prompt exactly once"
+    assert tokens("killed") == tokens("undisturbed")
