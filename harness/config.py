@@ -13,7 +13,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from harness.datasets.settings import RowConfig, SourceConfig
 from harness.errors import InputError
+from harness.scoring.settings import SCORERS, ScoringConfig
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 BASELINE = "baseline"
@@ -64,19 +66,33 @@ class TargetConfig:
 
 @dataclass
 class DatasetConfig:
-    """Where prompts come from and how they are rendered. `thinking` None leaves the template at its own default."""
+    """Where prompts come from and how they are rendered. `thinking` None leaves the template at its own default.
+
+    A local file in `path` comes first, else `prompts` written out in the config, else the publisher's `source`.
+    `context_tokens` puts other text of the same dataset before each prompt until it has so many tokens.
+    """
 
     name: str = "jsonl"
     path: str | None = None
+    prompts: list[dict[str, Any]] | None = None
+    source: SourceConfig = field(default_factory=SourceConfig)
+    row: RowConfig = field(default_factory=RowConfig)
     limit: int | None = None
     categories: list[str] | None = None
     chat_template: bool = True
     thinking: bool | None = False
+    context_tokens: int | None = None
+    scorer: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.path:
-            raise InputError("dataset.path is empty: expected a JSONL file")
+        if not (self.path or self.prompts or self.source.is_fetchable):
+            licence = f" (licence: {self.source.licence})" if self.source.licence else ""
+            how = f"{self.name} is fetched by you{licence}. {self.source.by_hand}" if self.source.by_hand else None
+            raise InputError(f"dataset.path is empty: {how or 'expected a JSONL file'}")
         _at_least(self.limit, 1, "dataset.limit")
+        _at_least(self.context_tokens, 1, "dataset.context_tokens")
+        if self.scorer is not None:
+            _one_of(self.scorer, SCORERS, "dataset.scorer")
 
     @property
     def label(self) -> str:
@@ -140,6 +156,7 @@ class RunConfig:
     dataset: DatasetConfig
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
     drafters: dict[str, dict[str, Any]] = field(default_factory=dict)
     drafter: Any = None
     num_draft_tokens: int | None = None

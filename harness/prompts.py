@@ -5,14 +5,13 @@ A row holds one of `question`, `prompt`, `turns` or `messages`. Nothing here kno
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.config import DatasetConfig
+from harness.datasets.rows import Row, read_rows
 from harness.errors import InputError
 
 TEXT_FIELDS = ("turns", "messages", "question", "prompt")
@@ -34,68 +33,46 @@ class Prompt:
     answer: Any = None
 
 
-def load_prompts(config: DatasetConfig, seed: int) -> list[Prompt]:
-    """The prompts that `dataset` asks for, in file order. Raises InputError naming the line or the key."""
-    prompts = read_jsonl(Path(str(config.path)))
-    if config.categories is not None:
-        known = {prompt.category for prompt in prompts}
-        for category in config.categories:
-            if category not in known:
-                raise InputError(
-                    f"dataset.categories={category}: not in {config.path}, which has {', '.join(sorted(known))}"
-                )
-        prompts = [prompt for prompt in prompts if prompt.category in config.categories]
-        if not prompts:
-            raise InputError("dataset.categories=[]: expected at least one category, or null for all")
-    return stratified(prompts, config.limit, seed)
-
-
 def read_jsonl(path: Path) -> list[Prompt]:
     """Every row of `path` as a prompt. Blank lines are skipped; a bad one is named by its number."""
-    if not path.is_file():
-        raise InputError(f"dataset.path={path}: expected a JSONL file, found {'a folder' if path.is_dir() else 'none'}")
-    prompts: list[Prompt] = []
-    seen: dict[str, int] = {}
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"dataset.path={path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        prompt = _prompt(line, where, path.stem, number)
-        if prompt.prompt_id in seen:
-            raise InputError(f"{where}: id {prompt.prompt_id} was already used in line {seen[prompt.prompt_id]}")
-        seen[prompt.prompt_id] = number
-        prompts.append(prompt)
+    prompts = distinct((prompt_from(row, path.stem), row.where) for row in read_rows(path))
     if not prompts:
         raise InputError(f"dataset.path={path}: the file holds no row, expected at least one")
     return prompts
 
 
-def _prompt(line: str, where: str, stem: str, number: int) -> Prompt:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: not JSON ({error.msg} at column {error.colno})") from error
-    if not isinstance(row, dict):
-        raise InputError(f"{where}: expected a JSON object, found {type(row).__name__}")
-    kind = next((name for name in TEXT_FIELDS if row.get(name) is not None), None)
+def distinct(found: Iterable[tuple[Prompt, str]]) -> list[Prompt]:
+    """The prompts of (prompt, where it stands). Raises InputError where two have one id."""
+    seen: dict[str, str] = {}
+    prompts: list[Prompt] = []
+    for prompt, where in found:
+        if prompt.prompt_id in seen:
+            earlier = seen[prompt.prompt_id].rpartition(", ")[2]
+            raise InputError(f"{where}: id {prompt.prompt_id} was already used in {earlier}")
+        seen[prompt.prompt_id] = where
+        prompts.append(prompt)
+    return prompts
+
+
+def prompt_from(row: Row, stem: str) -> Prompt:
+    """A row that holds its text in one of TEXT_FIELDS; `stem` names what it does not name itself."""
+    values, where = row.values, row.where
+    kind = next((name for name in TEXT_FIELDS if values.get(name) is not None), None)
     if kind is None:
-        raise InputError(f"{where}: expected one of {', '.join(TEXT_FIELDS)}, found {', '.join(row) or 'no field'}")
+        raise InputError(f"{where}: expected one of {', '.join(TEXT_FIELDS)}, found {', '.join(values) or 'no field'}")
     opening: tuple[tuple[str, str], ...] = ()
     if kind == "messages":
-        opening, turns = _from_messages(row[kind], where)
+        opening, turns = _from_messages(values[kind], where)
     elif kind == "turns":
-        turns = _texts(row[kind], where, kind)
+        turns = texts(values[kind], where, kind)
     else:
-        turns = _texts([row[kind]], where, kind)
-    identifier = next((row[name] for name in ID_FIELDS if row.get(name) is not None), f"{stem}-{number}")
-    return Prompt(str(identifier), str(row.get("category") or stem), turns, opening, row.get("answer"))
+        turns = texts([values[kind]], where, kind)
+    identifier = next((values[name] for name in ID_FIELDS if values.get(name) is not None), f"{stem}-{row.number}")
+    return Prompt(str(identifier), str(values.get("category") or stem), turns, opening, values.get("answer"))
 
 
-def _texts(values: Any, where: str, name: str) -> tuple[str, ...]:
+def texts(values: Any, where: str, name: str) -> tuple[str, ...]:
+    """`values` as a tuple of texts that are not empty. Raises InputError naming the place and the field."""
     if not isinstance(values, list) or not values:
         raise InputError(f"{where}: {name} must be a list of texts with at least one entry")
     for value in values:
@@ -111,7 +88,7 @@ def _from_messages(messages: Any, where: str) -> tuple[tuple[tuple[str, str], ..
     for message in messages:
         if not isinstance(message, dict) or message.get("role") not in ROLES:
             raise InputError(f"{where}: each message needs a role, one of {', '.join(ROLES)}; found {message!r}")
-        pairs.append((message["role"], _texts([message.get("content")], where, "message content")[0]))
+        pairs.append((message["role"], texts([message.get("content")], where, "message content")[0]))
     if pairs[-1][0] != "user":
         raise InputError(f"{where}: the last message must be the user's, found role {pairs[-1][0]}")
     return tuple(pairs[:-1]), (pairs[-1][1],)

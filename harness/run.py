@@ -19,9 +19,12 @@ from harness import run_key
 from harness.chat import Chat, Rendered, check_length, load_tokenizer
 from harness.comparison import Comparison
 from harness.config import RunConfig
-from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, GuardError, InputError
+from harness.datasets.load import load_prompts
+from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, GuardError
+from harness.execution import choose_execution
 from harness.journal import Journal
 from harness.kept_prompts import write_prompts
+from harness.load import parse_device
 from harness.machine import redact_tree
 from harness.manifest import (
     checkpoint_identities,
@@ -33,14 +36,14 @@ from harness.manifest import (
 from harness.models import load_models, resolve_dtype
 from harness.preflight import Plan, preflight
 from harness.progress import RunProgress, warn
-from harness.prompts import Prompt, load_prompts
+from harness.prompts import Prompt
 from harness.schedule import Group, groups_of
 from harness.stop import check_summary
 from harness.summary import summarise
 from harness.tracking import start_tracking
 
 #: What of a configuration cannot change a number, or is said better by hashes and by the arms as planned.
-NOT_IDENTITY = (*run_key.NOT_SEMANTIC, "retry_errors", "drafter", "num_draft_tokens", "target", "dataset")
+NOT_IDENTITY = (*run_key.NOT_SEMANTIC, "retry_errors", "drafter", "num_draft_tokens", "target", "dataset", "execution")
 
 
 @dataclass(slots=True)
@@ -72,8 +75,7 @@ class Material:
 
 def gather(config: RunConfig) -> Material:
     """Check everything that can be checked without weights. Raises InputError."""
-    if config.execution not in ("auto", "eager"):
-        raise InputError(f"execution={config.execution}: expected auto or eager, the loop runs nothing else yet")
+    choose_execution(config.execution, parse_device(config.target.device))
     plan = preflight(config)
     prompts = load_prompts(config.dataset, config.seed)
     chat = Chat(load_tokenizer(str(config.target.path)), config.dataset)
@@ -88,12 +90,14 @@ def gather(config: RunConfig) -> Material:
 def run(config: RunConfig, run_dir: Path, *, command: Sequence[str] = (), group: str | None = None) -> Outcome:
     """Run or continue the comparison in `run_dir`. Raises InputError for what cannot be run at all."""
     material = gather(config)
-    target, drafters = load_models(config, material.plan)
+    models = load_models(config, material.plan)
+    target = models.target
     arms = describe_arms(material.plan)
     prompts = describe_prompts(config, material.prompts, material.rendered, material.chat)
     about_target = {
         "dtype": resolve_dtype(config.target, material.plan.target_config),
         "device": str(target.device),
+        "execution": target.execution,
         "attention": "grouped attention over a position-addressed cache",
         "eos_token_ids": list(target.eos_token_ids),
         "context": material.plan.context,
@@ -102,7 +106,7 @@ def run(config: RunConfig, run_dir: Path, *, command: Sequence[str] = (), group:
         {
             **redact_tree(config.to_dict()),
             "drafters": {arm["name"]: arm for arm in arms},
-            "target_as": {"dtype": about_target["dtype"], "device": target.device.type},
+            "target_as": {"dtype": about_target["dtype"], "device": target.device.type, "execution": target.execution},
             "prompts": {key: prompts[key] for key in ("rendered_sha256", "prompt_ids", "thinking", "chat_template")},
         },
         checkpoint_identities(material.models),
@@ -124,7 +128,7 @@ def run(config: RunConfig, run_dir: Path, *, command: Sequence[str] = (), group:
         write_prompts(run_dir, material.prompts)
         tracker = stack.enter_context(start_tracking(config.tracking, run_dir, manifest, group))
         progress = stack.enter_context(RunProgress(material.generations * len(arms) * config.repeats))
-        comparison = Comparison(config, material.plan, target, drafters, material.chat, journal, progress)
+        comparison = Comparison(config, material.plan, models, material.chat, journal, progress)
         exit_code, error = decode_all(comparison, material, config)
         progress.show("summary")
         summary = summarise(run_dir, kinds=comparison.kind)
@@ -141,7 +145,7 @@ def decode_all(comparison: Comparison, material: Material, config: RunConfig) ->
     if len(comparison.done) >= expected:
         return EXIT_OK, None
     try:
-        comparison.warm_up(material.groups[0])
+        comparison.warm_up(material.groups)
         comparison.progress.started = time.monotonic()
         comparison.run(material.groups)
     except GuardError as error:

@@ -10,15 +10,13 @@ from harness.prompts import Prompt
 from harness.scoring import mathematics, sandbox
 from harness.scoring.numbers import number_is_right
 from harness.scoring.programs import humaneval_program, mbpp_program
-from harness.scoring.settings import ScoringConfig
+from harness.scoring.settings import PROGRAMS, SCORERS, ScoringConfig
 
-EXACT: dict[str, Callable[[Any, str], float]] = {
+COMPARE: dict[str, Callable[[Any, str], float]] = {
     "number": number_is_right,
     "math": mathematics.expression_is_right,
 }
-PROGRAMS: dict[str, Callable[[Any, str], str]] = {"humaneval": humaneval_program, "mbpp": mbpp_program}
-CORPUS = "corpus"
-SCORERS = (*EXACT, *PROGRAMS, CORPUS)
+BUILD: dict[str, Callable[[Any, str], str]] = {"humaneval": humaneval_program, "mbpp": mbpp_program}
 
 
 class Scorer:
@@ -54,13 +52,17 @@ class Scorer:
 
     def _score(self, prompt: Prompt, text: str) -> float | None:
         assert self.name is not None
-        if self.name in EXACT:
-            try:
-                return EXACT[self.name](prompt.answer, text)
-            except ValueError as error:
-                raise InputError(f"prompt {prompt.prompt_id}: {error}, as dataset.scorer={self.name} needs") from error
-        if self.name in PROGRAMS:
-            return float(sandbox.run_program(PROGRAMS[self.name](prompt.answer, text), self.config).passed)
+        try:
+            if self.name in COMPARE:
+                return COMPARE[self.name](prompt.answer, text)
+            if self.name in BUILD:
+                return float(sandbox.run_program(BUILD[self.name](prompt.answer, text), self.config).passed)
+        except KeyError as error:
+            raise InputError(
+                f"prompt {prompt.prompt_id}: its row has no {error.args[0]}, which dataset.scorer={self.name} needs"
+            ) from error
+        except ValueError as error:
+            raise InputError(f"prompt {prompt.prompt_id}: {error} (dataset.scorer={self.name})") from error
         from harness.training.corpus import score  # only the prompts that ship with the harness need it
 
         return score(prompt.category, str(prompt.answer), text)

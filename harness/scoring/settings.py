@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from harness.errors import InputError
 
+#: Rules that compare answers, rules that run them as programs, and the shipped prompts' own.
+EXACT, PROGRAMS, CORPUS = ("number", "math"), ("humaneval", "mbpp"), "corpus"
+SCORERS = (*EXACT, *PROGRAMS, CORPUS)
+
 
 @dataclass
 class ScoringConfig:

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.config import DatasetConfig
+from harness.datasets.load import load_prompts
 from harness.errors import InputError
-from harness.prompts import Prompt, load_prompts, read_jsonl, stratified
+from harness.prompts import Prompt, read_jsonl, stratified
 
 
 def write(tmp_path: Path, *rows: Any) -> Path:
