@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from drafters.errors import InputError
@@ -54,7 +55,11 @@ def read_config(folder: Path, key: str) -> dict[str, Any]:
 def weight_files(folder: Path, key: str) -> list[Path]:
     """The folder's safetensors files. Raises InputError when there are none; other formats are never read."""
     if (folder / INDEX).is_file():
-        names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+        try:
+            index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+            names = sorted(set(index["weight_map"].values()))
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise InputError(f"{key}: {folder / INDEX} is no index of weights ({error!r})") from error
         files = [folder / name for name in names]
     elif (folder / WEIGHTS).is_file():
         files = [folder / WEIGHTS]
@@ -66,31 +71,81 @@ def weight_files(folder: Path, key: str) -> list[Path]:
     return files
 
 
-def read_tensors(folder: Path, key: str) -> dict[str, Tensor]:
-    """All tensors of the folder by name, with an optional `model.` prefix removed."""
-    tensors: dict[str, Tensor] = {}
+class Stored(NamedTuple):
+    """A tensor as a file's header describes it."""
+
+    shape: tuple[int, ...]
+    dtype: str  # safetensors' name, as "BF16"
+
+    @property
+    def is_float(self) -> bool:
+        return self.dtype.startswith(("F", "BF"))
+
+
+def _readers(folder: Path, key: str) -> Iterator[Any]:
     for path in weight_files(folder, key):
-        with safe_open(path, framework="pt") as reader:
-            for name in reader.keys():  # noqa: SIM118  (a reader is no mapping)
-                tensors[name.removeprefix("model.")] = reader.get_tensor(name)
+        try:
+            with safe_open(path, framework="pt") as reader:
+                yield reader
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{key}: {path} is no readable safetensors file ({error})") from error
+
+
+def stored_tensors(folder: Path, key: str, rename: Callable[[str], str | None] = str) -> dict[str, Stored]:
+    """Shape and dtype of the folder's tensors by (renamed) name, from the headers alone. A name of None is left out."""
+    found: dict[str, Stored] = {}
+    for reader in _readers(folder, key):
+        for name in reader.keys():  # noqa: SIM118  (a reader is no mapping)
+            if (ours := rename(name)) is not None:
+                part = reader.get_slice(name)
+                found[ours] = Stored(tuple(part.get_shape()), part.get_dtype())
+    return found
+
+
+def read_tensors(folder: Path, key: str, rename: Callable[[str], str | None] = str) -> dict[str, Tensor]:
+    """The folder's tensors by (renamed) name. A name of None is left out."""
+    tensors: dict[str, Tensor] = {}
+    for reader in _readers(folder, key):
+        for name in reader.keys():  # noqa: SIM118
+            if (ours := rename(name)) is not None:
+                tensors[ours] = reader.get_tensor(name)
     return tensors
 
 
-def load_exactly(module: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
-    """Fill `module` with `tensors`; a missing, unknown or misshapen one is an InputError that names it."""
-    expected = module.state_dict()
-    missing = sorted(expected.keys() - tensors.keys())
-    unknown = sorted(tensors.keys() - expected.keys())
-    misshapen = [
-        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(expected[name].shape)}"
-        for name in sorted(expected.keys() & tensors.keys())
-        if tensors[name].shape != expected[name].shape
-    ]
-    problems = (
-        [f"missing {', '.join(missing[:4])}{' and more' if len(missing) > 4 else ''}"] * bool(missing)
-        + [f"unknown {', '.join(unknown[:4])}{' and more' if len(unknown) > 4 else ''}"] * bool(unknown)
-        + misshapen[:4]
-    )
-    if problems:
-        raise InputError(f"{where}: the weights do not fit config.json: " + "; ".join(problems))
-    module.load_state_dict(tensors, assign=True)
+def expected_tensors(module: nn.Module) -> dict[str, Stored]:
+    """What a checkpoint of `module` holds; the dtypes say only whether floating or not."""
+    return {
+        name: Stored(tuple(tensor.shape), "F32" if tensor.is_floating_point() else "I64")
+        for name, tensor in module.state_dict().items()
+    }
+
+
+def tensor_problems(expected: Mapping[str, Stored], found: Mapping[str, Stored]) -> list[str]:
+    """Every way in which `found` differs from `expected`, one short line each."""
+    missing = {name: expected[name] for name in expected.keys() - found.keys()}
+    unknown = {name: found[name] for name in found.keys() - expected.keys()}
+    problems = []
+    for name in sorted(missing):
+        twins = [other for other in sorted(unknown) if unknown[other].shape == missing[name].shape]
+        alike = [other for other in missing if missing[other].shape == missing[name].shape]
+        if len(twins) == 1 and len(alike) == 1:
+            problems.append(f"{twins[0]} should be named {name}")
+            del unknown[twins[0]]
+        else:
+            problems.append(f"{name} is missing")
+    problems += [f"{name} is unknown" for name in sorted(unknown)]
+    for name in sorted(expected.keys() & found.keys()):
+        mine, wanted = found[name], expected[name]
+        if mine.shape != wanted.shape:
+            problems.append(f"{name} is {list(mine.shape)}, expected {list(wanted.shape)}")
+        elif mine.is_float != wanted.is_float:
+            problems.append(f"{name} holds {mine.dtype}, expected {'floating' if wanted.is_float else 'whole'} numbers")
+    return problems
+
+
+def refuse(problems: Iterable[str], where: str) -> None:
+    """Raise an InputError that names the first of `problems`, if there are any."""
+    listed = list(problems)
+    if listed:
+        more = f" (and {len(listed) - 4} more)" if len(listed) > 4 else ""
+        raise InputError(f"{where}: the weights do not fit config.json: {'; '.join(listed[:4])}{more}")

@@ -1,79 +1,113 @@
-"""z-lab's published DFlash layout: `architectures: ["DFlashDraftModel"]` with Qwen3-style keys.
-
-Its `model_type` is "qwen3", so nothing but the architecture tells it apart. Keys special to DFlash stand at the top
-level or under `dflash_config`; the rotary base stands in `rope_theta` or `rope_parameters`.
-"""
+"""Block drafters from checkpoint folders, whatever their layout: config first, then names and shapes, then weights."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from drafters.checkpoint import load_exactly, read_config, read_tensors
-from drafters.dflash_model import DFlashConfig, DFlashModel
-from drafters.errors import InputError
-
-ARCHITECTURE = "DFlashDraftModel"
+from drafters.checkpoint import (
+    Stored,
+    expected_tensors,
+    read_config,
+    read_tensors,
+    refuse,
+    stored_tensors,
+    tensor_problems,
+)
+from drafters.dflash_config import DFlashConfig
+from drafters.dflash_model import BlockModel
+from drafters.layouts.base import Layout
+from drafters.layouts.known import layout_of
 
 
 def parse_config(raw: dict[str, Any], key: str = "drafters.dflash.path") -> DFlashConfig:
-    """The one spelling of a published config.json. Raises InputError naming the missing or unusable entry."""
-    nested = raw.get("dflash_config") or {}
+    """The one spelling of any published block drafter's config.json.
 
-    def special(name: str, default: Any = None) -> Any:
-        return nested.get(name, raw.get(name, default))
+    Raises InputError naming `key` and the unusable entry, or the known layouts when none recognises the file.
+    """
+    config = layout_of(raw, key, "dflash").parse(raw, key)
+    assert isinstance(config, DFlashConfig)
+    return config
 
-    def required(name: str) -> Any:
-        value = special(name)
-        if value is None:
-            raise InputError(f"{key}: config.json has no {name}, which a DFlash drafter needs")
-        return value
 
-    if raw.get("hidden_act", "silu") != "silu":
-        raise InputError(f"{key}: hidden_act is {raw['hidden_act']!r}, expected 'silu'")
-    rope = raw.get("rope_parameters") or {}
-    scaling = raw.get("rope_scaling") or {}
-    kind = rope.get("rope_type", scaling.get("rope_type", "default"))
-    if kind not in ("default", None):
-        raise InputError(f"{key}: rope_type is {kind!r}, expected 'default' (no scaling)")
-    theta = rope.get("rope_theta", raw.get("rope_theta"))
-    if theta is None:
-        raise InputError(f"{key}: config.json has neither rope_theta nor rope_parameters.rope_theta")
-    layers = required("num_hidden_layers")
-    heads = required("num_attention_heads")
-    scale = special("input_embedding_scale")
-    cap = special("final_logit_softcapping")
-    return DFlashConfig(
-        hidden_size=required("hidden_size"),
-        intermediate_size=required("intermediate_size"),
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=raw.get("num_key_value_heads", heads),
-        head_dim=raw.get("head_dim") or required("hidden_size") // heads,
-        vocab_size=required("vocab_size"),
-        block_size=required("block_size"),
-        mask_token_id=required("mask_token_id"),
-        target_layer_ids=tuple(required("target_layer_ids")),
-        layer_types=tuple(raw.get("layer_types") or ["full_attention"] * layers),
-        sliding_window=raw.get("sliding_window"),
-        rope_theta=float(theta),
-        rms_norm_eps=raw.get("rms_norm_eps", 1e-6),
-        attention_bias=raw.get("attention_bias", False),
-        max_position_embeddings=raw.get("max_position_embeddings", 262_144),
-        num_target_layers=special("num_target_layers"),
-        input_embedding_scale=None if scale is None else float(scale),
-        output_multiplier=float(special("output_multiplier", 1.0)),
-        final_logit_softcapping=None if cap is None else float(cap),
-        is_causal=special("is_causal", special("causal")),
+def renamed(layout: Layout, name: str) -> str | None:
+    """The network's name of a stored tensor: some exports prefix `model.`, some keep what only training needed."""
+    name = name.removeprefix("model.")
+    return None if name.startswith(("rotary_emb.", *layout.ignored)) else name
+
+
+def settled(layout: Layout, config: DFlashConfig, names: Iterable[str]) -> DFlashConfig:
+    """`config` without the embedding or head that the layout lets a folder leave out and this one does leave out."""
+    absent = layout.optional - set(names)
+    reduced = config.draft_vocab_size is not None  # no target has such a head to lend
+    return replace(
+        config,
+        own_embedding=config.own_embedding and "embed_tokens.weight" not in absent,
+        own_head=config.own_head and ("lm_head.weight" not in absent or reduced),
     )
 
 
-def load_dflash(folder: Path, key: str, device: torch.device, dtype: torch.dtype) -> DFlashModel:
-    """The network of a checkpoint folder, on `device` in `dtype`."""
-    config = parse_config(read_config(folder, key), key)
+def empty_model(layout: Layout, config: DFlashConfig) -> BlockModel:
+    """The network on the meta device: names and shapes without storage."""
     with torch.device("meta"):
-        model = DFlashModel(config)
-    load_exactly(model, read_tensors(folder, key), f"{key}: {folder}")
+        model = layout.build(config)
+    assert isinstance(model, BlockModel)
+    return model
+
+
+def problems_of(model: BlockModel, found: dict[str, Stored]) -> list[str]:
+    """What is wrong with the tensors `found` for `model`. A wrong number of taps is said in those words."""
+    problems = tensor_problems(expected_tensors(model), found)
+    fc, config = found.get("fc.weight"), model.config
+    if fc is not None and len(fc.shape) == 2 and fc.shape[0] == config.hidden_size:
+        taps, rest = divmod(fc.shape[1], config.hidden_size)
+        if not rest and taps != len(config.target_layer_ids):
+            problems.insert(
+                0,
+                f"fc.weight joins the outputs of {taps} target layers, but config.json names "
+                f"{len(config.target_layer_ids)} (target layers {list(config.target_layer_ids)})",
+            )
+    return problems
+
+
+def vocabulary_problems(tensors: dict[str, Tensor]) -> list[str]:
+    """What is wrong with the maps between a draft vocabulary and the target's (d2t, t2d), where there are any."""
+    if "d2t" not in tensors or "t2d" not in tensors:
+        return []
+    offsets, member = tensors["d2t"].long(), tensors["t2d"].bool()
+    ids = torch.arange(len(offsets)) + offsets
+    if int(ids.min()) < 0 or int(ids.max()) >= len(member):
+        return [f"d2t leads to token {int(ids.max())}, outside 0 to {len(member) - 1} (the target's vocabulary)"]
+    if len(ids.unique()) != len(ids):
+        return ["d2t leads two draft tokens to the same target token"]
+    if not torch.equal(ids.sort().values, member.nonzero().flatten()):
+        return ["d2t and t2d disagree about which target tokens the draft vocabulary holds"]
+    return []
+
+
+def load_dflash(folder: Path, key: str, device: torch.device, dtype: torch.dtype) -> BlockModel:
+    """The network of a checkpoint folder, on `device` in `dtype`.
+
+    Raises InputError for an unknown layout, an unusable config, or a tensor that is missing, unknown or misshapen; the
+    latter is told from the files' headers, before any weight is read.
+    """
+    raw = read_config(folder, key)
+    layout = layout_of(raw, key, "dflash")
+
+    def rename(name: str) -> str | None:
+        return renamed(layout, name)
+
+    found = stored_tensors(folder, key, rename)
+    model = empty_model(layout, settled(layout, layout.parse(raw, key), found))
+    where = f"{key}: {folder}"
+    refuse(problems_of(model, found), where)
+    tensors = read_tensors(folder, key, rename)
+    refuse(vocabulary_problems(tensors), where)
+    model.load_state_dict(tensors, assign=True)
+    model.fill_constants()
     return model.to(device=device, dtype=dtype)

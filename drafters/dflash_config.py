@@ -35,6 +35,8 @@ class DFlashConfig:
     output_multiplier: float = 1.0
     final_logit_softcapping: float | None = None
     is_causal: bool | None = None  # None: causal within the block exactly on sliding layers
+    keys_are_values: bool = False  # Gemma layers: one projection gives keys and values
+    partial_rotary_factor: float = 1.0  # Gemma layers: the share of a head that turns
     layout: str = "z-lab DFlash"  # which reader made this
     predicts_next: bool = False  # slot i gives the token after its position, so that the anchor's slot drafts too
     anchored_window: bool = False  # a window reaches back from the anchor, not from each slot

@@ -52,6 +52,9 @@ class BlockModel(nn.Module):
         features = hidden + (rank if config.confidence_with_markov else 0)
         self.confidence_head = ConfidenceHead(features) if config.confidence_head else None
 
+    def fill_constants(self) -> None:
+        """Compute what no checkpoint stores, once the weights of a network without storage are there."""
+
     def context_features(self, taps: Tensor) -> Tensor:
         """Features [B, W, H] of verified tokens, from the tapped layers' outputs [B, W, T*H]."""
         return self.hidden_norm(self.fc(taps))

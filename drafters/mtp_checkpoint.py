@@ -6,31 +6,64 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
-from drafters.checkpoint import weight_files
+from drafters.checkpoint import Stored, expected_tensors, read_config, read_tensors, refuse, stored_tensors
+from drafters.checkpoint import tensor_problems as compare
 from drafters.errors import InputError
+from drafters.layouts.known import layout_of
 
 
-def load_strictly(folder: Path, key: str, dtype: torch.dtype, auto_class: Any, **options: Any) -> Any:
-    """`from_pretrained` on safetensors only, without remote code; a tensor that does not fit is an InputError."""
-    weight_files(folder, key)
+def load_strictly(folder: Path, key: str, dtype: torch.dtype, model_class: Any, **options: Any) -> Any:
+    """`from_pretrained` on safetensors only, without remote code; what it cannot place is an InputError."""
     try:
-        model, info = auto_class.from_pretrained(
+        model, info = model_class.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
         )
-    except (ValueError, RuntimeError, OSError, KeyError) as error:
+    except (ValueError, RuntimeError, OSError, KeyError, ImportError) as error:
         reason = " ".join(str(error).split())[:400]
         raise InputError(f"{key}: {folder} does not load: {reason}") from error
-    problems = [
-        f"{kind.removesuffix('_keys')} {', '.join(map(str, sorted(map(str, info[kind]))[:4]))}"
-        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")
-        if info.get(kind)
-    ]
-    if problems:
-        raise InputError(f"{key}: {folder}: the weights do not fit config.json: {'; '.join(problems)}")
+    problems = [f"{name} is missing" for name in sorted(map(str, info["missing_keys"]))]
+    problems += [f"{name} is misshapen" for name in sorted(map(str, info["mismatched_keys"]))]
+    refuse(problems, f"{key}: {folder}")
     return model
 
 
-def load_assistant(folder: Path, key: str, device: torch.device, dtype: torch.dtype, auto_class: Any) -> Any:
-    """A Gemma 4 assistant on `device` in `dtype`."""
-    return load_strictly(folder, key, dtype, auto_class).to(device)
+def empty_assistant(config: Any, build: Any) -> nn.Module:
+    """The network on the meta device: names and shapes without storage."""
+    with torch.device("meta"):
+        model = build(config)
+    assert isinstance(model, nn.Module)
+    return model
+
+
+def problems_of(model: nn.Module, found: dict[str, Stored]) -> list[str]:
+    """What is wrong with the tensors `found` for `model`. The tied head may be stored or left out."""
+    expected = expected_tensors(model)
+    if "lm_head.weight" not in found:
+        expected.pop("lm_head.weight")
+    return compare(expected, found)
+
+
+def ordering_problems(tensors: dict[str, Tensor]) -> list[str]:
+    """What is wrong with the token order of an ordered head, where there is one."""
+    order = tensors.get("masked_embedding.token_ordering")
+    if order is None or torch.equal(order.long().sort().values, torch.arange(len(order))):
+        return []
+    return ["masked_embedding.token_ordering is no permutation of the vocabulary"]
+
+
+def load_assistant(folder: Path, key: str, device: torch.device, dtype: torch.dtype) -> Any:
+    """A Gemma 4 assistant on `device` in `dtype`.
+
+    Raises InputError for another layout, an unusable config, or a tensor that is missing, unknown or misshapen; the
+    latter is told from the files' headers, before any weight is read.
+    """
+    raw = read_config(folder, key)
+    layout = layout_of(raw, key, "mtp")
+    model = empty_assistant(layout.parse(raw, key), layout.build)
+    where = f"{key}: {folder}"
+    refuse(problems_of(model, stored_tensors(folder, key)), where)
+    order = read_tensors(folder, key, lambda name: name if name.endswith("token_ordering") else None)
+    refuse(ordering_problems(order), where)
+    return load_strictly(folder, key, dtype, type(model)).to(device)

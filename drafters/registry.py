@@ -19,6 +19,7 @@ from drafters.dflash_checkpoint import load_dflash
 from drafters.errors import InputError
 from drafters.fit import check_fit
 from drafters.mtp import MTPDrafter
+from drafters.mtp_checkpoint import load_assistant
 
 #: Drafters that are a trained network and so need a checkpoint.
 TRAINED = ("mtp", "dflash")
@@ -29,13 +30,9 @@ DEFAULT_DRAFT_TOKENS: dict[str, int | None] = {"mtp": 4, "dflash": None, "lookup
 def _mtp(model: Any, target_config: Any, device: torch.device, dtype: torch.dtype, options: dict[str, Any]) -> Drafter:
     key = "drafters.mtp.path"
     if isinstance(model, str | Path):
-        from transformers import AutoModelForCausalLM
-
         folder = resolve_folder(str(model), key)
         check_fit("mtp", read_config(folder, key), target_config, key)
-        from drafters.mtp_checkpoint import load_assistant
-
-        model = load_assistant(folder, key, device, dtype, AutoModelForCausalLM)
+        model = load_assistant(folder, key, device, dtype)
     else:
         check_fit("mtp", model.config.to_dict(), target_config, key)
     return MTPDrafter(model, **options)
@@ -91,6 +88,6 @@ def resolve_draft_tokens(drafter: Drafter, asked: int | None) -> int:
     if limit is not None and k > limit:
         raise InputError(
             f"drafters.{drafter.name}.num_draft_tokens is {k}, expected at most {limit} "
-            f"(the checkpoint's block of {limit + 1} holds the anchor and {limit} drafts)"
+            "(the most that one block of this checkpoint drafts)"
         )
     return k

@@ -8,15 +8,24 @@ from typing import Any
 import torch
 
 from drafters.base import Drafter
-from drafters.checkpoint import read_config, resolve_folder
+from drafters.checkpoint import read_config, refuse, resolve_folder
 from drafters.mtp_checkpoint import load_strictly
 from drafters.registry import build_drafter
 from harness.errors import InputError
 from harness.target import Target
+from harness.target_files import (
+    KEY_MAPPING,
+    check_model_type,
+    empty_target,
+    is_quantized,
+    stored_text,
+    target_problems,
+    text_config_of,
+)
+from harness.target_files import MULTIMODAL_TYPES as MULTIMODAL_TYPES
+from harness.target_files import TEXT_TYPES as TEXT_TYPES
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
-TEXT_TYPES = ("gemma4_text", "gemma4_unified_text")
-MULTIMODAL_TYPES = ("gemma4", "gemma4_unified")
 
 
 def parse_dtype(name: str | torch.dtype) -> torch.dtype:
@@ -46,31 +55,37 @@ def load_target(
     dtype: str | torch.dtype = "float32",
     *,
     revision: str | None = None,
+    execution: str = "auto",
     **options: Any,
 ) -> Target:
     """A Gemma 4 target from a folder, a hub id, or an already built transformers model.
 
-    A built model is used as it stands; device and dtype are then its own. Further options go to `from_pretrained`.
-    Raises InputError when the folder, its config or a tensor is not usable.
+    Of a multimodal checkpoint only the text part is loaded. A built model is used as it stands; device and dtype are
+    then its own. `execution` says how rounds run: eager, compile, cuda_graph or auto (harness.execution). Further
+    options go to `from_pretrained`: `attn_implementation`, `quantization_config`, `device_map`
+    (several devices or offloading, through accelerate), `tp_plan="auto"` (tensor parallel, under torchrun). A token
+    for the hub is taken from the environment only.
+
+    Raises InputError when the folder, its config or a tensor is not usable; what the files' headers tell is told
+    before any weight is read.
     """
     if not isinstance(model, str | Path):
-        return Target(model)
+        return Target(model, execution)
     key = "target.path"
+    if "token" in options:
+        raise InputError("target.token is no option: set HF_TOKEN in the environment, so that it is never written down")
     where, kind = parse_device(device), parse_dtype(dtype)
     folder = resolve_folder(str(model), key, revision)
-    model_type = read_config(folder, key).get("model_type")
-    if model_type not in TEXT_TYPES + MULTIMODAL_TYPES:
-        raise InputError(
-            f"{key}: model_type is {model_type!r}, expected a Gemma 4 model "
-            f"({', '.join(TEXT_TYPES + MULTIMODAL_TYPES)})"
-        )
-    from transformers import AutoModelForCausalLM, AutoModelForMultimodalLM
-
-    auto_class = AutoModelForCausalLM if model_type in TEXT_TYPES else AutoModelForMultimodalLM
-    loaded = load_strictly(folder, key, kind, auto_class, **options)
-    if "device_map" not in options:
-        loaded = loaded.to(where)
-    return Target(loaded)
+    raw = read_config(folder, key)
+    model_type = check_model_type(raw, key)
+    config = text_config_of(raw, key)
+    empty: Any = empty_target(config, model_type)
+    if not is_quantized(config):
+        refuse(target_problems(empty, stored_text(folder, key)), f"{key}: {folder}")
+    if not {"device_map", "tp_plan"} & options.keys():
+        options["device_map"] = {"": where}
+    loaded = load_strictly(folder, key, kind, type(empty), config=config, key_mapping=KEY_MAPPING, **options)
+    return Target(loaded, execution)
 
 
 def load_drafter(name: str, model: str | Path | Any = None, *, target: Target, **options: Any) -> Drafter:

@@ -1,0 +1,154 @@
+"""What a checkpoint folder is, what it fits, and what is wrong with it.
+
+    python -m harness.inspect PATH [--target PATH]
+
+Reads config.json and the headers of the weight files, so it costs seconds for any size. Exit code 2 when the folder
+cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from drafters.checkpoint import INDEX, Stored, read_config, read_tensors, resolve_folder, stored_tensors
+from drafters.dflash_checkpoint import empty_model, renamed, settled, vocabulary_problems
+from drafters.dflash_checkpoint import problems_of as block_problems
+from drafters.errors import InputError
+from drafters.fit import check_fit, kv_geometry, text_config
+from drafters.layouts.base import Layout
+from drafters.layouts.known import LAYOUTS, describe_marks, find_layout
+from drafters.mtp_checkpoint import empty_assistant, ordering_problems
+from drafters.mtp_checkpoint import problems_of as assistant_problems
+from harness.describe import Facts, block_facts, mtp_facts, size_facts, target_facts
+from harness.errors import EXIT_BAD_INPUT, EXIT_OK
+from harness.target_files import (
+    TEXT_CLASSES,
+    empty_target,
+    is_quantized,
+    stored_text,
+    target_problems,
+    text_config_of,
+)
+
+
+@dataclass
+class Inspection:
+    """What was found: facts in the order of reading, and every reason why the folder cannot be used."""
+
+    path: str
+    facts: Facts = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def usable(self) -> bool:
+        return not self.problems
+
+    def text(self) -> str:
+        width = max((len(name) for name, _ in self.facts), default=0)
+        lines = [f"{self.path}"] + [f"  {name:<{width}}  {value}" for name, value in self.facts]
+        lines += [f"  problem: {problem}" for problem in self.problems]
+        return "\n".join([*lines, "  usable" if self.usable else "  not usable"])
+
+
+def inspect(path: str, target: str | None = None) -> Inspection:
+    """Look at the folder or hub id `path`, and at whether it fits `target` where one is given."""
+    found = Inspection(path)
+    try:
+        _look(found, path, target)
+    except InputError as error:
+        found.problems.append(str(error).removeprefix(f"{path}: "))
+    return found
+
+
+def _look(found: Inspection, path: str, target: str | None) -> None:
+    folder = resolve_folder(path, "PATH", weights=False)
+    raw = read_config(folder, path)
+    layout = find_layout(raw)
+    here = (folder / INDEX).is_file() or any(folder.glob("*.safetensors"))
+    if str(folder) != path and not here:
+        found.facts.append(("weights", "not here; only config.json was looked at"))
+    elif not here:
+        found.problems.append("no safetensors file; weights are read from safetensors files only")
+    if raw.get("model_type") in TEXT_CLASSES and layout is None:
+        _target(found, folder, raw, here)
+    elif layout is None:
+        known = "; ".join(f"{entry.name} ({entry.marker})" for entry in LAYOUTS)
+        raise InputError(
+            f"{describe_marks(raw)}: neither a Gemma 4 target ({', '.join(TEXT_CLASSES)}) nor a known drafter: {known}"
+        )
+    elif layout.kind == "mtp":
+        _assistant(found, folder, layout, raw, here)
+    else:
+        _block(found, folder, layout, raw, here)
+    if target is not None and layout is not None:
+        _fit(found, layout, raw, target)
+
+
+def _target(found: Inspection, folder: Path, raw: dict[str, Any], here: bool) -> None:
+    found.facts += target_facts(raw)
+    config = text_config_of(raw, found.path)
+    model = empty_target(config, str(raw["model_type"]))
+    if not here:
+        return
+    tensors = stored_text(folder, found.path)
+    found.facts += size_facts(tensors)
+    if is_quantized(config):
+        found.facts.append(("quantized", "yes; names and shapes of packed weights are not checked here"))
+    else:
+        found.problems += target_problems(model, tensors)
+
+
+def _assistant(found: Inspection, folder: Path, layout: Layout, raw: dict[str, Any], here: bool) -> None:
+    found.facts += mtp_facts(layout, raw)
+    model = empty_assistant(layout.parse(raw, found.path), layout.build)
+    if not here:
+        return
+    tensors = stored_tensors(folder, found.path)
+    found.facts += size_facts(tensors)
+    found.problems += assistant_problems(model, tensors)
+    order = read_tensors(folder, found.path, lambda name: name if name.endswith("token_ordering") else None)
+    found.problems += ordering_problems(order)
+
+
+def _block(found: Inspection, folder: Path, layout: Layout, raw: dict[str, Any], here: bool) -> None:
+    config = layout.parse(raw, found.path)
+    tensors: dict[str, Stored] = {}
+    if here:
+        tensors = stored_tensors(folder, found.path, lambda name: renamed(layout, name))
+        config = settled(layout, config, tensors)
+    found.facts += block_facts(config)
+    if here:
+        found.facts += size_facts(tensors)
+        found.problems += block_problems(empty_model(layout, config), tensors)
+        maps = read_tensors(folder, found.path, lambda name: name if name in ("d2t", "t2d") else None)
+        found.problems += vocabulary_problems(maps)
+
+
+def _fit(found: Inspection, layout: Layout, raw: dict[str, Any], target: str) -> None:
+    aim = read_config(resolve_folder(target, "--target", weights=False), target)
+    try:
+        if aim.get("model_type") not in TEXT_CLASSES:
+            raise InputError(f"model_type is {aim.get('model_type')!r}, expected one of {', '.join(TEXT_CLASSES)}")
+        kv_geometry(text_config(aim))
+        check_fit(layout.kind, raw, aim, "fit")
+        found.facts.append(("fits", target))
+    except InputError as error:
+        found.problems.append(f"does not fit {target}: {str(error).removeprefix('fit: ')}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m harness.inspect", description=__doc__.splitlines()[0])
+    parser.add_argument("path", help="a checkpoint folder or a hub id")
+    parser.add_argument("--target", help="a target that a drafter is meant for")
+    options = parser.parse_args(arguments)
+    found = inspect(options.path, options.target)
+    print(found.text())
+    return EXIT_OK if found.usable else EXIT_BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""At full size, on the meta device, every published configuration has the published number of parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from torch import nn
+
+from drafters.dflash_checkpoint import empty_model, settled
+from drafters.layouts.known import layout_of
+from drafters.mtp_checkpoint import empty_assistant
+from harness.target_files import empty_target, text_config_of
+from tests.drafters.layouts import published
+
+
+def millions(model: nn.Module) -> float:
+    return sum(parameter.numel() for parameter in model.parameters()) / 1e6
+
+
+def block(raw: dict[str, Any], leave_out: tuple[str, ...] = ()) -> nn.Module:
+    layout = layout_of(raw, "test", "dflash")
+    names = {"embed_tokens.weight", "lm_head.weight"} - set(leave_out)
+    return empty_model(layout, settled(layout, layout.parse(raw, "test"), names))
+
+
+@pytest.mark.parametrize("name", published.NAMES)
+def test_targets(name: str) -> None:
+    raw = published.target(name)
+    model = empty_target(text_config_of(raw, "test"), raw["model_type"])
+    assert millions(model) == pytest.approx(published.TEXT_MILLIONS[name], abs=0.5)
+
+
+@pytest.mark.parametrize("name", published.NAMES)
+def test_assistants(name: str) -> None:
+    raw = published.assistant(name)
+    layout = layout_of(raw, "test", "mtp")
+    model = empty_assistant(layout.parse(raw, "test"), layout.build)
+    assert millions(model) == pytest.approx(published.ASSISTANT_MILLIONS[name], abs=0.005)
+
+
+@pytest.mark.parametrize("name", published.SERVER)
+def test_zlab_drafters(name: str) -> None:
+    model = block(published.zlab(name))
+    assert millions(model) == pytest.approx(published.ZLAB_MILLIONS[name], abs=0.005)
+    assert len(model.state_dict()) == 58
+
+
+def test_deepspec_drafter_brings_embedding_and_head() -> None:
+    model = block(published.deepspec())
+    assert millions(model) == pytest.approx(3300, rel=0.03)
+    assert "layers.0.self_attn.v_proj.weight" not in model.state_dict()
+
+
+def test_speculators_second_dflash_for_e2b_has_the_size_its_card_states() -> None:
+    raw = published.speculators("dflash2", "E2B")
+    assert millions(block(raw, ("embed_tokens.weight", "lm_head.weight"))) * 1e6 == pytest.approx(323_042_560, abs=0.5)
