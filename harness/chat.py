@@ -10,6 +10,7 @@ from typing import Any
 from harness.config import DatasetConfig
 from harness.errors import InputError
 from harness.prompts import Prompt
+from harness.thinking import Thinking
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,9 @@ class Chat:
             raise InputError(
                 "the target's tokenizer has no chat template: set dataset.chat_template=false for raw text"
             )
+        self.marks = Thinking(tokenizer)
+        if config.thinking:
+            self._check_thinking()
 
     def render(self, prompt: Prompt, answers: Sequence[str]) -> Rendered:
         """Turn number `len(answers)` of `prompt`, after the given answers to the turns before it."""
@@ -49,6 +53,26 @@ class Chat:
             raise InputError(f"prompt {prompt.prompt_id}: the target's chat template refused it ({error})") from error
         # The template writes the special tokens itself.
         return Rendered(text, list(self.tokenizer(text, add_special_tokens=False)["input_ids"]))
+
+    def _check_thinking(self) -> None:
+        probe = [{"role": "user", "content": "?"}]
+        both = [
+            self.tokenizer.apply_chat_template(probe, tokenize=False, enable_thinking=on) if self.template else ""
+            for on in (True, False)
+        ]
+        if both[0] == both[1]:
+            raise InputError(
+                "dataset.thinking=true: the target's chat template writes the same with it and without; "
+                "set dataset.thinking to null or false"
+            )
+
+    def answer(self, token_ids: Sequence[int]) -> str:
+        """What the model says to the reader: the text without its thinking."""
+        return self.text(self.marks.split(token_ids)[1])
+
+    def thinking_tokens(self, token_ids: Sequence[int]) -> int | None:
+        """How many tokens of thought an answer has, None where thinking was not asked for."""
+        return self.marks.count(token_ids) if self.config.thinking else None
 
     def text(self, token_ids: Sequence[int]) -> str:
         """An answer as people read it."""

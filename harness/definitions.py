@@ -119,6 +119,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         "quality",
         ("accuracy", "share", "Mean score of the generations that have one (a dataset with an answer key)."),
         ("scored", "count", "Generations with a score."),
+        ("thinking_tokens", "tokens", "Output tokens inside the thinking marks, an empty channel not counted. Null where thinking was not asked for."),
         ("repeated_8grams", "share", "8-grams of output tokens that occurred before in the same generation / all 8-grams, pooled. A text that loops accepts drafts easily and measures nothing."),
         ("looping_generations", "count", "Generations where that share is above one half."),
         ("guards", "list of text", "Reasons to doubt this row, each `code: message`."),

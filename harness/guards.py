@@ -49,12 +49,11 @@ def cell_guards(cells: pd.DataFrame, kinds: Mapping[str, str] | None = None) -> 
 
     `kinds` maps an arm to its drafter's kind where the arm is named otherwise.
     """
-    baselines = cells[cells["arm"] == BASELINE].set_index(["dataset", "category", "batch_size"])
+    rows = [{str(name): value for name, value in row.items()} for row in cells.to_dict("records")]
+    baselines = {_place(row): row for row in rows if row["arm"] == BASELINE}
     found: list[list[Guard]] = []
-    for row in _records(cells):
-        arm = str(row["arm"])
-        key = (row["dataset"], row["category"], row["batch_size"])
-        baseline = _records(baselines.loc[[key]])[0] if key in baselines.index else None
+    for row in rows:
+        arm, baseline = str(row["arm"]), baselines.get(_place(row))
         where = {name: row[name] for name in CELL}
         found.append(
             [
@@ -79,8 +78,8 @@ def worth_listing(found: Sequence[Sequence[Guard]]) -> list[Guard]:
     ]
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+def _place(row: Mapping[str, Any]) -> tuple[object, ...]:
+    return row["dataset"], row["category"], row["batch_size"]
 
 
 def _subject(guard: Guard) -> tuple[object, ...]:
@@ -111,6 +110,12 @@ def _doubts(
         )
     if arm != BASELINE and row["rounds"]:
         yield from _acceptance_doubts(row, kind)
+    if row.get("thinking_tokens") == 0:
+        yield (
+            "no_thinking",
+            "warning",
+            f"thinking was on, and none of {row['generations']} outputs holds a thought; was the switch understood?",
+        )
     if row["repeated_8grams"] > REPEATED_SHARE:
         yield (
             "repetition_loop",

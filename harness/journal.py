@@ -68,6 +68,7 @@ class GenerationRow:
     verdict: str | None = None
     verdict_detail: dict[str, Any] | None = None
     score: float | None = None
+    thinking_tokens: int | None = None  # tokens of thought where thinking was asked for
 
     def __post_init__(self) -> None:
         if not isinstance(self.prompt_id, str) or not isinstance(self.arm, str):

@@ -193,6 +193,7 @@ def _add_acceptance(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.I
 def _add_quality(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index) -> None:
     figures["accuracy"] = ok.groupby("cell")["score"].mean().reindex(index)
     figures["scored"] = _counted(ok["score"].notna(), ok, index)
+    figures["thinking_tokens"] = ok.groupby("cell")["thinking_tokens"].sum(min_count=1).reindex(index)
     figures["repeated_8grams"] = figures["repeated"] / figures["ngrams"].where(figures["ngrams"] > 0)
     figures["looping_generations"] = _counted(ok["repeated"] * 2 > ok["ngrams"], ok, index)
 
