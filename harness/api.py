@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import overload
 
@@ -43,6 +44,17 @@ def check_prompts(prompts: Sequence[Sequence[int]], target: Target, max_new_toke
             )
 
 
+def check_rates(rates: Sequence[float]) -> tuple[float, ...]:
+    """Unconditional acceptance rates per position. Raises InputError unless they lie in [0, 1] and never rise."""
+    steps = [1.0, *rates]
+    if any(not 0.0 <= rate <= 1.0 for rate in rates) or any(a < b for a, b in itertools.pairwise(steps)):
+        raise InputError(
+            f"verification.synthetic_acceptance is {list(rates)}, expected rates between 0 and 1 that never rise "
+            "(each is the share of rounds in which that position and all before it stand)"
+        )
+    return tuple(float(rate) for rate in rates)
+
+
 @overload
 def generate(
     target: Target, drafter: Drafter | None, prompt_ids: list[int], **options: object
@@ -66,12 +78,16 @@ def generate(  # type: ignore[misc]
     verification: str = "rejection",
     batch_size: int | None = None,
     capacity: int = 0,
+    synthetic_acceptance: Sequence[float] = (),
 ) -> Generation | list[Generation]:
     """Decode one prompt, or a list of prompts as one batch; `drafter=None` is the baseline.
 
     Row i of a batch is sampled with `seed + i`, so it draws the same alone and in a batch. `num_draft_tokens` left out
     is the drafter's default; `capacity` reserves positions for later, longer calls. Raises InputError for settings
     that cannot be run.
+
+    `synthetic_acceptance` accepts drafts at these rates per position whatever was drafted, while every pass still runs:
+    for planning on random weights. What comes out is then no answer.
     """
     if verification not in VERIFICATIONS:
         raise InputError(f"decoding.verification is {verification!r}, expected one of {', '.join(VERIFICATIONS)}")
@@ -80,7 +96,8 @@ def generate(  # type: ignore[misc]
     single = bool(prompt_ids) and isinstance(prompt_ids[0], int)
     prompts: list[list[int]] = [prompt_ids] if single else prompt_ids  # type: ignore[list-item, assignment]
     check_prompts(prompts, target, max_new_tokens, k)
-    settings = Settings(k, max_new_tokens, sampling, verification, tuple(eos_token_ids))
+    rates = check_rates(synthetic_acceptance)
+    settings = Settings(k, max_new_tokens, sampling, verification, tuple(eos_token_ids), rates)
     if isinstance(drafter, OracleDrafter):
         plain = Settings(0, max_new_tokens, sampling, verification, tuple(eos_token_ids))
         known = decode(target, None, prompts, plain, seed=seed, batch_size=batch_size)
