@@ -6,6 +6,7 @@ Everything the harness reports is derived from these two records, so they hold r
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,8 @@ class Round:
     """One propose-verify-accept turn.
 
     `position` is the absolute index of the anchor token when the round began. `accepted` is the verifier's raw count,
-    before any EOS or length cut; `emitted` is what was really committed. Times are seconds.
+    before any EOS or length cut; `emitted` is what was really committed. Times are seconds, None where an engine does
+    not tell them.
     """
 
     round: int
@@ -21,15 +23,18 @@ class Round:
     drafted: int
     accepted: int
     emitted: int
-    draft_s: float
-    verify_s: float
-    other_s: float
+    draft_s: float | None
+    verify_s: float | None
+    other_s: float | None
     draft_token_ids: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
 class Generation:
-    """One decoded prompt; the first token comes from prefill, so `len(token_ids) == 1 + sum(emitted)`."""
+    """One decoded prompt; the first token comes from prefill, so `len(token_ids) == 1 + sum(emitted)`.
+
+    Another engine may tell no rounds; `engine_counters` are its own counts over this generation, where it has them.
+    """
 
     token_ids: list[int]
     finish_reason: str  # "eos" | "length"
@@ -37,3 +42,4 @@ class Generation:
     prefill_s: float = 0.0
     decode_s: float = 0.0
     peak_memory_bytes: int | None = None
+    engine_counters: dict[str, Any] | None = None
