@@ -40,7 +40,7 @@ def compiled(function: Program) -> Program:
     # One code object serves every arm, width and reach; each of them is a specialisation, not a recompilation loop.
     torch._dynamo.config.recompile_limit = 256
     torch._dynamo.config.accumulated_recompile_limit = 1024
-    options = None if torch.cuda.is_available() else {"freezing": True}
+    options: dict[str, Any] | None = None if torch.cuda.is_available() else {"freezing": True}
     return torch.compile(function, fullgraph=True, dynamic=False, options=options)
 
 

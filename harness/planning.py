@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from drafters.base import Drafter
@@ -32,7 +31,7 @@ def check_size(size: str) -> str:
     raise InputError(f"target.size is {size!r}, expected one of {', '.join(shapes.NAMES)} (target.weights=random)")
 
 
-def fill(module: nn.Module, device: torch.device, dtype: torch.dtype, seed: int) -> nn.Module:
+def fill(module: Any, device: torch.device, dtype: torch.dtype, seed: int) -> Any:
     """Give a module built on the meta device its storage and seeded random weights; norms scale by one."""
     module = module.to(dtype).to_empty(device=device).eval()
     generator = torch.Generator(device=device).manual_seed(seed)
@@ -53,7 +52,7 @@ def _causal_lm(raw: dict[str, Any], device: torch.device, dtype: torch.dtype, se
         model = AutoModelForCausalLM.from_config(config)
     # Buffers that no checkpoint holds (rotary frequencies, embedding scales) are computed where the model is built.
     with torch.device(device):
-        small = {name: buffer for name, buffer in _computed_buffers(config).items()}
+        small = _computed_buffers(config)
     model = fill(model, device, dtype, seed)
     model.tie_weights()
     for name, buffer in small.items():
@@ -67,7 +66,6 @@ def _computed_buffers(config: Any) -> dict[str, torch.Tensor]:
     """The non-persistent buffers of a model of `config`, from the modules that compute them."""
     with torch.device("meta"):
         skeleton = AutoModelForCausalLM.from_config(config)
-    text = skeleton.model
     found = {}
     for name, module in skeleton.named_modules():
         if type(module).__name__.endswith("RotaryEmbedding"):
@@ -75,7 +73,6 @@ def _computed_buffers(config: Any) -> dict[str, torch.Tensor]:
                 found[f"{name}.{leaf}"] = buffer
         elif hasattr(module, "scalar_embed_scale"):
             found[f"{name}.embed_scale"] = torch.tensor(module.scalar_embed_scale)
-    assert text is not None
     return found
 
 
