@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.utils import logging
 
 from drafters.checkpoint import Stored, expected_tensors, read_config, read_tensors, refuse, stored_tensors
 from drafters.checkpoint import tensor_problems as compare
@@ -16,6 +17,8 @@ from drafters.layouts.known import layout_of
 
 def load_strictly(folder: Path, key: str, dtype: torch.dtype, model_class: Any, **options: Any) -> Any:
     """`from_pretrained` on safetensors only, without remote code; what it cannot place is an InputError."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # its report lists every tensor of the towers that are left out on purpose
     try:
         model, info = model_class.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
@@ -23,6 +26,8 @@ def load_strictly(folder: Path, key: str, dtype: torch.dtype, model_class: Any, 
     except (ValueError, RuntimeError, OSError, KeyError, ImportError) as error:
         reason = " ".join(str(error).split())[:400]
         raise InputError(f"{key}: {folder} does not load: {reason}") from error
+    finally:
+        logging.set_verbosity(verbosity)
     problems = [f"{name} is missing" for name in sorted(map(str, info["missing_keys"]))]
     problems += [f"{name} is misshapen" for name in sorted(map(str, info["mismatched_keys"]))]
     refuse(problems, f"{key}: {folder}")
