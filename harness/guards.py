@@ -102,13 +102,20 @@ def _doubts(
             "warning",
             f"{row['errors']} of {row['errors'] + row['generations']} generations ended in an error",
         )
-    if row["emitted"] + row["generations"] != row["tokens"]:
+    if row.get("untold"):
+        yield (
+            "untold_rounds",
+            "info",
+            f"the engine did not tell how {row['untold']} of {row['tokens']} tokens were drafted; acceptance is that of "
+            "the others",
+        )
+    if row["emitted"] + row["generations"] + row.get("untold", 0) != row["tokens"]:
         yield (
             "inconsistent_records",
             "error",
             f"{row['tokens']} output tokens, but the rounds emitted {row['emitted']} and prefill {row['generations']}",
         )
-    if arm != BASELINE and row["rounds"]:
+    if BASELINE not in (arm, kind) and row["rounds"]:
         yield from _acceptance_doubts(row, kind)
     if row.get("thinking_tokens") == 0:
         yield (

@@ -29,6 +29,7 @@ except ImportError:  # Windows has no such lock; there two runs in one directory
     fcntl = None  # type: ignore[assignment]
 
 STATUSES = ("ok", "error")
+HARNESS = "harness"  # the engine of rows that name none
 VERDICTS = ("exact", "tie", "mismatch", "none", None)
 ROUND_COUNTS = ("round", "position", "drafted", "accepted", "emitted")
 ROUND_SECONDS = ("draft_s", "verify_s", "other_s")
@@ -68,6 +69,8 @@ class GenerationRow:
     verdict: str | None = None
     verdict_detail: dict[str, Any] | None = None
     score: float | None = None
+    engine: str = HARNESS
+    engine_counters: dict[str, Any] | None = None  # what another engine counted over this generation alone
     thinking_tokens: int | None = None  # tokens of thought where thinking was asked for
 
     def __post_init__(self) -> None:
@@ -178,7 +181,10 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 def _columns(rounds: Sequence[Round]) -> dict[str, list[Any]]:
     counts: dict[str, list[Any]] = {name: [getattr(r, name) for r in rounds] for name in ROUND_COUNTS}
-    seconds = {name: [round(getattr(r, name), 9) for r in rounds] for name in ROUND_SECONDS}
+    seconds = {
+        name: [None if value is None else round(value, 9) for value in (getattr(r, name) for r in rounds)]
+        for name in ROUND_SECONDS
+    }
     return counts | seconds
 
 
@@ -196,7 +202,7 @@ def _clean(text: str | None) -> Any:
 
 
 def _check_counts(row: GenerationRow, rounds: Sequence[Round]) -> None:
-    if row.status != "ok":
+    if row.status != "ok" or (row.engine != HARNESS and not rounds):  # an engine may tell no rounds
         return
     expected = 1 + sum(r.emitted for r in rounds)
     if len(row.token_ids) != expected:

@@ -38,6 +38,10 @@ def per_generation(rounds: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFr
     for name in ROUND_SUMS:
         kind = "float64" if name.endswith("_s") else "int64"
         table[name] = np.bincount(owner, weights=rounds[name].to_numpy(), minlength=size).astype(kind)
+    # Another engine's generation may come without rounds: its tokens are known, how they were drafted is not.
+    untold = (table["engine"] != "harness") & (table["rounds"] == 0) & (table["new_tokens"] > 1)
+    table["untold"] = (table["new_tokens"] - 1).where(untold, 0)
+    table.loc[untold, [name for name in ROUND_SUMS if name.endswith("_s")]] = np.nan
     table["drafting_rounds"] = np.bincount(owner[rounds["drafted"].to_numpy() > 0], minlength=size)
     table["ok"] = table["status"] == "ok"
     if "token_ids" in table:
@@ -150,9 +154,10 @@ def _counted(condition: pd.Series, ok: pd.DataFrame, index: pd.Index) -> pd.Seri
 
 def _add_totals(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index) -> None:
     grouped = ok.groupby("cell")
-    counts = ["rounds", "drafting_rounds", "drafted", "accepted", "emitted", "repeated", "ngrams", "new_tokens"]
+    counts = ["rounds", "untold", "drafting_rounds", "drafted", "accepted", "emitted", "repeated", "ngrams", "new_tokens"]
     seconds = ["draft_s", "verify_s", "other_s", "prefill_s", "decode_s"]
-    sums = grouped[[*counts, *seconds]].sum().reindex(index, fill_value=0).rename(columns={"new_tokens": "tokens"})
+    totals = grouped[counts].sum().join(grouped[seconds].sum(min_count=1))  # times that nobody told stay unknown
+    sums = totals.reindex(index, fill_value=0).rename(columns={"new_tokens": "tokens"})
     figures |= {str(name): column for name, column in sums.items()}
     figures["prompts"] = grouped["prompt_id"].nunique().reindex(index, fill_value=0)
     figures["generations"] = grouped.size().reindex(index, fill_value=0)
@@ -208,7 +213,7 @@ def _add_speed(figures: dict[str, pd.Series], ok: pd.DataFrame, cells: pd.DataFr
     figures["end_to_end_tok_s"] = figures["tokens"] / total_s.where(total_s > 0)
     figures["ttft_ms"] = grouped["prefill_s"].median().reindex(cells.index) * 1e3
     figures["ttft_p95_ms"] = grouped["prefill_s"].quantile(0.95).reindex(cells.index) * 1e3
-    figures["unattributed_share"] = 1 - in_rounds / decode_s
+    figures["unattributed_share"] = 1 - in_rounds.where(rounds.notna()) / decode_s
     figures["peak_memory_bytes"] = grouped["peak_memory_bytes"].max().reindex(cells.index)
     step = _of_baseline(in_rounds / rounds, cells)
     step = step.where(step > 0)

@@ -33,7 +33,7 @@ class Watch:
         """Raise GuardError for a drafter that drafts nothing, or a random one whose every token is accepted."""
         for arm, kind in self.kinds.items():
             drafted, accepted = self.drafted[arm], self.accepted[arm]
-            if arm == BASELINE or not self.rounds[arm]:
+            if BASELINE in (arm, kind) or not self.rounds[arm]:
                 continue
             if not drafted and (finished or kind not in MAY_STAY_SILENT):
                 raise GuardError(
