@@ -7,19 +7,18 @@ fails leaves a row that says so, and the others go on.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from drafters.base import Drafter, Sampling
 from harness.api import check_prompts
+from harness.arms import Arms
 from harness.chat import Chat, Rendered, check_length
 from harness.config import BASELINE, RunConfig
 from harness.errors import InputError
-from harness.generate import Settings, decode
 from harness.journal import GenerationKey, GenerationRow, Journal
 from harness.judge import Judge
-from harness.models import free_memory
+from harness.models import Models
 from harness.pieces import token_pieces
 from harness.preflight import Plan
 from harness.progress import RunProgress, warn
@@ -28,10 +27,8 @@ from harness.records import Generation, Round
 from harness.schedule import Group
 from harness.statistics import arm_order
 from harness.stop import Watch
-from harness.target import Target
 
 ERROR_LOG = "errors.log"
-WARM_UP_ROUNDS = 3
 
 
 @dataclass(slots=True)
@@ -47,61 +44,24 @@ class Comparison:
     """Decodes groups of prompts with every arm and appends what comes out to the journal."""
 
     def __init__(
-        self,
-        config: RunConfig,
-        plan: Plan,
-        target: Target,
-        drafters: dict[str, Drafter],
-        chat: Chat,
-        journal: Journal,
-        progress: RunProgress,
+        self, config: RunConfig, plan: Plan, models: Models, chat: Chat, journal: Journal, progress: RunProgress
     ) -> None:
         self.config, self.plan, self.chat = config, plan, chat
-        self.target, self.drafters = target, drafters
+        self.models, self.target = models, models.target
         self.journal, self.progress = journal, progress
         self.done = journal.done(retry_errors=config.retry_errors)
-        self.arms: list[str] = [BASELINE, *drafters]
-        self.k = {BASELINE: 0, **{arm.name: arm.k for arm in plan.arms}}
-        self.kind = {BASELINE: BASELINE, **{arm.name: arm.arm.kind for arm in plan.arms}}
-        decoding = config.decoding
-        self.sampling = Sampling(decoding.temperature, decoding.top_k, decoding.top_p)
-        self.eos_token_ids = target.eos_token_ids
-        self.judge = Judge(target, decoding)
-        self.watch = Watch(self.kind)
+        self.judge = Judge(models.target, config.decoding)
+        self.names = [BASELINE, *models.drafters]
 
-    # -- decoding ----------------------------------------------------------------------------------------------------
-
-    def settings(self, arm: str, max_new_tokens: int, eos_token_ids: tuple[int, ...]) -> Settings:
-        return Settings(self.k[arm], max_new_tokens, self.sampling, self.config.decoding.verification, eos_token_ids)
-
-    def decode(
-        self, arm: str, tokens: Sequence[list[int]], settings: Settings, seed: int, answers: Sequence[list[int]]
-    ) -> list[Generation]:
-        drafter = self.drafters.get(arm)
-        if self.kind[arm] == "oracle":
-            drafter.answers = answers  # type: ignore[union-attr]
-        return decode(self.target, drafter, tokens, settings, seed=seed)
-
-    def warm_up(self, group: Group) -> None:
-        """A few uncounted rounds of every width on the first prompts: first calls compile, allocate and page in."""
-        tokens = [self.chat.render(prompt, []).token_ids for prompt in group.prompts]
-        length = min(self.config.max_new_tokens, WARM_UP_ROUNDS * (max(self.k.values()) + 1) + 1)
-        answers: list[list[int]] = []
-        for arm in self.arms:
-            self.progress.show(f"warming up {arm}")
-            try:
-                # Without end tokens, so that every width really runs.
-                warmed = self.decode(arm, tokens, self.settings(arm, length, ()), self.config.seed, answers)
-            except Exception as error:  # told again, and recorded, when the arm is asked for real
-                self.log_error(f"warm-up of {arm}", error)
-                continue
-            if arm == BASELINE:
-                answers = [generation.token_ids for generation in warmed]
-
-    # -- one group of prompts ----------------------------------------------------------------------------------------
-
-    def run(self, groups: Iterable[Group]) -> None:
-        """All groups in order. Raises GuardError when numbers come out that cannot be true."""
+    def run(self, groups: Sequence[Group]) -> None:
+        """Warm up, then all groups in order. Raises GuardError when numbers come out that cannot be true."""
+        longest = max(self.longest(prompt) for group in groups for prompt in group.prompts)
+        self.arms = Arms(self.config, self.plan, self.models, min(longest, self.plan.context))
+        self.watch = Watch(self.arms.kind)
+        self.progress.show("warming up")
+        first = [self.chat.render(prompt, []).token_ids for prompt in groups[0].prompts]
+        self.arms.warm_up(first, lambda arm, error: self.log_error(f"warm-up of {arm}", error))
+        self.progress.restart()
         unit = 0
         for group in groups:
             conversations = [Conversation(prompt) for prompt in group.prompts]
@@ -113,6 +73,13 @@ class Comparison:
                 unit += 1
                 self.take_answers(conversations, turn)
 
+    def longest(self, prompt: Prompt) -> int:
+        """The most tokens that the last turn of `prompt` can have, with answers of full length before it."""
+        turns = len(prompt.turns) - 1
+        return len(self.chat.render(prompt, [""] * turns).token_ids) + turns * self.config.max_new_tokens
+
+    # -- one group of prompts ----------------------------------------------------------------------------------------
+
     def render_turn(self, conversations: list[Conversation], turn: int) -> dict[str, Rendered]:
         """The turn's text for every conversation that is still whole; one that does not fit is marked as broken."""
         rendered: dict[str, Rendered] = {}
@@ -123,7 +90,7 @@ class Comparison:
             try:
                 one = self.chat.render(prompt, conversation.answers)
                 check_length(len(one.token_ids), self.config.max_new_tokens, self.plan.context, prompt.prompt_id)
-                check_prompts([one.token_ids], self.target, self.config.max_new_tokens, max(self.k.values()))
+                check_prompts([one.token_ids], self.target, self.config.max_new_tokens, 0)
             except InputError as error:
                 conversation.broken = f"turn {turn + 1}: {error}"
                 continue
@@ -137,7 +104,7 @@ class Comparison:
                 continue
             row = self.journal.rows[GenerationKey(conversation.prompt.prompt_id, turn, BASELINE, 0)]
             if row["status"] == "ok":
-                conversation.answers.append(self.chat.history(row["token_ids"], self.eos_token_ids))
+                conversation.answers.append(self.chat.history(row["token_ids"], self.target.eos_token_ids))
             else:
                 conversation.broken = f"turn {turn + 1} has no baseline answer to go on from"
 
@@ -165,10 +132,9 @@ class Comparison:
             rows = [self.broken_row(c, arm, turn, repeat) for c in conversations if c.broken]
             finished += [(row, ()) for row in rows if row.key not in self.done]
             if whole:
-                settings = self.settings(arm, self.config.max_new_tokens, self.eos_token_ids)
                 seed = group.seed(self.config.seed, repeat)
                 answers = [known[prompt.prompt_id] for prompt in whole]
-                result = self.attempt(arm, tokens, settings, seed, answers)
+                result = self.attempt(arm, tokens, seed, answers)
                 for index, prompt in enumerate(whole):
                     row = self.row(prompt, arm, turn, repeat, len(tokens[index]))
                     rounds: Sequence[Round] = ()
@@ -180,7 +146,7 @@ class Comparison:
                             known[prompt.prompt_id] = row.token_ids
                     if row.key not in self.done:
                         finished.append((row, rounds))
-            self.progress.advance(len(group.prompts))
+            self.progress.advance(sum(key(prompt, arm) not in self.done for prompt in group.prompts))
         for row, _ in finished:
             if row.status == "ok" and row.arm != BASELINE:
                 prompt_ids = rendered[row.prompt_id].token_ids
@@ -192,26 +158,24 @@ class Comparison:
 
     def order(self, unit: int, repeat: int) -> list[str]:
         """The counterbalanced order, with an oracle after the baseline that it replays."""
-        order = arm_order(self.arms, unit, repeat)
-        oracles = [arm for arm in order[: order.index(BASELINE)] if self.kind[arm] == "oracle"]
+        order = arm_order(self.arms.names, unit, repeat)
+        oracles = [arm for arm in order[: order.index(BASELINE)] if self.arms.kind[arm] == "oracle"]
         if not oracles:
             return order
         rest = [arm for arm in order if arm not in oracles]
         after = rest.index(BASELINE) + 1
         return rest[:after] + oracles + rest[after:]
 
-    def attempt(
-        self, arm: str, tokens: list[list[int]], settings: Settings, seed: int, answers: list[list[int]]
-    ) -> list[Generation] | str:
+    def attempt(self, arm: str, tokens: list[list[int]], seed: int, answers: list[list[int]]) -> list[Generation] | str:
         """The generations, or what went wrong in one line."""
         try:
-            return self.decode(arm, tokens, settings, seed, answers)
+            return self.arms.decode(arm, tokens, seed, answers)
         except Exception as error:  # any failure of one arm is data
             self.log_error(arm, error)
             message = str(error).strip().splitlines()
             text = f"{type(error).__name__}: {message[0] if message else 'no message'}"
         # Outside the handler, where the traceback no longer keeps the failed arm's tensors alive.
-        free_memory()
+        self.arms.drop(arm)
         return text
 
     def log_error(self, what: str, error: Exception) -> None:
@@ -226,7 +190,7 @@ class Comparison:
         row.category, row.dataset = prompt.category, self.config.dataset.label
         # The size asked for: a smaller last batch belongs to the same cell of the summary.
         row.repeat, row.turn, row.batch_size = repeat, turn, self.config.batch_size
-        row.num_draft_tokens, row.prompt_tokens = self.k[arm], prompt_tokens
+        row.num_draft_tokens, row.prompt_tokens = self.arms.k[arm], prompt_tokens
         return row
 
     def broken_row(self, conversation: Conversation, arm: str, turn: int, repeat: int) -> GenerationRow:

@@ -1,4 +1,4 @@
-"""Models of a run, loaded once and kept for the next job of the same process.
+"""Models of a run. The target stays for the next job of the same process; drafters are loaded anew for each.
 
 A sweep runs its jobs in one process, one after the other; consecutive jobs that share a target share its weights.
 """
@@ -17,6 +17,7 @@ import transformers
 from drafters.base import Drafter
 from drafters.fit import text_config
 from harness.config import RunConfig, TargetConfig
+from harness.execution import choose_execution
 from harness.load import load_drafter, load_target, parse_device
 from harness.preflight import Plan
 from harness.target import Target
@@ -24,17 +25,25 @@ from harness.target import Target
 
 @dataclass(slots=True)
 class Held:
-    """One target and the drafters loaded for it."""
+    """The target that was loaded last, and what it was loaded from."""
 
     key: str
     target: Target
+
+
+@dataclass(slots=True)
+class Models:
+    """The models of one run. `weight_bytes` is the device memory of each arm's drafter, 0 where none is counted."""
+
+    target: Target
     drafters: dict[str, Drafter] = field(default_factory=dict)
+    weight_bytes: dict[str, int] = field(default_factory=dict)
 
 
 _held: Held | None = None
 
 
-def load_models(config: RunConfig, plan: Plan) -> tuple[Target, dict[str, Drafter]]:
+def load_models(config: RunConfig, plan: Plan) -> Models:
     """The run's target and one drafter per arm. Raises InputError where a checkpoint does not hold what it should."""
     global _held
     if not sys.stderr.isatty():
@@ -44,16 +53,24 @@ def load_models(config: RunConfig, plan: Plan) -> tuple[Target, dict[str, Drafte
     key = json.dumps([config.target.path, dtype, str(device)])
     if _held is None or _held.key != key:
         release()
-        _held = Held(key, load_target(str(config.target.path), device, dtype))
-    drafters: dict[str, Drafter] = {}
+        _held = Held(key, load_target(str(config.target.path), device, dtype, execution=config.execution))
+    target = _held.target
+    target.execution = choose_execution(config.execution, target.device)
+    # What an earlier job left would count as this one's memory.
+    target.decoders.clear()
+    free_memory()
+    models = Models(target)
     for planned in plan.arms:
         arm = planned.arm
-        # Arms never share an instance: a drafter holds the state of the prompt it is decoding.
-        name = json.dumps([arm.name, arm.kind, arm.path, arm.options], sort_keys=True, default=str)
-        if name not in _held.drafters:
-            _held.drafters[name] = load_drafter(arm.kind, arm.path, target=_held.target, **arm.options)
-        drafters[arm.name] = _held.drafters[name]
-    return _held.target, drafters
+        before = allocated_bytes(target.device)
+        models.drafters[arm.name] = load_drafter(arm.kind, arm.path, target=target, **arm.options)
+        models.weight_bytes[arm.name] = allocated_bytes(target.device) - before
+    return models
+
+
+def allocated_bytes(device: torch.device) -> int:
+    """Device memory held by tensors now; 0 where the device does not count."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
 
 
 def release() -> None:

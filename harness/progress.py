@@ -50,6 +50,10 @@ class RunProgress:
         if self.bar is not None:
             self.bar.stop()
 
+    def restart(self) -> None:
+        """Begin the estimate now: what came before was not decoding."""
+        self.started, self.counted_from = time.monotonic(), self.done
+
     def skip(self, count: int) -> None:
         """Count what an earlier attempt already finished, without letting it speed up the estimate."""
         self.done += count

@@ -8,7 +8,6 @@ a run that stops early leaves a summary of what is there, and the same call cont
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -93,6 +92,7 @@ def run(config: RunConfig, run_dir: Path, *, command: Sequence[str] = (), group:
     models = load_models(config, material.plan)
     target = models.target
     arms = describe_arms(material.plan)
+    kinds = {arm["name"]: arm["kind"] for arm in arms}
     prompts = describe_prompts(config, material.prompts, material.rendered, material.chat)
     about_target = {
         "dtype": resolve_dtype(config.target, material.plan.target_config),
@@ -131,22 +131,20 @@ def run(config: RunConfig, run_dir: Path, *, command: Sequence[str] = (), group:
         comparison = Comparison(config, material.plan, models, material.chat, journal, progress)
         exit_code, error = decode_all(comparison, material, config)
         progress.show("summary")
-        summary = summarise(run_dir, kinds=comparison.kind)
+        summary = summarise(run_dir, kinds=kinds)
         if exit_code == EXIT_OK:
-            exit_code, error = judge(summary, config, comparison.kind)
+            exit_code, error = judge(summary, config, kinds)
         tracker.finish(exit_code)
     return Outcome(run_dir, exit_code, summary, error)
 
 
 def decode_all(comparison: Comparison, material: Material, config: RunConfig) -> tuple[int, str | None]:
     """Warm up and decode what is left to do; the exit code so far, and what stopped the run."""
-    expected = material.generations * len(comparison.arms) * config.repeats
+    expected = material.generations * len(comparison.names) * config.repeats
     comparison.progress.skip(len(comparison.done))
     if len(comparison.done) >= expected:
         return EXIT_OK, None
     try:
-        comparison.warm_up(material.groups)
-        comparison.progress.started = time.monotonic()
         comparison.run(material.groups)
     except GuardError as error:
         return EXIT_ARM_FAILED, str(error)

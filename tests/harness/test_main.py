@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from harness import __main__ as entry
-from harness import comparison as comparison_module
+from harness import arms as arms_module
 from harness.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK
 from tests.harness.checkpoints import write_pair, write_prompts
 
@@ -148,7 +148,7 @@ def test_a_fault_of_the_harness_is_no_bad_input(
 def test_ctrl_c_ends_the_sweep_with_what_is_there(
     overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real, calls = comparison_module.decode, [0]
+    real, calls = arms_module.decode, [0]
 
     def decode(*args: Any, **kwargs: Any) -> Any:
         calls[0] += 1
@@ -156,7 +156,7 @@ def test_ctrl_c_ends_the_sweep_with_what_is_there(
             raise KeyboardInterrupt
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(comparison_module, "decode", decode)
+    monkeypatch.setattr(arms_module, "decode", decode)
     arguments = ["-m", *overrides, "drafter=mtp", "num_draft_tokens=1,2", f"hydra.sweep.dir={tmp_path / 's'}"]
     assert command(monkeypatch, *arguments) == EXIT_INTERRUPTED
     captured = capsys.readouterr()

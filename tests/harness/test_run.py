@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness import comparison as comparison_module
+from harness import arms as arms_module
 from harness import models
 from harness.config import RunConfig, read_config
 from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, InputError
@@ -151,7 +151,7 @@ def test_a_finished_run_is_not_decoded_again(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = tokens_of(run(configure(), tmp_path / "run"))
-    monkeypatch.setattr(comparison_module, "decode", lambda *a, **k: pytest.fail("decoded again"))
+    monkeypatch.setattr(arms_module, "decode", lambda *a, **k: pytest.fail("decoded again"))
     again = run(configure(), tmp_path / "run")
     assert tokens_of(again) == before
     assert len(json.loads((tmp_path / "run" / "manifest.json").read_text())["attempts"]) == 2
@@ -165,7 +165,7 @@ def test_another_configuration_may_not_continue_a_run(configure: Configure, tmp_
 
 def failing(arm_name: str, error: BaseException, after: int = 0) -> Callable[..., Any]:
     """`decode` that raises once the named drafter has been asked more than `after` times."""
-    real, calls = comparison_module.decode, [0]
+    real, calls = arms_module.decode, [0]
 
     def decode(target: Any, drafter: Any, *args: Any, **kwargs: Any) -> Any:
         if getattr(drafter, "name", "baseline") == arm_name:
@@ -182,7 +182,7 @@ def test_an_interrupted_run_continues_to_the_same_tokens(
 ) -> None:
     undisturbed = tokens_of(run(configure(), tmp_path / "undisturbed"))
     # One warm-up and one prompt pass; the second prompt is interrupted.
-    monkeypatch.setattr(comparison_module, "decode", failing("mtp", KeyboardInterrupt(), after=2))
+    monkeypatch.setattr(arms_module, "decode", failing("mtp", KeyboardInterrupt(), after=2))
     stopped = run(configure(), tmp_path / "run")
     assert stopped.exit_code == EXIT_INTERRUPTED
     assert {row["prompt_id"] for row in generations(stopped)} == {"p0"}
@@ -197,7 +197,7 @@ def test_an_interrupted_run_continues_to_the_same_tokens(
 def test_interrupted_before_the_first_prompt_there_is_still_a_summary(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparison_module, "decode", failing("baseline", KeyboardInterrupt()))
+    monkeypatch.setattr(arms_module, "decode", failing("baseline", KeyboardInterrupt()))
     outcome = run(configure(), tmp_path / "run")
     assert outcome.exit_code == EXIT_INTERRUPTED
     assert outcome.summary["rows"] == []
@@ -207,7 +207,7 @@ def test_an_arm_that_fails_is_recorded_and_the_others_go_on(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = RuntimeError("CUDA out of memory\nmore")
-    monkeypatch.setattr(comparison_module, "decode", failing("dflash", error))
+    monkeypatch.setattr(arms_module, "decode", failing("dflash", error))
     outcome = run(configure(), tmp_path / "run")
     rows = generations(outcome)
     assert {(row["arm"], row["status"], row["error"]) for row in rows} == {
@@ -223,7 +223,7 @@ def test_an_arm_that_fails_is_recorded_and_the_others_go_on(
 def test_one_failed_prompt_is_no_failed_arm_and_can_be_tried_again(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparison_module, "decode", failing("dflash", RuntimeError("once"), after=3))
+    monkeypatch.setattr(arms_module, "decode", failing("dflash", RuntimeError("once"), after=3))
     outcome = run(configure(), tmp_path / "run")
     assert outcome.exit_code == EXIT_OK
     assert [row["status"] for row in generations(outcome) if row["arm"] == "dflash"] == ["ok", "ok", "error"]
@@ -235,7 +235,7 @@ def test_one_failed_prompt_is_no_failed_arm_and_can_be_tried_again(
 def test_a_failed_baseline_leaves_nothing_to_hold_against(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparison_module, "decode", failing("baseline", RuntimeError("no")))
+    monkeypatch.setattr(arms_module, "decode", failing("baseline", RuntimeError("no")))
     outcome = run(configure(count=1, turns=2), tmp_path / "run")
     rows = generations(outcome)
     assert {row["verdict"] for row in rows if row["arm"] == "mtp" and row["turn"] == 0} == {"none"}
@@ -258,7 +258,7 @@ def corrupting(real: Callable[..., Any]) -> Callable[..., Any]:
 def test_a_corrupted_token_is_a_mismatch_whatever_strict_says(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strict: bool, code: int
 ) -> None:
-    monkeypatch.setattr(comparison_module, "decode", corrupting(comparison_module.decode))
+    monkeypatch.setattr(arms_module, "decode", corrupting(arms_module.decode))
     outcome = run(configure(strict=strict), tmp_path / "run")
     assert {(row["arm"], row["verdict"]) for row in generations(outcome) if row["arm"] != "baseline"} == {
         ("mtp", "mismatch"),
@@ -270,12 +270,12 @@ def test_a_corrupted_token_is_a_mismatch_whatever_strict_says(
 def test_a_drafter_that_drafts_nothing_stops_the_run(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = comparison_module.decode
+    real = arms_module.decode
 
     def decode(target: Any, drafter: Any, *args: Any, **kwargs: Any) -> Any:
         return real(target, None, *args, **kwargs)
 
-    monkeypatch.setattr(comparison_module, "decode", decode)
+    monkeypatch.setattr(arms_module, "decode", decode)
     outcome = run(configure(), tmp_path / "run")
     assert outcome.exit_code == EXIT_ARM_FAILED
     assert outcome.error is not None and "drafted 0 tokens" in outcome.error and "check drafters." in outcome.error
@@ -287,4 +287,4 @@ def test_jobs_of_one_process_share_the_target(configure: Configure, tmp_path: Pa
     run(configure(count=1), tmp_path / "one")
     first = models._held
     run(configure(count=1, num_draft_tokens=2), tmp_path / "two")
-    assert models._held is first
+    assert models._held is first is not None

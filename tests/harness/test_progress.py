@@ -1,0 +1,52 @@
+"""Progress goes to stderr and knows when the run will end."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from harness import progress as module
+from harness.progress import RunProgress
+
+
+def test_a_log_gets_a_line_now_and_then_and_one_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: seconds[0])
+    console = Console(file=io.StringIO(), width=80)
+    with RunProgress(10, console) as progress:
+        progress.restart()
+        progress.show("p mtp")
+        for _ in range(10):
+            seconds[0] += 8.0
+            progress.advance()
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines == [
+        "3/10 generations, 0:56 left (p mtp)",
+        "6/10 generations, 0:32 left (p mtp)",
+        "9/10 generations, 0:08 left (p mtp)",
+        "10/10 generations, 0:00 left (p mtp)",
+    ]
+
+
+def test_what_an_earlier_attempt_did_does_not_speed_up_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: seconds[0])
+    progress = RunProgress(100, Console(file=io.StringIO()))
+    progress.skip(90)
+    progress.restart()
+    assert progress.remaining(0.0) == "?"
+    seconds[0] = 60.0
+    progress.advance()
+    assert progress.remaining(60.0) == "9:00"
+    assert progress.remaining(6000.0) == "15:00:00"
+
+
+def test_a_terminal_gets_a_bar() -> None:
+    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    with RunProgress(4, console) as progress:
+        progress.show("p mtp")
+        progress.skip(1)
+        progress.advance(3)
+    assert "4/4" in console.file.getvalue()  # type: ignore[attr-defined]

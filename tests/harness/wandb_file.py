@@ -1,0 +1,79 @@
+"""Reads what wandb wrote offline: its `.wandb` file is a log of records in LevelDB's framing."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wandb.proto import wandb_internal_pb2 as pb
+
+BLOCK, FILE_HEADER, CHUNK_HEADER = 32768, 7, 7
+FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+
+
+def records(path: Path) -> Iterator[Any]:
+    """Every record of one `.wandb` file, in order."""
+    data, at, pending = path.read_bytes(), FILE_HEADER, b""
+    while at + CHUNK_HEADER <= len(data):
+        left = BLOCK - at % BLOCK
+        if left < CHUNK_HEADER:
+            at += left
+            continue
+        _, length, kind = struct.unpack("<IHB", data[at : at + CHUNK_HEADER])
+        if kind not in (FULL, FIRST, MIDDLE, LAST):
+            at += left
+            continue
+        pending += data[at + CHUNK_HEADER : at + CHUNK_HEADER + length]
+        at += CHUNK_HEADER + length
+        if kind in (FULL, LAST):
+            record = pb.Record()
+            record.ParseFromString(pending)
+            pending = b""
+            yield record
+
+
+@dataclass
+class Written:
+    """What one offline run holds."""
+
+    run: Any = None
+    summary: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    history: dict[str, Any] = field(default_factory=dict)
+    artifact_files: list[str] = field(default_factory=list)
+    exit_code: int | None = None
+
+
+def read_back(folder: Path) -> list[Written]:
+    """Every offline run below `folder`, oldest first."""
+    return [_read(path) for path in sorted(folder.rglob("run-*.wandb"))]
+
+
+def _read(path: Path) -> Written:
+    found = Written()
+    for record in records(path):
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            found.run = record.run
+            found.config |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
+        elif kind == "summary":
+            found.summary |= {_key(item): json.loads(item.value_json) for item in record.summary.update}
+        elif kind == "history":
+            found.history |= {_key(item): json.loads(item.value_json) for item in record.history.item}
+        elif kind == "artifact" and record.artifact.type == "run":
+            found.artifact_files = [entry.path for entry in record.artifact.manifest.contents]
+        elif kind == "request" and record.request.WhichOneof("request_type") == "log_artifact":
+            artifact = record.request.log_artifact.artifact
+            if artifact.type == "run":
+                found.artifact_files = [entry.path for entry in artifact.manifest.contents]
+        elif kind == "exit":
+            found.exit_code = record.exit.exit_code
+    return found
+
+
+def _key(item: Any) -> str:
+    return item.key or "/".join(item.nested_key)
