@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import overload
 
@@ -19,7 +20,7 @@ VERIFICATIONS = ("rejection", "match")
 
 def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> Sampling:
     """The sampling settings, or an InputError naming the one that makes no sense."""
-    if temperature < 0:
+    if not 0 <= temperature < math.inf:
         raise InputError(f"decoding.temperature is {temperature}, expected 0 (greedy) or more")
     if top_k is not None and top_k < 1:
         raise InputError(f"decoding.top_k is {top_k}, expected at least 1, or null for off")
@@ -32,6 +33,8 @@ def check_prompts(prompts: Sequence[Sequence[int]], target: Target, max_new_toke
     """Raise InputError for a prompt that is empty, outside the vocabulary or too long for the target's context."""
     if max_new_tokens < 1:
         raise InputError(f"max_new_tokens is {max_new_tokens}, expected at least 1")
+    if not prompts:
+        raise InputError("prompt_ids is empty, expected token ids or a list of prompts")
     for index, prompt in enumerate(prompts):
         if not prompt:
             raise InputError(f"prompt {index} is empty, expected at least one token")
@@ -91,6 +94,10 @@ def generate(  # type: ignore[misc]
     """
     if verification not in VERIFICATIONS:
         raise InputError(f"decoding.verification is {verification!r}, expected one of {', '.join(VERIFICATIONS)}")
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}, expected at least 1, or None for all prompts at once")
+    if seed < 0:
+        raise InputError(f"seed is {seed}, expected 0 or more")
     sampling = check_sampling(temperature, top_k, top_p)
     k = 0 if drafter is None else resolve_draft_tokens(drafter, num_draft_tokens)
     single = bool(prompt_ids) and isinstance(prompt_ids[0], int)
