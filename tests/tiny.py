@@ -14,6 +14,10 @@ from transformers import (
     Gemma4AssistantForCausalLM,
     Gemma4ForCausalLM,
     Gemma4TextConfig,
+    Gemma4UnifiedAssistantConfig,
+    Gemma4UnifiedAssistantForCausalLM,
+    Gemma4UnifiedForCausalLM,
+    Gemma4UnifiedTextConfig,
 )
 
 from drafters.dflash_model import DFlashConfig, DFlashModel
@@ -50,9 +54,12 @@ STRUCTURES: dict[str, dict[str, Any]] = {
         "moe_intermediate_size": 16,
     },
 }
+#: 12B-like: its own classes, whose layers know neither experts nor per-layer embeddings.
+UNIFIED = "unified"
+EVERY_STRUCTURE = (*STRUCTURES, UNIFIED)
 
 
-def target_config(structure: str, **overrides: Any) -> Gemma4TextConfig:
+def target_config(structure: str, **overrides: Any) -> Any:
     common: dict[str, Any] = {
         "vocab_size": VOCAB,
         "hidden_size": 32,
@@ -63,14 +70,17 @@ def target_config(structure: str, **overrides: Any) -> Gemma4TextConfig:
         "head_dim": 8,
         "global_head_dim": 16,
         "sliding_window": WINDOW,
-        "vocab_size_per_layer_input": VOCAB,
         "final_logit_softcapping": 30.0,
         "max_position_embeddings": 1024,
         "bos_token_id": 2,
         "eos_token_id": 1,
         "pad_token_id": 0,
     }
-    return Gemma4TextConfig(**{**common, **STRUCTURES[structure], **overrides})
+    if structure == UNIFIED:
+        own = {"layer_types": [S, S, F, S, S, F], "attention_k_eq_v": True, "num_global_key_value_heads": 1}
+        return Gemma4UnifiedTextConfig(**{**common, **own, **overrides})
+    embeddings = {"vocab_size_per_layer_input": common["vocab_size"]}
+    return Gemma4TextConfig(**{**common, **embeddings, **STRUCTURES[structure], **overrides})
 
 
 def randomise(model: torch.nn.Module, seed: int, scale: float = 0.25) -> torch.nn.Module:
@@ -87,45 +97,49 @@ def randomise(model: torch.nn.Module, seed: int, scale: float = 0.25) -> torch.n
 
 
 def target_model(structure: str = "dense_k_eq_v", seed: int = 0, **overrides: Any) -> Any:
-    model = Gemma4ForCausalLM(target_config(structure, **overrides))
-    model = randomise(model, seed)
+    build = Gemma4UnifiedForCausalLM if structure == UNIFIED else Gemma4ForCausalLM
+    model: Any = randomise(build(target_config(structure, **overrides)), seed)
     model.generation_config.eos_token_id = None
     model.generation_config.pad_token_id = 0
     return model
 
 
-def assistant_model(target: Any, seed: int = 1, ordered: bool = False) -> Any:
+def assistant_model(target: Any, seed: int = 1, ordered: bool = False, **overrides: Any) -> Any:
+    """An assistant that fits `target`; `overrides` go to its text config."""
     config = target.config
     raw = config.to_dict()
     full = config.layer_types.index(F)
     layer = config.per_layer_config[full]
-    text = Gemma4TextConfig(
-        vocab_size=config.vocab_size,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=raw["num_key_value_heads"],
-        head_dim=8,
-        global_head_dim=layer.head_dim,
-        num_global_key_value_heads=layer.num_key_value_heads if config.attention_k_eq_v else None,
-        attention_k_eq_v=config.attention_k_eq_v,
-        layer_types=[S, F],
-        num_kv_shared_layers=2,
-        sliding_window=config.sliding_window,
-        hidden_size_per_layer_input=0,
-        vocab_size_per_layer_input=0,
-        max_position_embeddings=1024,
-    )
-    model = Gemma4AssistantForCausalLM(
-        Gemma4AssistantConfig(
-            text_config=text,
-            backbone_hidden_size=config.hidden_size,
-            use_ordered_embeddings=ordered,
-            num_centroids=12,
-            centroid_intermediate_top_k=4,
-        )
-    )
+    unified = config.model_type.startswith("gemma4_unified")
+    text: dict[str, Any] = {
+        "vocab_size": config.vocab_size,
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": raw["num_key_value_heads"],
+        "head_dim": 8,
+        "global_head_dim": layer.head_dim,
+        "num_global_key_value_heads": layer.num_key_value_heads if config.attention_k_eq_v else None,
+        "attention_k_eq_v": config.attention_k_eq_v,
+        "layer_types": [S, F],
+        "num_kv_shared_layers": 2,
+        "sliding_window": config.sliding_window,
+        "max_position_embeddings": 1024,
+    }
+    head: dict[str, Any] = {
+        "backbone_hidden_size": config.hidden_size,
+        "use_ordered_embeddings": ordered,
+        "num_centroids": 12,
+        "centroid_intermediate_top_k": 4,
+    }
+    if unified:
+        text_config = Gemma4UnifiedTextConfig(**{**text, **overrides})
+        model: Any = Gemma4UnifiedAssistantForCausalLM(Gemma4UnifiedAssistantConfig(text_config=text_config, **head))
+    else:
+        no_embeddings = {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0}
+        text_config = Gemma4TextConfig(**{**text, **no_embeddings, **overrides})
+        model = Gemma4AssistantForCausalLM(Gemma4AssistantConfig(text_config=text_config, **head))
     randomise(model, seed)
     if ordered:
         order = torch.randperm(config.vocab_size, generator=torch.Generator().manual_seed(seed))
@@ -158,5 +172,6 @@ def dflash_model(target: Any, seed: int = 2, **overrides: Any) -> DFlashModel:
 
 
 def prompt(length: int, seed: int = 0) -> list[int]:
+    """`length` seeded tokens, none of them special."""
     generator = torch.Generator().manual_seed(1000 + seed)
     return torch.randint(5, VOCAB, (length,), generator=generator).tolist()

@@ -1,0 +1,13 @@
+"""Settings of the whole suite: one thread, reproducible examples, no progress bars."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import settings
+from transformers.utils import logging
+
+# Tiny matrices are slower on several threads, and a reproducible suite cannot depend on how many there are.
+torch.set_num_threads(1)
+logging.disable_progress_bar()
+settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("suite")

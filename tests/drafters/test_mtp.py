@@ -1,0 +1,128 @@
+"""The chained drafter: one position for all its steps, the target's rows as they are, and only verified ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from drafters import mtp as mtp_module
+from drafters.base import Proposal, Sampling
+from drafters.errors import InputError
+from drafters.mtp import MTPDrafter, ordered_logits
+from harness import generate, load_drafter
+from harness.decoder import Decoder, Settings
+from harness.generate import run
+from tests import reference, tiny
+from tests.steered import Steered
+
+STRUCTURE = "dense_k_eq_v"
+
+
+@pytest.mark.parametrize(("position", "back"), [("anchor", 0), ("anchor-1", 1)])
+def test_all_draft_steps_stand_at_one_position(position: str, back: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    own = mtp_module.run_layers
+
+    def spy(model: Any, hidden: Tensor, positions: Tensor, *args: Any, **options: Any) -> Any:
+        seen.append(int(positions[0, 0]))
+        return own(model, hidden, positions, *args, **options)
+
+    monkeypatch.setattr(mtp_module, "run_layers", spy)
+    drafter = reference.drafter("mtp", STRUCTURE, position=position)
+    found = generate(reference.target(STRUCTURE), drafter, tiny.prompt(7), num_draft_tokens=3, max_new_tokens=30)
+    assert seen == [r.position - back for r in found.rounds for _ in range(3)]
+
+
+def fingerprint(decoder: Decoder) -> list[Tensor]:
+    layers = [layer for layer in decoder.cache.layers if layer is not None]
+    return [buffer.clone() for layer in layers for buffer in (layer.keys, layer.values)]
+
+
+def test_drafting_leaves_the_targets_keys_and_values_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    drafter: Any = reference.drafter("mtp", STRUCTURE)
+    settings = Settings(4, 40)
+    decoder = Decoder(reference.target(STRUCTURE), drafter, settings, 1, 128)
+    own, rounds = drafter.propose, []
+
+    def propose(anchor: Tensor, position: Tensor) -> Proposal:
+        before = fingerprint(decoder)
+        proposal: Proposal = own(anchor, position)
+        rounds.append(all(map(torch.equal, before, fingerprint(decoder))))
+        return proposal
+
+    monkeypatch.setattr(drafter, "propose", propose)
+    run(decoder, [tiny.prompt(7)], 0, settings)
+    assert len(rounds) > 10 and all(rounds)
+
+
+def poison(decoder: Decoder, position: int, window: int) -> None:
+    """Overwrite every row of the target's cache that stands for no verified position, or for one out of reach.
+
+    The poison is large and finite: masked rows are multiplied by a weight of exactly zero, which only NaN survives.
+    """
+    for layer in decoder.cache.layers:
+        if layer is None:
+            continue
+        first = max(0, position - 1 - window) if layer.ring else 0
+        live = torch.tensor([p % layer.slots for p in range(first, position)], dtype=torch.long)
+        dead = torch.ones(layer.slots, dtype=torch.bool)
+        dead[live] = False
+        layer.keys[:, :, dead] = 1e4
+        layer.values[:, :, dead] = -1e4
+
+
+@pytest.mark.parametrize("structure", list(tiny.STRUCTURES))
+def test_drafts_do_not_depend_on_rejected_or_forgotten_rows(structure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, prompt = reference.target(structure), tiny.prompt(7)
+    expected = reference.steered("mtp", structure, 7)
+    plain = generate(target, expected, prompt, num_draft_tokens=4, max_new_tokens=60)
+
+    steered: Any = reference.steered("mtp", structure, 7)
+    settings = Settings(4, 60)
+    decoder = Decoder(target, steered, settings, 1, 128)
+    own = Steered.propose
+
+    def propose(self: Steered, anchor: Tensor, position: Tensor) -> Proposal:
+        poison(decoder, int(position[0]), tiny.WINDOW)
+        return own(self, anchor, position)
+
+    monkeypatch.setattr(Steered, "propose", propose)
+    poisoned = run(decoder, [prompt], 0, settings)[0]
+    assert poisoned.token_ids == plain.token_ids
+    assert steered.own == expected.own
+
+
+def test_the_ordered_head_scores_the_best_centroids_as_transformers_does() -> None:
+    model = tiny.assistant_model(reference.target(STRUCTURE).model, ordered=True)
+    normed = torch.randn(3, 2, 16, generator=torch.Generator().manual_seed(0))
+    found = ordered_logits(model.masked_embedding, normed, model.lm_head.weight)
+    theirs = model.masked_embedding(normed, model.lm_head.weight)
+    scored = theirs > theirs.amin()
+    torch.testing.assert_close(found[scored], theirs[scored])
+    assert bool((found[~scored] == torch.finfo(torch.float32).min).all())
+    tokens_scored = 4 * tiny.VOCAB // 12
+    assert scored.sum(dim=-1).unique().tolist() == [tokens_scored]
+
+
+def test_a_sampled_draft_is_one_of_the_scored_tokens() -> None:
+    target = reference.target(STRUCTURE)
+    drafter = load_drafter("mtp", tiny.assistant_model(target.model, ordered=True), target=target)
+    settings = Settings(3, 20, Sampling(3.0))
+    decoder = Decoder(target, drafter, settings, 1, 64)
+    proposals: list[Proposal] = []
+    own = drafter.propose
+    drafter.propose = lambda *args: proposals.append(own(*args)) or proposals[-1]  # type: ignore[method-assign, func-returns-value]
+    run(decoder, [tiny.prompt(7)], 0, settings)
+    for proposal in proposals:
+        assert proposal.probs is not None
+        assert bool(((proposal.probs > 0).sum(dim=-1) == 4 * tiny.VOCAB // 12).all())
+        assert bool((proposal.probs.gather(-1, proposal.tokens[..., None]) > 0).all())
+
+
+def test_an_unknown_position_is_refused_with_the_known_ones() -> None:
+    model = tiny.assistant_model(reference.target(STRUCTURE).model)
+    with pytest.raises(InputError, match=r"drafters\.mtp\.position is 'bonus', expected 'anchor' or 'anchor-1'"):
+        MTPDrafter(model, position="bonus")

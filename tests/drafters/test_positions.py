@@ -1,0 +1,77 @@
+"""Slots, positions and who sees what: a visible slot always holds the row that its position says."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drafters.positions import additive, positions_of_slots, slots_of, visible
+
+
+@given(newest=st.integers(0, 300), size=st.integers(1, 40))
+def test_a_ring_holds_the_latest_positions_each_in_its_own_slot(newest: int, size: int) -> None:
+    stored = positions_of_slots(torch.tensor([newest]), size, ring=True)  # [1, size]
+    assert sorted(stored[0].tolist()) == list(range(newest - size + 1, newest + 1))
+    held = stored[stored >= 0][None]
+    assert torch.equal(slots_of(held, size, ring=True)[0], torch.arange(size)[stored[0] >= 0])
+
+
+@given(newest=st.integers(0, 300), size=st.integers(1, 40))
+def test_a_full_buffer_keeps_each_position_at_its_own_slot(newest: int, size: int) -> None:
+    stored = positions_of_slots(torch.tensor([newest]), size, ring=False)
+    assert stored[0].tolist() == list(range(size))
+    assert torch.equal(slots_of(stored, size, ring=False), stored)
+
+
+@given(
+    query=st.integers(0, 60),
+    width=st.integers(1, 6),
+    size=st.integers(1, 70),
+    window=st.one_of(st.none(), st.integers(1, 20)),
+    bidirectional=st.booleans(),
+)
+def test_visible_is_its_definition(query: int, width: int, size: int, window: int | None, bidirectional: bool) -> None:
+    queries = torch.arange(query, query + width)[None]
+    stored = torch.arange(-3, size - 3)[None]
+    horizon = queries[:, -1] if bidirectional else None
+    mask = visible(queries, stored, horizon=horizon, window=window).expand(1, 1, width, size)
+    for i, q in enumerate(queries[0].tolist()):
+        for j, s in enumerate(stored[0].tolist()):
+            limit = int(queries[0, -1]) if bidirectional else q
+            near = window is None or abs(q - s) < window
+            assert bool(mask[0, 0, i, j]) == (0 <= s <= limit and near)
+
+
+def violations(size: int, window: int, width: int, kept: list[int]) -> int:
+    """Decode rounds of `width` rows into a ring, keeping `kept` of each; count the queries that do not see exactly
+    the rows of their window."""
+    content = torch.full((size,), -1)
+    position, wrong = 0, 0
+    for keep in kept:
+        rows = torch.arange(position, position + width)
+        content[slots_of(rows[None], size, ring=True)[0]] = rows
+        stored = positions_of_slots(rows[-1:], size, ring=True)
+        mask = visible(rows[None], stored, window=window)[0, 0]  # [width, size]
+        for query, row in zip(rows.tolist(), mask, strict=True):
+            wrong += sorted(content[row].tolist()) != list(range(max(0, query - window + 1), query + 1))
+        position += keep
+    return wrong
+
+
+@given(window=st.integers(1, 12), width=st.integers(1, 8), data=st.data())
+def test_each_query_sees_exactly_its_window_whatever_was_rejected(window: int, width: int, data: st.DataObject) -> None:
+    kept = data.draw(st.lists(st.integers(1, width), max_size=30))
+    assert violations(window + width, window, width, kept) == 0
+
+
+def test_a_ring_too_small_for_window_and_pass_is_caught() -> None:
+    """The newest rows, rejected or not, have then taken the place of what the first queries still need."""
+    assert violations(8 + 5 - 2, 8, 5, [1] * 20) > 0
+
+
+def test_the_additive_mask_is_zero_where_visible_and_lowest_elsewhere() -> None:
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        mask = additive(torch.tensor([True, False]), dtype)
+        assert mask.dtype == dtype
+        assert mask.tolist() == [0.0, torch.finfo(dtype).min]

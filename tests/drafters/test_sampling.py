@@ -1,0 +1,76 @@
+"""Temperature, top-k and top-p as transformers applies them, and draws that follow their weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+from drafters.base import Sampling
+from drafters.sampling import draw, token_probs
+from tests.chisquare import DOUBT, p_value
+
+
+def transformers_probs(logits: Tensor, sampling: Sampling) -> Tensor:
+    ids: Tensor = torch.zeros(len(logits), 1, dtype=torch.long)
+    scores = TemperatureLogitsWarper(sampling.temperature)(ids, logits)  # type: ignore[arg-type]
+    if sampling.top_k is not None:
+        scores = TopKLogitsWarper(sampling.top_k)(ids, scores)  # type: ignore[arg-type]
+    if sampling.top_p is not None and sampling.top_p < 1:
+        scores = TopPLogitsWarper(sampling.top_p)(ids, scores)  # type: ignore[arg-type]
+    return scores.softmax(dim=-1)
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    vocab=st.integers(2, 30),
+    temperature=st.floats(0.2, 3.0),
+    top_k=st.one_of(st.none(), st.integers(1, 40)),
+    top_p=st.one_of(st.none(), st.floats(0.05, 1.0)),
+)
+def test_token_probs_are_transformers_own(
+    seed: int, vocab: int, temperature: float, top_k: int | None, top_p: float | None
+) -> None:
+    logits = 3 * torch.randn(4, vocab, generator=torch.Generator().manual_seed(seed))
+    sampling = Sampling(temperature, top_k, top_p)
+    found = token_probs(logits, sampling)
+    torch.testing.assert_close(found, transformers_probs(logits, sampling), rtol=1e-4, atol=1e-6)
+    assert torch.equal(found.argmax(dim=-1), logits.argmax(dim=-1))
+
+
+def test_shapes_before_the_vocabulary_are_free() -> None:
+    logits = torch.randn(2, 3, 4, 7, generator=torch.Generator().manual_seed(0))
+    sampling = Sampling(0.8, 5, 0.9)
+    flat = token_probs(logits.reshape(-1, 7), sampling)
+    assert torch.equal(token_probs(logits, sampling).reshape(-1, 7), flat)
+
+
+@pytest.mark.parametrize("top_p", [1e-9, 0.1])
+def test_the_likeliest_token_always_stays(top_p: float) -> None:
+    probs = token_probs(torch.tensor([1.0, 3.0, 2.0]), Sampling(1.0, None, top_p))
+    assert probs.tolist() == [0.0, 1.0, 0.0]
+
+
+@given(
+    weights=st.lists(st.one_of(st.just(0.0), st.floats(1e-6, 1e6)), min_size=1, max_size=12).filter(any),
+    uniform=st.floats(0, 1, exclude_max=True),
+)
+def test_a_token_of_weight_zero_is_never_drawn(weights: list[float], uniform: float) -> None:
+    token = int(draw(torch.tensor(weights, dtype=torch.float64), torch.tensor(uniform, dtype=torch.float64)))
+    assert weights[token] > 0
+
+
+def test_the_ends_of_the_unit_interval_draw_the_ends_of_the_support() -> None:
+    weights = torch.tensor([[0.0, 2.0, 0.0, 1.0, 0.0]]).expand(2, -1)
+    ends = torch.tensor([0.0, 1 - 2**-53], dtype=torch.float64)
+    assert draw(weights, ends).tolist() == [1, 3]
+
+
+def test_draws_follow_unnormalised_weights() -> None:
+    weights = torch.tensor([3.0, 0.0, 1.0, 6.0])
+    uniform = torch.rand(20_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert p_value(draw(weights.expand(20_000, -1), uniform), weights) > DOUBT
+    assert p_value(draw(weights.flip(0).expand(20_000, -1), uniform), weights) == 0.0
