@@ -91,12 +91,12 @@ class Chat:
         return {"chat_template": self.config.chat_template, "thinking": self.config.thinking, "template_sha256": digest}
 
 
-def load_tokenizer(path: str) -> Any:
+def load_tokenizer(path: str, revision: str | None = None) -> Any:
     """The tokenizer beside a target. Raises InputError naming the folder where there is none."""
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)
     except Exception as error:  # transformers and tokenizers raise their own kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"target.path={path}: no tokenizer could be loaded from it ({reason})") from error

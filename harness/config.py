@@ -46,18 +46,42 @@ def _at_least(value: float | None, least: float, key: str) -> None:
 
 @dataclass
 class TargetConfig:
-    """The model whose output every arm must reproduce. `drafters` names the drafters published for it."""
+    """The model whose output every arm must reproduce.
+
+    `drafters` names the drafters that an arm takes by itself, `known` further ones, each with what it is. `device_map`,
+    `tp_plan` and `quantization` go to transformers as they stand: several devices or offloading (accelerate), tensor
+    parallel (torchrun), a quantization config. `context_lengths` is what the sweep over prompt lengths takes.
+    """
 
     name: str = "path"
     path: str | None = None
+    revision: str | None = None
     dtype: str = "auto"
     device: str = "auto"
+    device_map: Any = None
+    tp_plan: str | None = None
+    quantization: dict[str, Any] | None = None
     drafters: dict[str, str] = field(default_factory=dict)
+    known: dict[str, dict[str, str]] = field(default_factory=dict)
+    context_lengths: str = ""
 
     def __post_init__(self) -> None:
         if not self.path:
             raise InputError("target.path is empty: expected a checkpoint folder or a hub id")
         _one_of(self.dtype, DTYPES, "target.dtype")
+        if self.device_map is not None and self.tp_plan is not None:
+            raise InputError("target.device_map and target.tp_plan are both set, expected one of them")
+
+    @property
+    def loading(self) -> dict[str, Any]:
+        """What loading the target takes besides path, device and dtype."""
+        wanted = {
+            "revision": self.revision,
+            "device_map": self.device_map,
+            "tp_plan": self.tp_plan,
+            "quantization_config": self.quantization,
+        }
+        return {name: value for name, value in wanted.items() if value is not None}
 
     @property
     def is_embedded(self) -> bool:
@@ -165,6 +189,7 @@ class RunConfig:
     batch_size: int = 1
     seed: int = 0
     execution: str = "auto"
+    published: str | None = None
     strict: bool = True
     retry_errors: bool = False
 

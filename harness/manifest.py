@@ -18,10 +18,12 @@ import torch
 from drafters.checkpoint import resolve_folder
 from harness.chat import Chat, Rendered
 from harness.config import BASELINE, RunConfig
+from harness.datasets.hub import published_name
 from harness.machine import git_state, hardware, redact_command, redact_tree, versions
 from harness.preflight import Plan
 from harness.prompts import Prompt
 from harness.run_files import MANIFEST, replace_file
+from harness.scoring.scorer import Scorer
 from harness.weights import describe_checkpoint
 
 SCHEMA = 1
@@ -29,11 +31,13 @@ SCHEMA = 1
 
 def describe_models(config: RunConfig) -> dict[str, Any]:
     """Identity and size of every checkpoint of the run: the target and each trained arm's drafter."""
-    named = {"target": (str(config.target.path), "target.path")}
-    named |= {arm.name: (arm.path, f"drafters.{arm.name}.path") for arm in config.arms if arm.path}
+    named: dict[str, tuple[str, str, str | None]] = {
+        "target": (str(config.target.path), "target.path", config.target.revision)
+    }
+    named |= {arm.name: (arm.path, f"drafters.{arm.name}.path", None) for arm in config.arms if arm.path}
     return {
-        name: {"path": path, **describe_checkpoint(resolve_folder(path, key), key)}
-        for name, (path, key) in named.items()
+        name: {"path": path, **describe_checkpoint(resolve_folder(path, key, revision), key)}
+        for name, (path, key, revision) in named.items()
     }
 
 
@@ -49,6 +53,7 @@ def describe_arms(plan: Plan) -> list[dict[str, Any]]:
                 "verify_width": planned.verify_width,
                 "native_block": planned.native_block,
                 "options": planned.arm.options,
+                "engine": planned.arm.engine,
             }
         )
     return arms
@@ -60,10 +65,15 @@ def describe_prompts(config: RunConfig, prompts: Sequence[Prompt], rendered: Seq
     for one in rendered:
         digest.update(hashlib.sha256(one.text.encode()).digest())
     lengths = [len(one.token_ids) for one in rendered]
+    dataset = config.dataset
     return {
-        "dataset": config.dataset.name,
-        "path": config.dataset.path,
-        "file_sha256": hashlib.sha256(Path(str(config.dataset.path)).read_bytes()).hexdigest(),
+        "dataset": dataset.name,
+        "path": dataset.path,
+        "file_sha256": hashlib.sha256(Path(dataset.path).read_bytes()).hexdigest() if dataset.path else None,
+        "source": None if dataset.path or dataset.prompts else published_name(dataset.source),
+        "licence": dataset.source.licence,
+        "context_tokens": dataset.context_tokens,
+        "scoring": Scorer(dataset.scorer, config.scoring).describe(),
         "count": len(prompts),
         "turns": sum(len(prompt.turns) for prompt in prompts),
         "categories": dict(Counter(prompt.category for prompt in prompts)),

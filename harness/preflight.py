@@ -6,6 +6,7 @@ The checks look at plain dictionaries, so they cost milliseconds and say what to
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ from drafters.checkpoint import read_config, resolve_folder, weight_files
 from drafters.dflash_checkpoint import parse_config
 from drafters.fit import check_fit, text_config
 from drafters.registry import DEFAULT_DRAFT_TOKENS, LOADERS, TRAINED
-from harness.config import Arm, RunConfig
+from harness.config import BASELINE, Arm, RunConfig
+from harness.engines.config import HARNESS
 from harness.errors import InputError
 from harness.load import MULTIMODAL_TYPES, TEXT_TYPES
 
@@ -52,7 +54,7 @@ class Plan:
 
 def preflight(config: RunConfig) -> Plan:
     """Check target and drafters against each other. Raises InputError naming value, expected and key."""
-    target = checkpoint_config(str(config.target.path), "target.path")
+    target = checkpoint_config(str(config.target.path), "target.path", config.target.revision)
     if target.get("model_type") not in TARGET_TYPES:
         raise InputError(
             f"target.path={config.target.path}: model_type is {target.get('model_type')}, "
@@ -61,11 +63,13 @@ def preflight(config: RunConfig) -> Plan:
     for key in ("hidden_size", "vocab_size", "num_hidden_layers", "max_position_embeddings"):
         if not isinstance(text_config(target).get(key), int):
             raise InputError(f"target.path={config.target.path}: its config.json has no {key}")
-    return Plan(target, tuple(plan_arm(arm, target) for arm in config.arms))
+    return Plan(target, tuple(plan_arm(arm, target, config.target.known.get(arm.kind, {})) for arm in config.arms))
 
 
-def plan_arm(arm: Arm, target: dict[str, Any]) -> PlannedArm:
-    """Check one arm against the target's config and settle its k."""
+def plan_arm(arm: Arm, target: dict[str, Any], known: Mapping[str, str] | None = None) -> PlannedArm:
+    """Check one arm against the target's config and settle its k. `known` drafters are named where the arm has none."""
+    if arm.kind == BASELINE and arm.engine != HARNESS:
+        return PlannedArm(arm, 0)
     if arm.kind not in LOADERS:
         raise InputError(f"drafters.{arm.name}.kind={arm.kind}: expected one of {', '.join(LOADERS)}")
     default = DEFAULT_DRAFT_TOKENS.get(arm.kind)
@@ -73,22 +77,30 @@ def plan_arm(arm: Arm, target: dict[str, Any]) -> PlannedArm:
         return PlannedArm(arm, arm.num_draft_tokens or default or 4)
     key = f"drafters.{arm.name}.path"
     if not arm.path:
-        raise InputError(f"{key} is empty: this target names no {arm.kind} drafter, expected a folder or a hub id")
+        others = ", ".join(f"{path} ({what})" for path, what in (known or {}).items())
+        raise InputError(
+            f"{key} is empty: this target names no {arm.kind} drafter, expected a folder or a hub id"
+            + (f"; known for it: {others}" if others else "")
+            + f"; or leave {arm.name} out of drafter"
+        )
     drafter = checkpoint_config(arm.path, key)
     check_fit(arm.kind, drafter, target, f"{key}={arm.path}")
-    block = parse_config(drafter, f"{key}={arm.path}").block_size if arm.kind == "dflash" else None
-    k = arm.num_draft_tokens or default or (block or 5) - 1
-    if block is not None and k > block - 1:
+    if arm.kind != "dflash":
+        return PlannedArm(arm, arm.num_draft_tokens or default or 4)
+    block = parse_config(drafter, f"{key}={arm.path}")
+    k = arm.num_draft_tokens or default or block.max_draft_tokens
+    if k > block.max_draft_tokens:
+        anchor = " the anchor and" if block.max_draft_tokens < block.block_size else ""
         raise InputError(
-            f"drafters.{arm.name}.num_draft_tokens={k}: expected {block - 1} or less, "
-            f"the drafter's block of {block} holds the anchor and {block - 1} drafts (num_draft_tokens sets all arms)"
+            f"drafters.{arm.name}.num_draft_tokens={k}: expected {block.max_draft_tokens} or less, the drafter's block "
+            f"of {block.block_size} holds{anchor} {block.max_draft_tokens} drafts (num_draft_tokens sets all arms)"
         )
-    return PlannedArm(arm, k, block)
+    return PlannedArm(arm, k, block.block_size)
 
 
-def checkpoint_config(path: str, key: str) -> dict[str, Any]:
+def checkpoint_config(path: str, key: str, revision: str | None = None) -> dict[str, Any]:
     """`config.json` of a folder or a hub id, without its weights; a folder must have them as safetensors."""
-    folder = resolve_folder(path, key, weights=False)
+    folder = resolve_folder(path, key, revision, weights=False)
     config = read_config(folder, f"{key}={path}")
     if str(folder) == path:
         weight_files(folder, f"{key}={path}")

@@ -1,0 +1,133 @@
+"""Every file under conf/ composes and validates, without a network and without a file that it names."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from harness.config import RunConfig, read_config
+from harness.datasets.mapping import RowMapping
+from harness.errors import InputError
+from harness.preflight import plan_arm
+from harness.published import FIGURES, METRICS, read_figures
+from harness.scoring.scorer import Scorer
+from harness.shapes import NAMES, target
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+FAMILY = ("e2b", "e4b", "12b", "26b_a4b", "31b")
+DATASETS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+GROUPS = [
+    f"{path.parent.name}={path.stem}"
+    for path in sorted(CONF.glob("*/*.yaml"))
+    if path.parent.name not in ("hydra", "experiment")
+]
+#: What `dataset.KEY=...` must be able to say of every dataset.
+OVERRIDABLE = {"path", "limit", "categories", "chat_template", "thinking", "context_tokens", "scorer"}
+#: What no config can know.
+NEEDED = {"dataset": ["dataset.path=rows.jsonl"], "target=path": ["target.path=somewhere"]}
+
+
+def composed(*overrides: str) -> RunConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return read_config(compose("config", list(overrides)))
+
+
+@pytest.mark.parametrize("choice", GROUPS)
+def test_every_choice_of_every_group_validates(choice: str) -> None:
+    needed = NEEDED.get(choice, NEEDED.get(choice.partition("=")[0], []))
+    assert composed(choice, *needed)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_validates_and_names_figures_that_exist(name: str) -> None:
+    config = composed(f"experiment={name}", "dataset.path=rows.jsonl")
+    if name != "quick":
+        assert config.published == name
+        assert read_figures(name)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_sweep_names_keys_and_values_that_validate(name: str) -> None:
+    written = OmegaConf.to_container(OmegaConf.load(CONF / "experiment" / f"{name}.yaml"))
+    assert isinstance(written, dict)
+    params = written.get("hydra", {}).get("sweeper", {}).get("params", {})
+    for key, values in params.items():
+        if str(values) == "${target.context_lengths}":
+            values = composed().target.context_lengths
+        for value in str(values).split(","):
+            assert composed(f"experiment={name}", "dataset.path=rows.jsonl", f"{key}={value}")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FIGURES.glob("*.yaml")))
+def test_every_published_figure_names_a_target_or_model_a_dataset_of_ours_and_its_source(name: str) -> None:
+    for figure in read_figures(name):
+        assert figure.source and figure.label
+        assert figure.dataset is None or figure.dataset in DATASETS
+        assert figure.arm in ("baseline", "mtp", "dflash")
+        assert figure.metric in METRICS
+        assert figure.target in (None, *FAMILY) or "Qwen" in str(figure.target)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_a_published_target_needs_one_word(name: str) -> None:
+    config = composed(f"target={name}", "drafter=mtp")
+    assert config.target.dtype == "bfloat16"
+    assert config.arms[0].path == f"{config.target.path}-assistant"
+    assert str(config.target.path).count("/") == 1
+
+
+@pytest.mark.parametrize(("name", "drafter"), [
+    ("31b", "z-lab/gemma-4-31B-it-DFlash"),
+    ("26b_a4b", "z-lab/gemma-4-26B-A4B-it-DFlash"),
+    ("12b", "z-lab/gemma4-12B-it-DFlash"),
+    ("e2b", "rasyosef/gemma-4-E2B-it-dflash2"),
+])  # fmt: skip
+def test_a_block_drafter_is_known_for_most(name: str, drafter: str) -> None:
+    assert {arm.kind: arm.path for arm in composed(f"target={name}").arms}["dflash"] == drafter
+
+
+def test_where_none_is_published_the_error_says_what_there_is() -> None:
+    config = composed("target=e4b")
+    with pytest.raises(InputError) as error:
+        plan_arm(config.arms[1], target(NAMES[1]), config.target.known[config.arms[1].kind])
+    assert "drafters.dflash.path is empty" in str(error.value)
+    assert "rasyosef/gemma-4-E4B-it-dspark (DSpark, by the community)" in str(error.value)
+    assert "leave dflash out of drafter" in str(error.value)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_dataset_says_where_it_is_from_and_can_be_read_and_scored(name: str) -> None:
+    config = composed(f"dataset={name}", "dataset.path=rows.jsonl").dataset
+    RowMapping(config.row, config.label)
+    Scorer(config.scorer, composed().scoring)
+    written = OmegaConf.load(CONF / "dataset" / f"{name}.yaml")
+    assert set(written.get("dataset") or written) >= OVERRIDABLE
+    if name not in ("embedded", "jsonl", "hospital"):
+        assert config.source.licence
+        assert config.source.is_fetchable or config.source.by_hand
+        pinned = config.source.revision
+        assert pinned is None or (len(pinned) == 40 and int(pinned, 16))
+
+
+def test_a_dataset_that_you_fetch_says_how_and_under_which_licence() -> None:
+    with pytest.raises(InputError) as error:
+        composed("dataset=speed_bench")
+    message = str(error.value)
+    assert message.startswith("dataset.path is empty: speed_bench is fetched by you")
+    assert "NVIDIA Evaluation Dataset License" in message and "prepare_data.py" in message
+
+
+def test_the_long_answer_is_asked_for_with_its_prompt() -> None:
+    assert composed("dataset=hospital").max_new_tokens == 2048
+    assert composed("dataset=hospital", "max_new_tokens=64").max_new_tokens == 64
+
+
+def test_the_schema_knows_every_key_of_the_targets() -> None:
+    fields = {field.name for field in dataclasses.fields(type(composed().target))}
+    for path in (CONF / "target").glob("*.yaml"):
+        assert set(OmegaConf.load(path)) <= fields
