@@ -1,0 +1,105 @@
+"""An engine's arms, ready to decode: one session at a time, opened when its arm is first asked for.
+
+The same face as `harness.arms.Arms`, so that the comparison does not know who decodes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from drafters.base import Sampling
+from harness.config import BASELINE, RunConfig
+from harness.engines.server import ServerSession
+from harness.engines.session import ProcessSession, Request, Session, arguments_of
+from harness.models import resolve_dtype
+from harness.preflight import Plan
+from harness.records import Generation
+from harness.run_files import replace_file
+
+WARM_UP_ROUNDS = 3
+ENGINES_JSON = "engines.json"
+
+
+class EngineArms:
+    """Decodes with any of the engine's arms by name. `longest` is the most tokens any prompt of the run may have."""
+
+    def __init__(
+        self, config: RunConfig, plan: Plan, eos_token_ids: tuple[int, ...], longest: int, run_dir: Path
+    ) -> None:
+        self.config, self.engine, self.run_dir = config, config.engine, run_dir
+        planned = {arm.name: arm for arm in plan.arms if arm.arm.engine == self.engine.name}
+        self.planned = {BASELINE: None, **planned} if self.engine.runs_baseline else dict(planned)
+        self.names = list(self.planned)
+        self.k = {name: arm.k if arm is not None else 0 for name, arm in self.planned.items()}
+        self.kind = {name: arm.arm.kind if arm is not None else BASELINE for name, arm in self.planned.items()}
+        self.dtype = resolve_dtype(config.target, plan.target_config)
+        self.length = min(longest + config.max_new_tokens, plan.context)
+        decoding = config.decoding
+        self.sampling = Sampling(decoding.temperature, decoding.top_k, decoding.top_p)
+        self.eos_token_ids = eos_token_ids
+        self.session: Session | None = None
+        self.serving: str | None = None
+        self.broken: dict[str, Exception] = {}
+
+    def open(self, arm: str) -> Session:
+        """The session of `arm`; another arm's is ended first. A start that failed once fails again at once."""
+        if arm in self.broken:
+            raise self.broken[arm]
+        if self.serving != arm or self.session is None:
+            self.close()
+            try:
+                self.session = self.start(arm)
+            except Exception as error:
+                self.broken[arm] = error
+                raise
+            self.serving = arm
+        return self.session
+
+    def start(self, arm: str) -> Session:
+        url = self.engine.url_of(arm)
+        if url is not None:
+            return ServerSession(url)
+        target, batch = str(self.config.target.path), self.config.batch_size
+        arguments = arguments_of(self.engine, self.planned[arm], arm, target, self.dtype, batch, self.length)
+        return ProcessSession(self.engine, arguments, self.run_dir / f"{self.engine.name}_{arm}.log")
+
+    def decode(
+        self, arm: str, tokens: Sequence[list[int]], seed: int, answers: Sequence[list[int]]
+    ) -> list[Generation]:
+        """Prompts at once, as many as the group has. Raises EngineError."""
+        request = Request(self.config.max_new_tokens, self.eos_token_ids, self.sampling, seed)
+        return self.open(arm).decode(tokens, request)
+
+    def warm_up(self, arm: str, tokens: Sequence[list[int]], failed: Callable[[str, Exception], None]) -> None:
+        """Start `arm` and let it decode a few rounds that nobody counts."""
+        length = min(self.config.max_new_tokens, WARM_UP_ROUNDS * (self.k[arm] + 1) + 1)
+        try:
+            self.open(arm).decode(tokens, Request(length, (), self.sampling, self.config.seed))
+        except Exception as error:
+            failed(arm, error)
+
+    def drop(self, arm: str) -> None:
+        """End an arm's session, as after an error that left it in no known state."""
+        if self.serving == arm:
+            self.close()
+
+    def close(self) -> None:
+        """End the session, and note what ran in `engines.json`."""
+        session, arm = self.session, self.serving
+        self.session = self.serving = None
+        if session is None or arm is None:
+            return
+        try:
+            self.note(arm, session.describe())
+        except Exception as error:
+            self.note(arm, {"error": f"{type(error).__name__}: {error}"})
+        finally:
+            session.close()
+
+    def note(self, arm: str, what: dict[str, Any]) -> None:
+        path = self.run_dir / ENGINES_JSON
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        replace_file(path, json.dumps({**known, arm: what}, indent=1, default=str) + "\n")

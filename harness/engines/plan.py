@@ -1,0 +1,78 @@
+"""Whether vLLM can run an arm as the configuration describes it, told before anything starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drafters.errors import InputError
+from harness.config import BASELINE, Arm, RunConfig
+from harness.engines.config import HARNESS, METHODS
+from harness.engines.server import check_url
+
+#: What vLLM does, in the words of the harness's options; it has no switch for any of them.
+CONVENTIONS: dict[str, dict[str, Any]] = {
+    "mtp": {"position": "anchor-1"},
+    "dflash": {"in_block": "layer_types", "input_embedding_scale": 1.0},
+    "lookup": {},
+}
+FREE_OPTIONS = {"lookup": ("max_ngram",)}
+
+
+def check_engine(config: RunConfig) -> None:
+    """Raise InputError for what the chosen engine cannot run; nothing is checked for the harness's own."""
+    engine = config.engine
+    if engine.name == HARNESS:
+        return
+    if not config.decoding.greedy and config.decoding.verification == "match":
+        raise InputError(
+            "decoding.verification=match: vLLM verifies by rejection sampling; expected rejection, or engine=harness"
+        )
+    theirs = [arm for arm in config.arms if arm.engine == engine.name]
+    for arm in theirs:
+        check_arm(arm, beside=engine.beside)
+    if engine.url is None:
+        engine.interpreter()
+        return
+    names = [arm.name for arm in theirs] + ([BASELINE] if engine.runs_baseline else [])
+    if isinstance(engine.url, str) and len(names) > 1:
+        asked = ", ".join(f"{engine.asked_as(name)}: http://..." for name in names)
+        raise InputError(
+            f"engine.url={engine.url}: one server runs one way of drafting, and the run asks for {', '.join(names)}; "
+            f"expected one address per arm, engine.url={{{asked}}}"
+        )
+    for name in names:
+        if (url := engine.url_of(name)) is not None:
+            check_url(url, f"engine.url of {name}")
+
+
+def check_arm(arm: Arm, beside: bool) -> None:
+    """Raise InputError for a drafter or an option that vLLM does not have.
+
+    Beside the harness's own arms, an option describes those; what differs then is told by `differing_conventions`.
+    """
+    if arm.kind == BASELINE:
+        return
+    if arm.kind not in METHODS:
+        raise InputError(f"drafter={arm.name}: vLLM has no {arm.kind} drafter, expected one of {', '.join(METHODS)}")
+    if beside:
+        return
+    for option, value in arm.options.items():
+        only = CONVENTIONS[arm.kind].get(option)
+        if option in FREE_OPTIONS.get(arm.kind, ()) or value is None or (only is not None and value == only):
+            continue
+        told = f"vLLM always does {only}" if only is not None else "vLLM has no such option"
+        raise InputError(f"drafters.{arm.name}.{option}={value}: {told}; expected it left out with engine=vllm")
+
+
+def differing_conventions(arm: Arm, defaults: dict[str, Any]) -> list[str]:
+    """Where the harness's own arm goes another way than vLLM's: lines that say so, and what would make them alike.
+
+    `defaults` are the harness's values of options that the configuration leaves out.
+    """
+    lines = []
+    for option, theirs in CONVENTIONS.get(arm.kind, {}).items():
+        ours = arm.options.get(option)
+        ours = defaults.get(option) if ours is None else ours
+        if ours != theirs:
+            lines.append(f"drafters.{arm.name}.{option} is {ours} here and {theirs} in vLLM: acceptance may differ")
+    return lines
