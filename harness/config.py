@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from harness.datasets.settings import RowConfig, SourceConfig
+from harness.engines.config import HARNESS, EngineConfig
 from harness.errors import InputError
 from harness.scoring.settings import SCORERS, ScoringConfig
 
@@ -163,13 +164,14 @@ class TrackingConfig:
 
 @dataclass(frozen=True)
 class Arm:
-    """One thing compared with the baseline. `num_draft_tokens` None means the drafter's own default."""
+    """One thing compared with the baseline, by `engine`. `num_draft_tokens` None means the drafter's own default."""
 
     name: str
     kind: str
     path: str | None
     num_draft_tokens: int | None
     options: dict[str, Any] = field(default_factory=dict)
+    engine: str = HARNESS
 
 
 @dataclass
@@ -179,6 +181,7 @@ class RunConfig:
     target: TargetConfig
     dataset: DatasetConfig
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     drafters: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -200,7 +203,7 @@ class RunConfig:
             raise InputError("max_new_tokens=1: expected 2 or more, as the first token comes from prefill")
         _at_least(self.seed, 0, "seed")
         _one_of(self.execution, EXECUTIONS, "execution")
-        self.arms = tuple(self._arm(name) for name in self._arm_names())
+        self.arms = self.engine.arms([self._arm(name) for name in self._arm_names()])
 
     def _arm_names(self) -> list[str]:
         chosen = [self.drafter] if isinstance(self.drafter, str) else list(self.drafter or [])
