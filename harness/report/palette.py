@@ -1,0 +1,78 @@
+"""Colours, each once for light and once for dark, and the way a chart follows the page from one to the other.
+
+Charts are drawn with the light colours. In the page every one of them is replaced by the CSS variable of its name, so
+an inline SVG changes with the reader's preference as the text around it does.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: name -> (light, dark). Light values are unique, as they are what a drawn colour is recognised by.
+PALETTE: dict[str, tuple[str, str]] = {
+    "page": ("#fbfaf8", "#14171b"),
+    "card": ("#fefefe", "#1b1f24"),
+    "ink": ("#1d2229", "#e8eaed"),
+    "muted": ("#626c78", "#9ba5b1"),
+    "line": ("#e4e6ea", "#2c3239"),
+    "axis": ("#b9c0c9", "#515b66"),
+    "good": ("#23774b", "#6cc794"),
+    "warn": ("#946200", "#e2b458"),
+    "bad": ("#b3261e", "#ff8f85"),
+    "arm-baseline": ("#868e99", "#89929d"),
+    "arm-mtp": ("#2b6cb0", "#73b3f0"),
+    "arm-dflash": ("#c9561c", "#f39b64"),
+    "arm-lookup": ("#2f855a", "#66c494"),
+    "arm-oracle": ("#6b4fbb", "#b3a0f2"),
+    "arm-random": ("#a33a73", "#e58dbb"),
+    "arm-5": ("#0e7c86", "#58c4cd"),
+    "arm-6": ("#7a6a1f", "#c9b75f"),
+    "arm-7": ("#5f5f8c", "#a5a5d6"),
+    "part-draft": ("#1f9a8a", "#4cc2b2"),
+    "part-verify": ("#4d5d7c", "#8b9cc0"),
+    "part-other": ("#cdb27c", "#a9905c"),
+    "cat-0": ("#3b78b8", "#7ab5ec"),
+    "cat-1": ("#d0742b", "#f0a468"),
+    "cat-2": ("#3c9163", "#72c898"),
+    "cat-3": ("#8a5fb5", "#bf9ce6"),
+    "cat-4": ("#c04f6b", "#ee8fa6"),
+    "cat-5": ("#138c94", "#5cc7ce"),
+    "cat-6": ("#8f7a1c", "#d0bb57"),
+    "cat-7": ("#6a7280", "#aab2bf"),
+}
+CATEGORY_COLOURS = 8
+_OWN = ("baseline", "mtp", "dflash", "lookup", "oracle", "random")
+_SPARE = ("5", "6", "7")
+
+_BY_LIGHT = {light: name for name, (light, _) in PALETTE.items()}
+_HEX = re.compile("|".join(_BY_LIGHT), re.IGNORECASE)
+
+
+def light(name: str) -> str:
+    """The colour `name` as charts are drawn."""
+    return PALETTE[name][0]
+
+
+def arm_colour(arm: str, place: int = 0) -> str:
+    """The palette name of an arm: its own where it is well known, else by its place among the others."""
+    return f"arm-{arm}" if arm in _OWN else f"arm-{_SPARE[place % len(_SPARE)]}"
+
+
+def category_colour(place: int) -> str:
+    """The palette name of the category at `place`; beyond the palette all share the last."""
+    return f"cat-{min(place, CATEGORY_COLOURS - 1)}"
+
+
+def follow_page(svg: str) -> str:
+    """`svg` with each colour of the palette replaced by its CSS variable."""
+    return _HEX.sub(lambda found: f"var(--{_BY_LIGHT[found.group().lower()]})", svg)
+
+
+def css_variables() -> str:
+    """The palette as CSS: light, dark where the reader prefers it, light again on paper."""
+    lights = "".join(f"--{name}:{pair[0]};" for name, pair in PALETTE.items())
+    darks = "".join(f"--{name}:{pair[1]};" for name, pair in PALETTE.items())
+    return (
+        f":root{{color-scheme:light dark;{lights}}}\n"
+        f"@media screen and (prefers-color-scheme:dark){{:root{{{darks}}}}}\n"
+    )
