@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from harness.config import BASELINE, read_config
 from harness.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK, InputError
+from harness.published_table import print_published
 from harness.run import run
 from harness.table import json_line, print_summary
 
@@ -44,6 +45,7 @@ def run_job(composed: DictConfig) -> int:
         traceback.print_exc()
         return EXIT_CRASH
     print_summary(outcome.summary, run_dir, [BASELINE, *(arm.name for arm in config.arms)])
+    print_published(outcome.summary, run_dir)
     if outcome.error:
         print(f"error: {outcome.error}", file=sys.stderr, flush=True)
     print(json_line(run_dir, outcome.exit_code, outcome.summary, outcome.error), flush=True)

@@ -25,6 +25,7 @@ from harness.progress import RunProgress, warn
 from harness.prompts import Prompt
 from harness.records import Generation, Round
 from harness.schedule import Group
+from harness.scoring.scorer import Scorer
 from harness.statistics import arm_order
 from harness.stop import Watch
 
@@ -51,6 +52,7 @@ class Comparison:
         self.journal, self.progress = journal, progress
         self.done = journal.done(retry_errors=config.retry_errors)
         self.judge = Judge(models.target, config.decoding)
+        self.scorer = Scorer(config.dataset.scorer, config.scoring)
         self.names = [BASELINE, *models.drafters]
 
     def run(self, groups: Sequence[Group]) -> None:
@@ -151,10 +153,22 @@ class Comparison:
             if row.status == "ok" and row.arm != BASELINE:
                 prompt_ids = rendered[row.prompt_id].token_ids
                 row.verdict, row.verdict_detail = self.judge(prompt_ids, known[row.prompt_id], row.token_ids)
+        self.score([row for row, _ in finished if row.status == "ok"], whole)
         self.journal.append_all(finished)
         self.done |= {row.key for row, _ in finished}
         for row, rounds in finished:
             self.watch.take(row.arm, rounds)
+
+    def score(self, rows: Sequence[GenerationRow], prompts: Sequence[Prompt]) -> None:
+        """Scores the last turns' answers, after every arm has been timed."""
+        by_id = {prompt.prompt_id: prompt for prompt in prompts}
+        for row in rows:
+            prompt = by_id[row.prompt_id]
+            if row.turn == len(prompt.turns) - 1:
+                try:
+                    row.score = self.scorer(prompt, self.chat.answer(row.token_ids))
+                except Exception as error:  # what was timed is worth keeping without its score
+                    self.log_error(f"scoring {row.arm} on {row.prompt_id}", error)
 
     def order(self, unit: int, repeat: int) -> list[str]:
         """The counterbalanced order, with an oracle after the baseline that it replays."""
@@ -203,6 +217,7 @@ class Comparison:
         row.token_ids = list(generation.token_ids)
         row.pieces = token_pieces(self.chat.tokenizer, row.token_ids)
         row.text = self.chat.text(row.token_ids)
+        row.thinking_tokens = self.chat.thinking_tokens(row.token_ids)
         row.finish_reason = generation.finish_reason
         row.prefill_s, row.decode_s = generation.prefill_s, generation.decode_s
         row.peak_memory_bytes = generation.peak_memory_bytes

@@ -50,10 +50,11 @@ def load_models(config: RunConfig, plan: Plan) -> Models:
         transformers.utils.logging.disable_progress_bar()
     dtype = resolve_dtype(config.target, plan.target_config)
     device = parse_device(config.target.device)
-    key = json.dumps([config.target.path, dtype, str(device)])
+    key = json.dumps([config.target.path, dtype, str(device), config.target.loading], sort_keys=True)
     if _held is None or _held.key != key:
         release()
-        _held = Held(key, load_target(str(config.target.path), device, dtype, execution=config.execution))
+        options = {"execution": config.execution, **config.target.loading}
+        _held = Held(key, load_target(str(config.target.path), device, dtype, **options))
     target = _held.target
     target.execution = choose_execution(config.execution, target.device)
     # What an earlier job left would count as this one's memory.

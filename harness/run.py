@@ -18,6 +18,7 @@ from harness import run_key
 from harness.chat import Chat, Rendered, check_length, load_tokenizer
 from harness.comparison import Comparison
 from harness.config import RunConfig
+from harness.datasets.context import lengthen
 from harness.datasets.load import load_prompts
 from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, GuardError
 from harness.execution import choose_execution
@@ -36,13 +37,24 @@ from harness.models import load_models, resolve_dtype
 from harness.preflight import Plan, preflight
 from harness.progress import RunProgress, warn
 from harness.prompts import Prompt
+from harness.published import read_figures, write_published
 from harness.schedule import Group, groups_of
+from harness.scoring.scorer import Scorer
 from harness.stop import check_summary
 from harness.summary import summarise
 from harness.tracking import start_tracking
 
 #: What of a configuration cannot change a number, or is said better by hashes and by the arms as planned.
-NOT_IDENTITY = (*run_key.NOT_SEMANTIC, "retry_errors", "drafter", "num_draft_tokens", "target", "dataset", "execution")
+NOT_IDENTITY = (
+    *run_key.NOT_SEMANTIC,
+    "retry_errors",
+    "published",
+    "drafter",
+    "num_draft_tokens",
+    "target",
+    "dataset",
+    "execution",
+)
 
 
 @dataclass(slots=True)
@@ -75,9 +87,16 @@ class Material:
 def gather(config: RunConfig) -> Material:
     """Check everything that can be checked without weights. Raises InputError."""
     choose_execution(config.execution, parse_device(config.target.device))
+    if config.published is not None:
+        read_figures(config.published)
     plan = preflight(config)
     prompts = load_prompts(config.dataset, config.seed)
-    chat = Chat(load_tokenizer(str(config.target.path)), config.dataset)
+    Scorer(config.dataset.scorer, config.scoring).check(prompts)
+    chat = Chat(load_tokenizer(str(config.target.path), config.target.revision), config.dataset)
+    if config.dataset.context_tokens is not None:
+        prompts = lengthen(
+            prompts, config.dataset.context_tokens, lambda prompt: len(chat.render(prompt, []).token_ids)
+        )
     groups = groups_of(prompts, config.batch_size)
     ordered = [prompt for group in groups for prompt in group.prompts]
     rendered = [chat.render(prompt, []) for prompt in ordered]
@@ -107,6 +126,8 @@ def run(config: RunConfig, run_dir: Path, *, command: Sequence[str] = (), group:
             **redact_tree(config.to_dict()),
             "drafters": {arm["name"]: arm for arm in arms},
             "target_as": {"dtype": about_target["dtype"], "device": target.device.type, "execution": target.execution},
+            "quantization": config.target.quantization,
+            "scorer": config.dataset.scorer,
             "prompts": {key: prompts[key] for key in ("rendered_sha256", "prompt_ids", "thinking", "chat_template")},
         },
         checkpoint_identities(material.models),
@@ -126,6 +147,7 @@ def run(config: RunConfig, run_dir: Path, *, command: Sequence[str] = (), group:
             command=command,
         )
         write_prompts(run_dir, material.prompts)
+        write_published(run_dir, config, {arm["name"]: arm["num_draft_tokens"] for arm in arms})
         tracker = stack.enter_context(start_tracking(config.tracking, run_dir, manifest, group))
         progress = stack.enter_context(RunProgress(material.generations * len(arms) * config.repeats))
         comparison = Comparison(config, material.plan, models, material.chat, journal, progress)

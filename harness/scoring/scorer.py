@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from harness.errors import InputError
@@ -10,7 +10,7 @@ from harness.prompts import Prompt
 from harness.scoring import mathematics, sandbox
 from harness.scoring.numbers import number_is_right
 from harness.scoring.programs import humaneval_program, mbpp_program
-from harness.scoring.settings import PROGRAMS, SCORERS, ScoringConfig
+from harness.scoring.settings import CORPUS, PROGRAMS, SCORERS, ScoringConfig
 
 COMPARE: dict[str, Callable[[Any, str], float]] = {
     "number": number_is_right,
@@ -38,6 +38,12 @@ class Scorer:
         """Whether answers are run as programs."""
         return self.name in PROGRAMS and self.config.execute_code
 
+    def check(self, prompts: Iterable[Prompt]) -> None:
+        """Raises InputError for the first prompt whose key this rule cannot use."""
+        for prompt in prompts:
+            if prompt.answer is not None and (self.name in COMPARE or self.executes):
+                self._told(prompt, "")
+
     def __call__(self, prompt: Prompt, text: str) -> float | None:
         """0 to 1, or None where the prompt has no key, or only a program could tell and none may be run.
 
@@ -51,21 +57,28 @@ class Scorer:
         return self.known[key]
 
     def _score(self, prompt: Prompt, text: str) -> float | None:
+        if self.name == CORPUS:
+            from harness.training.corpus import score  # only the prompts that ship with the harness need it
+
+            return score(prompt.category, str(prompt.answer), text)
+        told = self._told(prompt, text)
+        return float(sandbox.run_program(told, self.config).passed) if isinstance(told, str) else told
+
+    def _told(self, prompt: Prompt, text: str) -> float | str:
+        """The score, or the program whose run decides it."""
         assert self.name is not None
         try:
-            if self.name in COMPARE:
-                return COMPARE[self.name](prompt.answer, text)
-            if self.name in BUILD:
-                return float(sandbox.run_program(BUILD[self.name](prompt.answer, text), self.config).passed)
+            return (
+                COMPARE[self.name](prompt.answer, text)
+                if self.name in COMPARE
+                else BUILD[self.name](prompt.answer, text)
+            )
         except KeyError as error:
             raise InputError(
                 f"prompt {prompt.prompt_id}: its row has no {error.args[0]}, which dataset.scorer={self.name} needs"
             ) from error
         except ValueError as error:
             raise InputError(f"prompt {prompt.prompt_id}: {error} (dataset.scorer={self.name})") from error
-        from harness.training.corpus import score  # only the prompts that ship with the harness need it
-
-        return score(prompt.category, str(prompt.answer), text)
 
     def describe(self) -> dict[str, Any]:
         """How answers are scored, for the manifest."""
