@@ -13,11 +13,13 @@ from harness.comparison import Comparison, Conversation
 from harness.config import BASELINE, RunConfig
 from harness.engines.arms import EngineArms
 from harness.engines.judge import EngineJudge
+from harness.engines.plan import differing_conventions
 from harness.engines.stand_in import StandIn
 from harness.journal import GenerationKey, Journal
+from harness.judge import Judge
 from harness.models import Models
 from harness.preflight import Plan
-from harness.progress import RunProgress
+from harness.progress import RunProgress, warn
 from harness.schedule import Group
 from harness.stop import Watch
 
@@ -36,17 +38,17 @@ class EngineComparison(Comparison):
     ) -> None:
         super().__init__(config, plan, models, chat, journal, progress)
         engine = config.engine
+        self.engine = engine.name
         self.engine_baseline = BASELINE if engine.runs_baseline else f"{engine.name}_{BASELINE}"
         self.names = [self.engine_baseline] if engine.runs_baseline else []
         self.names += [arm.name for arm in plan.arms if arm.arm.engine == engine.name]
-        self.done = {key for key in self.done if key.arm in self.names}
+        self.done = {key for key in journal.done(retry_errors=config.retry_errors) if key.arm in self.names}
         self.current = BASELINE
         self.answered: dict[tuple[int, ...], list[int]] = {}  # rendered prompt -> the engine's baseline's tokens
+        self.own_judge: Judge = self.judge
         if isinstance(models.target, StandIn):
             stand_in = models.target
             self.own_judge = EngineJudge(self.session, config.decoding, stand_in.dtype, stand_in.vocab_size)
-        else:
-            self.own_judge = self.judge  # type: ignore[assignment]
         self.judge = self.judged  # type: ignore[assignment]
 
     def session(self) -> Any:
@@ -58,6 +60,10 @@ class EngineComparison(Comparison):
         eos, run_dir = self.target.eos_token_ids, self.journal.run_dir
         self.arms = EngineArms(self.config, self.plan, eos, min(longest, self.plan.context), run_dir)
         self.watch = Watch(self.arms.kind)
+        for planned in self.plan.arms:
+            drafter = self.models.drafters.get(planned.name)
+            for line in differing_conventions(planned.arm, drafter):
+                warn(line)
         try:
             for arm in self.names:
                 self.current = arm

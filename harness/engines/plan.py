@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from drafters.dflash import DFlashDrafter
 from drafters.errors import InputError
+from drafters.mtp import MTPDrafter
 from harness.config import BASELINE, Arm, RunConfig
 from harness.engines.config import HARNESS, METHODS
 from harness.engines.server import check_url
@@ -64,15 +66,20 @@ def check_arm(arm: Arm, beside: bool) -> None:
         raise InputError(f"drafters.{arm.name}.{option}={value}: {told}; expected it left out with engine=vllm")
 
 
-def differing_conventions(arm: Arm, defaults: dict[str, Any]) -> list[str]:
-    """Where the harness's own arm goes another way than vLLM's: lines that say so, and what would make them alike.
+def differing_conventions(arm: Arm, drafter: object) -> list[str]:
+    """Where the harness's loaded drafter goes another way than vLLM's, told as the option that would make them alike.
 
-    `defaults` are the harness's values of options that the configuration leaves out.
+    Acceptance may differ then; the tokens may not.
     """
-    lines = []
-    for option, theirs in CONVENTIONS.get(arm.kind, {}).items():
-        ours = arm.options.get(option)
-        ours = defaults.get(option) if ours is None else ours
-        if ours != theirs:
-            lines.append(f"drafters.{arm.name}.{option} is {ours} here and {theirs} in vLLM: acceptance may differ")
-    return lines
+    ours: dict[str, Any] = {}
+    if isinstance(drafter, MTPDrafter):
+        ours["position"] = "anchor-1" if drafter.position_back else "anchor"
+    elif isinstance(drafter, DFlashDrafter):
+        causal = {None: "layer_types", True: "causal", False: "bidirectional"}
+        ours = {"in_block": causal[drafter.is_causal], "input_embedding_scale": drafter.scale}
+    theirs = CONVENTIONS.get(arm.kind, {})
+    return [
+        f"drafters.{arm.name}.{option} is {value} here and {theirs[option]} in vLLM, so acceptance may differ"
+        for option, value in ours.items()
+        if value != theirs[option]
+    ]
