@@ -14,7 +14,9 @@ from pathlib import Path
 from harness.api import check_prompts
 from harness.arms import Arms
 from harness.chat import Chat, Rendered, check_length
+from harness.clock_readings import ClockReading, read_clocks
 from harness.config import BASELINE, RunConfig
+from harness.engines.config import HARNESS
 from harness.errors import InputError
 from harness.journal import GenerationKey, GenerationRow, Journal
 from harness.judge import Judge
@@ -51,9 +53,12 @@ class Comparison:
         self.models, self.target = models, models.target
         self.journal, self.progress = journal, progress
         self.done = journal.done(retry_errors=config.retry_errors)
+        self.engine = HARNESS
         self.judge = Judge(models.target, config.decoding)
         self.scorer = Scorer(config.dataset.scorer, config.scoring)
         self.names = [BASELINE, *models.drafters]
+        self.clocks: list[ClockReading] = []
+        self.done = {key for key in self.done if key.arm in self.names}
 
     def run(self, groups: Sequence[Group]) -> None:
         """Warm up, then all groups in order. Raises GuardError when numbers come out that cannot be true."""
@@ -66,6 +71,7 @@ class Comparison:
         self.progress.restart()
         unit = 0
         for group in groups:
+            self.read_clocks()
             conversations = [Conversation(prompt) for prompt in group.prompts]
             for turn in range(group.turns):
                 rendered = self.render_turn(conversations, turn)
@@ -74,6 +80,12 @@ class Comparison:
                     self.watch.check()
                 unit += 1
                 self.take_answers(conversations, turn)
+        self.read_clocks()
+
+    def read_clocks(self) -> None:
+        """Between prompts, where a look at the hardware disturbs nothing that is timed."""
+        device = self.target.device
+        self.clocks.append(read_clocks(device.type == "cuda", device.index or 0))
 
     def longest(self, prompt: Prompt) -> int:
         """The most tokens that the last turn of `prompt` can have, with answers of full length before it."""
@@ -205,6 +217,7 @@ class Comparison:
         # The size asked for: a smaller last batch belongs to the same cell of the summary.
         row.repeat, row.turn, row.batch_size = repeat, turn, self.config.batch_size
         row.num_draft_tokens, row.prompt_tokens = self.arms.k[arm], prompt_tokens
+        row.engine = self.engine
         return row
 
     def broken_row(self, conversation: Conversation, arm: str, turn: int, repeat: int) -> GenerationRow:
@@ -221,4 +234,5 @@ class Comparison:
         row.finish_reason = generation.finish_reason
         row.prefill_s, row.decode_s = generation.prefill_s, generation.decode_s
         row.peak_memory_bytes = generation.peak_memory_bytes
+        row.engine_counters = generation.engine_counters
         return generation.rounds

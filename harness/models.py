@@ -17,6 +17,7 @@ import transformers
 from drafters.base import Drafter
 from drafters.fit import text_config
 from harness.config import RunConfig, TargetConfig
+from harness.engines.config import HARNESS
 from harness.execution import choose_execution
 from harness.load import load_drafter, load_target, parse_device
 from harness.preflight import Plan
@@ -63,6 +64,8 @@ def load_models(config: RunConfig, plan: Plan) -> Models:
     models = Models(target)
     for planned in plan.arms:
         arm = planned.arm
+        if arm.engine != HARNESS:
+            continue
         before = allocated_bytes(target.device)
         models.drafters[arm.name] = load_drafter(arm.kind, arm.path, target=target, **arm.options)
         models.weight_bytes[arm.name] = allocated_bytes(target.device) - before

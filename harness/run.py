@@ -16,10 +16,15 @@ from typing import Any
 
 from harness import run_key
 from harness.chat import Chat, Rendered, check_length, load_tokenizer
+from harness.clock_readings import ClockReading, clock_guards
 from harness.comparison import Comparison
 from harness.config import RunConfig
 from harness.datasets.context import lengthen
 from harness.datasets.load import load_prompts
+from harness.engines.comparison import EngineComparison
+from harness.engines.config import HARNESS
+from harness.engines.plan import check_engine
+from harness.engines.stand_in import engine_models
 from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, GuardError
 from harness.execution import choose_execution
 from harness.journal import Journal
@@ -38,6 +43,7 @@ from harness.preflight import Plan, preflight
 from harness.progress import RunProgress, warn
 from harness.prompts import Prompt
 from harness.published import read_figures, write_published
+from harness.report import write_report
 from harness.schedule import Group, groups_of
 from harness.scoring.scorer import Scorer
 from harness.stop import check_summary
@@ -89,6 +95,7 @@ def gather(config: RunConfig) -> Material:
     choose_execution(config.execution, parse_device(config.target.device))
     if config.published is not None:
         read_figures(config.published)
+    check_engine(config)
     plan = preflight(config)
     prompts = load_prompts(config.dataset, config.seed)
     Scorer(config.dataset.scorer, config.scoring).check(prompts)
@@ -108,7 +115,8 @@ def gather(config: RunConfig) -> Material:
 def run(config: RunConfig, run_dir: Path, *, command: Sequence[str] = (), group: str | None = None) -> Outcome:
     """Run or continue the comparison in `run_dir`. Raises InputError for what cannot be run at all."""
     material = gather(config)
-    models = load_models(config, material.plan)
+    own_baseline = not config.engine.runs_baseline
+    models = (load_models if own_baseline else engine_models)(config, material.plan)
     target = models.target
     arms = describe_arms(material.plan)
     kinds = {arm["name"]: arm["kind"] for arm in arms}
@@ -117,7 +125,7 @@ def run(config: RunConfig, run_dir: Path, *, command: Sequence[str] = (), group:
         "dtype": resolve_dtype(config.target, material.plan.target_config),
         "device": str(target.device),
         "execution": target.execution,
-        "attention": "grouped attention over a position-addressed cache",
+        "attention": "grouped attention over a position-addressed cache" if own_baseline else config.engine.name,
         "eos_token_ids": list(target.eos_token_ids),
         "context": material.plan.context,
     }
@@ -150,14 +158,27 @@ def run(config: RunConfig, run_dir: Path, *, command: Sequence[str] = (), group:
         write_published(run_dir, config, {arm["name"]: arm["num_draft_tokens"] for arm in arms})
         tracker = stack.enter_context(start_tracking(config.tracking, run_dir, manifest, group))
         progress = stack.enter_context(RunProgress(material.generations * len(arms) * config.repeats))
-        comparison = Comparison(config, material.plan, models, material.chat, journal, progress)
-        exit_code, error = decode_all(comparison, material, config)
+        exit_code, error = EXIT_OK, None
+        clocks: list[ClockReading] = []
+        for kind in comparisons(config):
+            comparison = kind(config, material.plan, models, material.chat, journal, progress)
+            exit_code, error = decode_all(comparison, material, config)
+            clocks += comparison.clocks
+            if exit_code != EXIT_OK:
+                break
         progress.show("summary")
-        summary = summarise(run_dir, kinds=kinds)
+        summary = summarise(run_dir, kinds=kinds, run_guards=clock_guards(clocks))
         if exit_code == EXIT_OK:
             exit_code, error = judge(summary, config, kinds)
+        report(run_dir)
         tracker.finish(exit_code)
     return Outcome(run_dir, exit_code, summary, error)
+
+
+def comparisons(config: RunConfig) -> list[type[Comparison]]:
+    """Who decodes, in order: the harness, the chosen engine, or one after the other."""
+    engine = config.engine
+    return ([] if engine.runs_baseline else [Comparison]) + ([] if engine.name == HARNESS else [EngineComparison])
 
 
 def decode_all(comparison: Comparison, material: Material, config: RunConfig) -> tuple[int, str | None]:
@@ -174,6 +195,14 @@ def decode_all(comparison: Comparison, material: Material, config: RunConfig) ->
         warn("interrupted: the same command with the same hydra.run.dir continues this run")
         return EXIT_INTERRUPTED, "interrupted"
     return EXIT_OK, None
+
+
+def report(run_dir: Path) -> None:
+    """The page beside the records. It can be written again at any time, so a fault in it costs a warning."""
+    try:
+        write_report(run_dir)
+    except Exception as error:
+        warn(f"no report: {type(error).__name__}: {error}; `python -m harness.report {run_dir}` tries again")
 
 
 def judge(summary: dict[str, Any], config: RunConfig, kinds: dict[str, str]) -> tuple[int, str | None]:
