@@ -37,6 +37,8 @@ JSON_FIELDS = (
     "verify_ms",
     "other_ms",
     "peak_memory_bytes",
+    "accuracy",
+    "scored",
     "verdict",
     "verdict_exact",
     "verdict_tie",
@@ -59,8 +61,13 @@ def render(summary: Mapping[str, Any], order: Sequence[str] = ()) -> Table:
     for name in ("k", "tok/s", "speedup", "95 % interval", "acc. length", "acc. rate", "draft ms", "verify ms"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for row in overall(summary, order):
-        table.add_row(*cells(row), style="bold red" if row.get("verdict_mismatch") else None)
+    rows = overall(summary, order)
+    scored = any(row.get("scored") for row in rows)
+    if scored:
+        table.add_column("accuracy", justify="right", no_wrap=True)
+    for row in rows:
+        more = [percent(row.get("accuracy"))] if scored else []
+        table.add_row(*cells(row), *more, style="bold red" if row.get("verdict_mismatch") else None)
     return table
 
 
