@@ -30,8 +30,8 @@ def _longer(prompt: Prompt, material: list[str], tokens: int, count: Callable[[P
 
     if count(prompt) >= tokens:
         return prompt
-    # A word has a token at least, more or less; the search corrects the guess.
-    low, high = 0, tokens
+    # Few words are less than a token, and none is less than a quarter of one.
+    low, high = 0, 4 * tokens
     while low < high:
         middle = (low + high + 1) // 2
         if count(with_words(middle)) <= tokens:

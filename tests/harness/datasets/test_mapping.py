@@ -1,0 +1,160 @@
+"""Rows in their publishers' own schemas become the prompts that the papers used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from harness.config import DatasetConfig, read_config
+from harness.datasets.mapping import RowMapping
+from harness.datasets.rows import Row
+from harness.datasets.settings import RowConfig
+from harness.errors import InputError
+from harness.prompts import Prompt
+
+CONF = Path(__file__).resolve().parents[3] / "conf"
+STEPS = "\nPlease reason step by step, and put your final answer within \\boxed{}."
+
+
+def dataset(name: str) -> DatasetConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return read_config(compose("config", [f"dataset={name}", "dataset.path=rows.jsonl"])).dataset
+
+
+def prompt(name: str, values: dict[str, Any]) -> Prompt:
+    config = dataset(name)
+    return RowMapping(config.row, config.label, config.source.by_hand)(Row(values, 7, "rows.jsonl, line 7"))
+
+
+def test_gsm8k() -> None:
+    asked = prompt("gsm8k", {"question": "1 + 1?", "answer": "It is 2.\n#### 2"})
+    assert asked == Prompt("gsm8k-7", "gsm8k", ("1 + 1?" + STEPS,), answer="It is 2.\n#### 2")
+
+
+def test_math500_has_subjects_for_categories() -> None:
+    row = {
+        "problem": "$x$?",
+        "solution": "s",
+        "answer": "p",
+        "subject": "Algebra",
+        "level": 2,
+        "unique_id": "test/1.json",
+    }
+    assert prompt("math500", row) == Prompt("test/1.json", "Algebra", ("$x$?" + STEPS,), answer="p")
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("aime2024", {"id": 60, "problem": "P", "solution": "s", "answer": "204", "url": "u", "year": "2024"}),
+        ("aime2025", {"problem_idx": 1, "problem": "P", "answer": 70, "problem_type": ["Number Theory"]}),
+    ],
+)
+def test_aime(name: str, row: dict[str, Any]) -> None:
+    assert prompt(name, row) == Prompt(f"{name}-7", name, ("P" + STEPS,), answer=row["answer"])
+
+
+def test_humaneval_keeps_what_its_tests_need() -> None:
+    row = {"task_id": "HumanEval/0", "prompt": "def f():\n", "canonical_solution": "c", "test": "t", "entry_point": "f"}
+    asked = prompt("humaneval", row)
+    opening = "Write a solution to the following problem and make sure that it passes the tests:\n"
+    assert asked.turns == (opening + "```python\ndef f():\n\n```",)
+    assert (asked.prompt_id, asked.answer) == ("HumanEval/0", {"prompt": "def f():\n", "test": "t", "entry_point": "f"})
+
+
+def test_mbpp_is_asked_as_it_stands() -> None:
+    row = {
+        "task_id": 2,
+        "prompt": "Write it.",
+        "code": "c",
+        "test_imports": [],
+        "test_list": ["assert f()"],
+        "source_file": "s",
+    }
+    asked = prompt("mbpp", row)
+    assert (asked.prompt_id, asked.turns) == ("2", ("Write it.",))
+    assert asked.answer == {"test_list": ["assert f()"], "test_imports": []}
+
+
+@pytest.mark.parametrize(
+    ("starter", "wanted"),
+    [
+        ("", "### Format: Write your code in the following format:\n```python\n# YOUR CODE HERE\n```"),
+        ("class S:", "### Format: Use the following code structure:\n```python\nclass S:\n```"),
+    ],
+)
+def test_livecodebench_shows_the_starter_where_there_is_one(starter: str, wanted: str) -> None:
+    row = {"question_id": "abc", "question_content": "Q", "starter_code": starter, "difficulty": "hard"}
+    asked = prompt("livecodebench", row)
+    assert (asked.prompt_id, asked.category) == ("abc", "hard")
+    end = "\n\n### Answer: (use the provided format with backticks)"
+    assert asked.turns[0].endswith(f"the program\n\n### Question:\nQ\n\n{wanted}{end}")
+
+
+@pytest.mark.parametrize("row", [
+    {"question_id": 81, "category": "writing", "turns": ["One", "Two"], "reference": ["r"]},
+    {"prompt_id": 81, "category": "writing", "prompt": ["One", "Two"], "reference": []},
+])  # fmt: skip
+def test_mt_bench_in_both_published_schemas(row: dict[str, Any]) -> None:
+    assert prompt("mt_bench", row) == Prompt("81", "writing", ("One", "Two"))
+
+
+@pytest.mark.parametrize(("extra", "wanted"), [("", "Do it."), ("This", "Do it.\n\nInput:\nThis")])
+def test_alpaca(extra: str, wanted: str) -> None:
+    row = {"instruction": "Do it.", "input": extra, "output": "o", "text": "t"}
+    assert prompt("alpaca", row).turns == (wanted,)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [("math", "mt_bench"), ("math_reasoning", "math_reasoning"), ("rag", "rag")]
+)
+def test_spec_bench_has_six_tasks(theirs: str, ours: str) -> None:
+    row = {"question_id": 1, "category": theirs, "turns": ["a", "b"]}
+    assert prompt("spec_bench", row) == Prompt("1", ours, ("a", "b"))
+
+
+def test_speed_bench_refuses_rows_that_were_never_filled_in() -> None:
+    row = {"question_id": "q", "category": "coding", "turns": ["Sort this."]}
+    assert prompt("speed_bench", row).category == "coding"
+    row["turns"] = ["FULL BENCHMARK DATA SHOULD BE FETCHED FROM THE SOURCE USING SPECDEC_BENCH"]
+    with pytest.raises(InputError, match=r"line 7: published without its text .*prepare_data\.py"):
+        prompt("speed_bench", row)
+
+
+def test_hospital_is_one_conversation_with_a_system_message() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = read_config(compose("config", ["dataset=hospital"])).dataset
+    assert config.prompts is not None
+    asked = RowMapping(config.row, config.label)(Row(config.prompts[0], 1, "here"))
+    assert asked.opening == (("system", "You are a helpful expert software architect."),)
+    assert asked.turns == ("Design a complete hospital management system REST API.",)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (RowConfig(template="{{ question }}"), "dataset.row.template: 'question' is undefined; columns are text"),
+        (RowConfig(turns=["turns", "prompt"]), "expected the turns in turns or prompt, columns are text"),
+        (RowConfig(template="{{ text[3:] }}"), "the rendered template must be text and not empty"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_named_with_its_columns(config: RowConfig, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        RowMapping(config, "d")(Row({"text": "x"}, 3, "rows.jsonl, line 3"))
+    assert str(error.value).startswith("rows.jsonl, line 3") and message in str(error.value)
+
+
+def test_only_the_columns_that_are_used_are_read() -> None:
+    config = dataset("livecodebench")
+    assert RowMapping(config.row, "d").columns == ["difficulty", "question_content", "question_id", "starter_code"]
+    assert RowMapping(RowConfig(), "d").columns == []
+
+
+def test_rules_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(InputError, match="template and turns are both set"):
+        RowConfig(template="x", turns=["y"])
+    with pytest.raises(InputError, match=r"dataset\.row\.template: no Jinja template"):
+        RowMapping(RowConfig(template="{{ open"), "d")
