@@ -18,7 +18,7 @@ from harness.report.data import RunData, read_run
 from harness.report.drawing import Chart, drawing
 from harness.report.headline import headline, losslessness_counts
 from harness.report.page import render
-from harness.report.published import Published, published
+from harness.report.published import Published, published, published_csv
 from harness.run_files import REPORT, replace_file
 
 FOLDER = "report"
@@ -93,10 +93,3 @@ def page(run: RunData, drawn: Mapping[str, Chart], browser: Browser, theirs: lis
         confidence=tables.percent(run.summary.get("confidence", 0.95), 0),
         repeats=int(run.generations["repeat"].max()) + 1 if len(run.generations) else 0,
     )
-
-
-def published_csv(rows: list[Published]) -> str:
-    """The comparison with published figures as CSV."""
-    names = ("label", "arm", "category", "metric", "ours", "theirs", "difference", "relative", "source")
-    table = pd.DataFrame([{name: getattr(row, name) for name in names} for row in rows], columns=list(names))
-    return str(table.to_csv(index=False, lineterminator="\n"))

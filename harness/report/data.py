@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from harness.config import BASELINE
+from harness.engines.config import HARNESS
 from harness.frames import read_generations, read_rounds
 from harness.kept_prompts import KeptPrompt, read_prompts
 from harness.metrics import ALL
@@ -34,6 +35,7 @@ class Series:
     num_draft_tokens: int
     label: str
     kind: str
+    engine: str
     place: int  # among all series, for the colour of an arm that has none of its own
 
     @property
@@ -69,8 +71,12 @@ class RunData:
 
     @property
     def contenders(self) -> tuple[Series, ...]:
-        """The arms that the headline is about: trained drafters, or whatever drafts where there is none."""
-        return tuple(one for one in self.drafting if not one.is_control) or self.drafting
+        """The arms that the headline is about: trained drafters, or whatever drafts where there is none.
+
+        Of one engine only, the first that has any: across engines the drafter is not all that differs.
+        """
+        found = tuple(one for one in self.drafting if not one.is_control) or self.drafting
+        return tuple(one for one in found if one.engine == found[0].engine)
 
     @property
     def categories(self) -> list[str]:
@@ -105,9 +111,9 @@ def read_run(run_dir: str | Path) -> RunData:
 
 def series_of(summary: Row, manifest: Row) -> tuple[Series, ...]:
     """Every arm of the summary, in the manifest's order; labels name k, dataset and batch size where they vary."""
-    kinds = {str(arm["name"]): str(arm.get("kind") or arm["name"]) for arm in manifest.get("arms", [])}
+    arms = {str(arm["name"]): arm for arm in manifest.get("arms", [])}
     keys = list(dict.fromkeys(_key(row) for row in summary["rows"]))
-    order = {arm: place for place, arm in enumerate([BASELINE, *kinds])}
+    order = {arm: place for place, arm in enumerate([BASELINE, *arms])}
     keys.sort(key=lambda key: (key[0], key[1], order.get(key[2], len(order)), key[3]))
     several_k = {arm for arm in {key[2] for key in keys} if len({key[3] for key in keys if key[2] == arm}) > 1}
     several_datasets = len({key[0] for key in keys}) > 1
@@ -118,7 +124,9 @@ def series_of(summary: Row, manifest: Row) -> tuple[Series, ...]:
         parts += [f"k={k}"] if arm in several_k else []
         parts += [clean(dataset)] if several_datasets else []
         parts += [f"batch {batch_size}"] if several_batches else []
-        found.append(Series(dataset, batch_size, arm, k, ", ".join(parts), kinds.get(arm, arm), place))
+        about = arms.get(arm, {})
+        kind, engine = str(about.get("kind") or arm), str(about.get("engine") or HARNESS)
+        found.append(Series(dataset, batch_size, arm, k, ", ".join(parts), kind, engine, place))
     return tuple(found)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from harness.config import BASELINE
+from harness.engines.config import VLLM
 
 #: What a config key is called where people read it; any other key stands for itself.
 ARM_NAMES = {
@@ -25,8 +26,9 @@ NONE = "–"
 
 
 def arm_name(arm: str) -> str:
-    """An arm's name as people read it."""
-    return ARM_NAMES.get(arm, arm)
+    """An arm's name as people read it; `vllm_mtp` is `MTP in vLLM`."""
+    own = arm.removeprefix(f"{VLLM}_")
+    return ARM_NAMES.get(arm, arm) if own == arm else f"{ARM_NAMES.get(own, own)} in vLLM"
 
 
 def clean(text: object) -> str:

@@ -1,23 +1,17 @@
-"""Published figures beside ours: what others report for the same arms, and how far this run lies from it.
-
-Rows come from `published.json` in the run directory, or from `published` in the manifest or its configuration: a list
-of objects with `label`, `arm`, `metric`, `value`, `source`, and optionally `category` and `num_draft_tokens`. `metric`
-is a name of harness/definitions.py.
-"""
+"""Published figures beside ours: what others report for the same arms, and how far this run lies from it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from harness.definitions import BY_NAME
+import pandas as pd
+
 from harness.metrics import ALL
+from harness.published import METRICS, beside, read_published
 from harness.report.data import RunData
-from harness.report.names import arm_name, clean, known
+from harness.report.names import NONE, arm_name, clean, known, listed, number
 
-PUBLISHED = "published.json"
+COLUMNS = ("label", "arm", "category", "metric", "ours", "theirs", "difference", "ratio", "differs", "source")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,63 +20,54 @@ class Published:
 
     label: str
     arm: str
-    metric: str
     category: str
+    metric: str
     theirs: float
     ours: float | None
+    difference: float | None
+    ratio: float | None
+    differs: str
     source: str
 
-    @property
-    def difference(self) -> float | None:
-        """Ours less theirs."""
-        return None if self.ours is None else self.ours - self.theirs
+    def text(self, value: float | None, sign: bool = False) -> str:
+        """A value of this figure's metric with its unit."""
+        if value is None:
+            return NONE
+        plus = "+" if sign and value >= 0 else ""
+        return plus + number(value, 2 if abs(value) < 100 else 0) + METRICS[self.metric][1].replace("x", "×")
 
     @property
-    def relative(self) -> float | None:
+    def figure(self) -> str:
+        """What is measured, in words, with the category where it is one."""
+        words = METRICS[self.metric][0]
+        return words if self.category == ALL else f"{words}, {self.category}"
+
+    @property
+    def relative(self) -> str:
         """The difference as a share of theirs."""
-        return None if self.ours is None or not self.theirs else self.ours / self.theirs - 1
-
-    @property
-    def meaning(self) -> str:
-        """The definition behind our figure."""
-        return BY_NAME[self.metric].text if self.metric in BY_NAME else "unknown metric"
+        return f"{100 * (self.ratio - 1):+.0f} %" if known(self.ratio) else ""
 
 
 def published(run: RunData) -> list[Published]:
-    """Every published row that names a number. Rows without a numeric value are passed over."""
-    found = []
-    for row in _rows(run):
-        if not isinstance(row, Mapping) or not known(row.get("value")):
-            continue
-        metric, category = str(row.get("metric", "")), str(row.get("category") or ALL)
-        found.append(
-            Published(
-                clean(row.get("label") or ""),
-                arm_name(clean(row.get("arm") or "")),
-                metric,
-                clean(category),
-                float(row["value"]),
-                _ours(run, row, metric, category),
-                clean(row.get("source") or ""),
-            )
+    """Every figure that the run's `published.json` names, beside this run's."""
+    return [
+        Published(
+            label=clean(row["label"]),
+            arm=arm_name(clean(row["arm"])),
+            category=clean(row["category"]),
+            metric=row["metric"],
+            theirs=float(row["value"]),
+            ours=row["ours"] if known(row["ours"]) else None,
+            difference=row["difference"],
+            ratio=row["ratio"],
+            differs=listed([clean(what) for what in row["differs"]]),
+            source=clean(row["source"]),
         )
-    return found
+        for row in beside(run.summary, read_published(run.run_dir))
+    ]
 
 
-def _rows(run: RunData) -> list[Any]:
-    path = run.run_dir / PUBLISHED
-    if path.exists():
-        read = json.loads(path.read_text(encoding="utf-8"))
-        return read if isinstance(read, list) else list(read.get("published", []))
-    rows = run.manifest.get("published") or run.manifest.get("config", {}).get("published") or []
-    return list(rows)
-
-
-def _ours(run: RunData, row: Mapping[str, Any], metric: str, category: str) -> float | None:
-    k = row.get("num_draft_tokens")
-    for one in run.series:
-        if one.arm == row.get("arm") and k in (None, one.num_draft_tokens):
-            value = run.row(one, category).get(metric)
-            if known(value):
-                return float(value)
-    return None
+def published_csv(rows: list[Published]) -> str:
+    """The comparison as CSV."""
+    table = pd.DataFrame([{name: getattr(row, name) for name in COLUMNS} for row in rows], columns=list(COLUMNS))
+    return str(table.to_csv(index=False, lineterminator="\n"))

@@ -64,6 +64,7 @@ ARM_COLUMNS = (
     _defined("Tokens/round", "acceptance_length"),
     _defined("Drafts accepted", "acceptance_rate"),
     _defined("Slots used", "verified_slots_used"),
+    _defined("Accuracy", "accuracy"),
     _defined("First token", "ttft_ms"),
     _defined("Memory", "peak_memory_over_baseline_bytes"),
 )
@@ -95,6 +96,7 @@ def _arm_line(run: RunData, one: Series) -> Line:
         Cell(number(row.get("acceptance_length"))),
         Cell(percent(row.get("acceptance_rate"))),
         Cell(percent(row.get("verified_slots_used"))),
+        Cell(percent(row.get("accuracy"))),
         Cell(number(row.get("ttft_ms"), 1, " ms"), f"95th {number(row.get('ttft_p95_ms'), 1)}"),
         Cell(plus + bytes_text(row.get(memory))),
     )

@@ -91,7 +91,7 @@ def write_run(
                 row.category, row.dataset, row.repeat = prompt.category, "synthetic", repeat
                 row.num_draft_tokens = shape.k if shape else 0
                 row.prompt_tokens = len(prompt.turns[0]) // 4
-                last = arm == list(arms)[-1]
+                last = arm == [*arms, ""][len(arms) - 1]
                 if last and index < errors:
                     finished.append((row, []))
                     continue

@@ -1,0 +1,129 @@
+"""The report in a real browser: no error in the console, nothing fetched, the filter works, text stays text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.report import write_report
+from tests.harness.report import synthetic
+from tests.harness.report.chromium import Page, chromium, find_chromium
+
+pytestmark = pytest.mark.browser
+SHOWN = "[...document.querySelectorAll('#prompt-list button')].filter(b => !b.hidden).length"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    arms = {**synthetic.ARMS, "oracle": synthetic.CONTROLS["oracle"]}
+    folder = synthetic.write_run(
+        tmp_path_factory.mktemp("run"), prompts=15, tokens=40, mismatches=1, errors=1, arms=arms
+    )
+    return write_report(folder)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Page]:
+    binary = find_chromium()
+    if binary is None:
+        pytest.skip("no Chromium on this machine")
+    with chromium(binary) as page:
+        yield page
+
+
+@pytest.fixture
+def page(browser: Page, report: Path) -> Page:
+    browser.open(report)
+    return browser
+
+
+def filter_by(page: Page, element: str, value: str) -> None:
+    page.run(
+        f"{{const e = document.getElementById('{element}'); e.value = {value!r}; e.dispatchEvent(new Event('input'))}}"
+    )
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1400, 390])
+def test_the_page_opens_without_an_error_and_fits(browser: Page, report: Path, width: int, dark: bool) -> None:
+    browser.open(report, width=width, dark=dark)
+    assert browser.problems == []
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    background = browser.run("getComputedStyle(document.body).backgroundColor")
+    assert (background == "rgb(20, 23, 27)") is dark
+    ink = browser.run("getComputedStyle(document.querySelector('figure svg text')).fill")
+    assert ink == ("rgb(232, 234, 237)" if dark else "rgb(29, 34, 41)")
+
+
+def test_the_browser_filters_by_text_category_and_verdict(page: Page) -> None:
+    assert page.run(SHOWN) == 15
+    filter_by(page, "filter-category", "maths")
+    assert page.run(SHOWN) == 3
+    assert page.run("document.querySelector('#prompt-detail h3').textContent").startswith("maths-001")
+    filter_by(page, "filter-text", "PROMPT NUMBER 6:")
+    assert page.run(SHOWN) == 1
+    filter_by(page, "filter-text", "written nowhere")
+    assert page.run(SHOWN) == 0
+    assert page.run("document.querySelector('#prompt-list .empty').hidden") is False
+    filter_by(page, "filter-text", "")
+    filter_by(page, "filter-category", "")
+    filter_by(page, "filter-verdict", "mismatch")
+    assert page.run(SHOWN) == 1
+    assert page.run("document.getElementById('filter-count').textContent") == "1 of 15 prompts"
+    assert page.problems == []
+
+
+def test_drafted_and_own_tokens_are_coloured_side_by_side(page: Page) -> None:
+    heads = "[...document.querySelectorAll('.output h4')].map(h => h.firstChild.textContent)"
+    assert page.run(heads) == ["MTP", "DFlash"]
+    assert page.run("document.querySelectorAll('.output .drafted').length") > 0
+    own = "getComputedStyle(document.querySelector('.output .own')).textDecorationLine"
+    assert page.run(own) == "underline"
+    shade = "getComputedStyle(o.querySelector('.drafted')).backgroundColor"
+    first, second = page.run(f"[...document.querySelectorAll('.output')].map(o => {shade})")
+    assert first != second
+
+
+def test_arms_can_be_added_and_a_round_tells_what_it_did(page: Page) -> None:
+    page.run("[...document.querySelectorAll('.chips button')].find(b => b.textContent === 'Baseline').click()")
+    assert page.run("document.querySelectorAll('.output').length") == 3
+    page.run("document.querySelector('.output .round').click()")
+    assert "drafts accepted" in page.run("document.querySelector('.round-line').textContent")
+
+
+def test_a_script_in_a_prompt_stays_text(page: Page) -> None:
+    filter_by(page, "filter-text", "<script>window.hacked")
+    assert page.run(SHOWN) == 1
+    assert page.run("document.querySelector('.asked').textContent") == synthetic.SCRIPT_PROMPT
+    assert page.run("typeof window.hacked") == "undefined"
+    assert page.run("document.querySelectorAll('.asked *').length") == 0
+
+
+def test_a_point_of_the_scatter_leads_to_its_prompt(page: Page) -> None:
+    count = page.run("document.querySelectorAll('#chart-prompts a').length")
+    assert count == 15
+    link = page.run("document.querySelectorAll('#chart-prompts a')[7].getAttribute('href')")
+    page.run("document.querySelectorAll('#chart-prompts a')[7].dispatchEvent(new MouseEvent('click', {bubbles: true}))")
+    page.run("new Promise(done => setTimeout(done, 50))")
+    chosen = page.run("document.querySelector('#prompt-list [aria-selected=true]').dataset.index")
+    assert link == f"#p{chosen}"
+
+
+def test_the_list_can_be_walked_with_the_keyboard(page: Page) -> None:
+    down = "new KeyboardEvent('keydown', {key: 'ArrowDown', bubbles: true, cancelable: true})"
+    page.run(f"document.querySelector('#prompt-list button').dispatchEvent({down})")
+    assert page.run("document.querySelector('#prompt-list [aria-selected=true]').dataset.index") == "1"
+
+
+def test_without_scripts_everything_but_the_browser_is_there(browser: Page, report: Path) -> None:
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.open(report)
+        document = browser.call("DOM.getDocument", depth=0)["root"]["nodeId"]
+        found = browser.call("DOM.querySelectorAll", nodeId=document, selector="figure svg, noscript")["nodeIds"]
+        assert len(found) == 9
+        assert browser.problems == []
+    finally:
+        browser.call("Emulation.setScriptExecutionDisabled", value=False)

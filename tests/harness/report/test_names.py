@@ -1,0 +1,49 @@
+"""How numbers and names are written."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.report.names import arm_name, bytes_text, clean, listed, number, percent, span, times
+from harness.report.palette import PALETTE, arm_colour, follow_page
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (times(2.4512), "2.45×"),
+        (times(None), "–"),
+        (number(float("nan")), "–"),
+        (number(1234567, 0), "1\N{NARROW NO-BREAK SPACE}234\N{NARROW NO-BREAK SPACE}567"),
+        (percent(0.4312), "43.1\N{NO-BREAK SPACE}%"),
+        (span(1.0, 2.0), "1.00 to 2.00"),
+        (span(None, 2.0), "–"),
+        (bytes_text(0), "0 B"),
+        (bytes_text(1024**3), "1.0 GiB"),
+        (bytes_text(-2_000_000), "-1.9 MiB"),
+        (bytes_text(None), "–"),
+        (listed(["a", "b", "c"]), "a, b and c"),
+        (listed([]), ""),
+        (arm_name("vllm_dflash"), "DFlash in vLLM"),
+        (arm_name("my_own"), "my_own"),
+    ],
+)
+def test_values_are_written_for_people(written: str, expected: str) -> None:
+    assert written == expected
+
+
+@given(st.text(st.characters(), max_size=20))
+def test_clean_text_can_be_encoded_and_keeps_what_can_be_read(text: str) -> None:
+    kept = clean(text)
+    kept.encode("utf-8")
+    assert len(kept) == len(text)
+    assert clean(kept) == kept
+
+
+def test_every_colour_is_recognised_and_followed() -> None:
+    lights = [light for light, _ in PALETTE.values()]
+    assert len(set(lights)) == len(lights)
+    assert follow_page(f"fill: {PALETTE['arm-mtp'][0]}; stroke: #123456") == "fill: var(--arm-mtp); stroke: #123456"
+    assert {arm_colour("anything", place) for place in range(9)} <= set(PALETTE)

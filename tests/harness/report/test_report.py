@@ -1,0 +1,218 @@
+"""A run directory becomes a page, charts and tables: complete, self-contained, and safe whatever the texts say."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from harness.errors import InputError
+from harness.report import write_report
+from harness.report.__main__ import main
+from tests.harness.report import synthetic
+
+CHARTS = ("speedup", "duel", "acceptance_unconditional", "acceptance_conditional", "time_per_round", "time_per_token")
+SECTIONS = ("verdict", "arms", "categories", "acceptance", "time", "prediction", "browser", "ran")
+
+
+class Reader(HTMLParser):
+    """Collects ids in order, tags, and the visible text; void elements need no end."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.inside: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        self.tags.append((tag, given))
+        if given.get("id"):
+            self.ids.append(str(given["id"]))
+        if tag in ("script", "style"):
+            self.inside.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("script", "style"):
+            self.inside.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self.inside:
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = synthetic.write_run(tmp_path_factory.mktemp("run"), prompts=15, tokens=40, ties=1)
+    write_report(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(run_dir: Path) -> str:
+    return (run_dir / "report.html").read_text(encoding="utf-8")
+
+
+def browser_data(text: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="browser-data">(.*?)</script>', text, re.DOTALL)
+    assert found
+    return dict(json.loads(found.group(1)))
+
+
+def test_sections_come_in_order_with_the_verdict_first(page: str) -> None:
+    ids = [name for name in Reader(page).ids if name in SECTIONS]
+    assert ids == list(SECTIONS)
+
+
+def test_a_synthetic_run_says_so_before_anything_else(page: str) -> None:
+    text = Reader(page).text
+    assert text.index("Nothing here may be quoted") < text.index("Is the output the target’s own?")
+
+
+def test_nothing_is_loaded_from_anywhere(page: str) -> None:
+    for tag, attributes in Reader(page).tags:
+        for name in ("src", "href", "xlink:href", "action", "data"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("#", "data:")), (tag, name, value)
+    assert "url(http" not in page
+    assert "@import" not in page
+
+
+def test_only_the_page_s_own_script_may_run(page: str) -> None:
+    scripts = [attributes for tag, attributes in Reader(page).tags if tag == "script"]
+    assert [attributes.get("type") for attributes in scripts] == ["application/json", None]
+    assert "default-src 'none'" in page
+    assert "script-src 'sha256-" in page
+
+
+def test_a_prompt_with_a_script_stays_text(page: str) -> None:
+    assert "<script>window.hacked" not in page
+    asked = [prompt["prompt"] for prompt in browser_data(page)["prompts"]]
+    assert synthetic.SCRIPT_PROMPT in asked
+
+
+def test_names_of_arms_categories_and_errors_stay_text(tmp_path: Path) -> None:
+    arms = {"<img src=x onerror=alert(1)>": synthetic.ARMS["mtp"], "$\\frac{1}": synthetic.ARMS["dflash"]}
+    folder = synthetic.write_run(tmp_path, prompts=6, tokens=20, arms=arms, errors=1)
+    lines = (folder / "generations.jsonl").read_text().replace('"code"', '"</script><b>$x^{"')
+    (folder / "generations.jsonl").write_text(lines)
+    (folder / "summary.json").unlink()
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert "<img src" not in text
+    assert "</script><b>" not in text
+    assert "<b>made up</b>" not in text
+    assert sum(tag == "img" for tag, _ in Reader(text).tags) == 0
+
+
+def test_charts_follow_the_reader_s_colours_and_lie_beside_the_page_as_png(run_dir: Path, page: str) -> None:
+    for name in (*CHARTS, "predicted", "prompts"):
+        assert f'id="chart-{name}"' in page
+        assert (run_dir / "report" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    svgs = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert len(svgs) == 8
+    assert all("var(--ink)" in svg or "var(--muted)" in svg for svg in svgs)
+    assert not any("#2b6cb0" in svg for svg in svgs)
+
+
+def test_ids_within_charts_are_unique(page: str) -> None:
+    ids = Reader(page).ids
+    assert len(ids) == len(set(ids))
+
+
+def test_the_data_of_every_chart_lies_beside_it_as_csv(run_dir: Path) -> None:
+    summary = json.loads((run_dir / "summary.json").read_text())
+    table = pd.read_csv(run_dir / "report" / "speedups.csv").set_index(["arm", "category"])
+    for row in summary["rows"]:
+        if row["arm"] != "baseline":
+            assert table.loc[(row["arm"], row["category"]), "speedup_decode"] == pytest.approx(row["speedup_decode"])
+    positions = pd.read_csv(run_dir / "report" / "positions.csv")
+    whole = positions[(positions["arm"] == "mtp") & (positions["category"] == "all")]
+    mtp = next(row for row in summary["rows"] if row["arm"] == "mtp" and row["category"] == "all")
+    assert whole["unconditional"].sum() + 1 == pytest.approx(mtp["acceptance_length_raw"])
+    times = pd.read_csv(run_dir / "report" / "round_times.csv").set_index("arm")
+    assert times.loc["mtp", "draft_ms"] == pytest.approx(mtp["draft_ms"])
+    prompts = pd.read_csv(run_dir / "report" / "prompts.csv")
+    assert len(prompts) == 15 * 2
+
+
+def test_a_mismatch_is_told_in_headline_table_and_browser(tmp_path: Path) -> None:
+    folder = synthetic.write_run(tmp_path, prompts=10, tokens=30, mismatches=2)
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert "DFlash does not reproduce the target’s output" in text
+    assert "MISMATCH" in text
+    shown = [p for p in browser_data(text)["prompts"] if p["verdict"] == "mismatch"]
+    assert len(shown) == 2
+    assert "first difference at token" in shown[0]["arms"]["DFlash"]["note"]
+    assert "“other ”" in shown[0]["arms"]["DFlash"]["note"]
+
+
+@pytest.mark.parametrize("arms", [{}, {"mtp": synthetic.ARMS["mtp"]}], ids=["baseline alone", "one drafter"])
+@pytest.mark.parametrize("prompts", [1, 6])
+def test_small_runs_have_a_report(tmp_path: Path, arms: dict[str, synthetic.ArmShape], prompts: int) -> None:
+    folder = synthetic.write_run(tmp_path, prompts=prompts, tokens=12, arms=arms)
+    assert "<h1>" in write_report(folder).read_text(encoding="utf-8")
+
+
+def test_a_run_in_which_everything_failed_has_a_report(tmp_path: Path) -> None:
+    folder = synthetic.write_run(tmp_path, prompts=4, arms={"mtp": synthetic.ARMS["mtp"]}, errors=4)
+    assert "Nothing could be compared" in write_report(folder).read_text(encoding="utf-8")
+
+
+def test_records_alone_are_enough(tmp_path: Path) -> None:
+    folder = synthetic.write_run(tmp_path, prompts=6, tokens=20, pieces=False, summary=False)
+    for name in ("manifest.json", "prompts.jsonl"):
+        (folder / name).unlink()
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert "kept no token texts" in text
+    assert "kept no prompts.jsonl" in text
+    assert not (folder / "summary.json").exists()
+
+
+def test_the_same_run_gives_the_same_report(run_dir: Path, page: str, tmp_path: Path) -> None:
+    shutil.copytree(run_dir, tmp_path / "copy")
+    assert write_report(tmp_path / "copy").read_text(encoding="utf-8") == page
+
+
+def test_published_figures_stand_beside_ours(tmp_path: Path) -> None:
+    folder = synthetic.write_run(tmp_path, prompts=6, tokens=20)
+    common = {"target": None, "dataset": None, "batch_size": None, "temperature": None, "context_tokens": None}
+    figures = [
+        {"label": "Paper <1>", "arm": "mtp", "metric": "speedup", "value": 2.0, "k": 4, "category": "all"},
+        {"label": "Blog", "arm": "dflash", "metric": "decode_tok_s", "value": 150.0, "k": 15, "category": "maths"},
+        {"label": "Card", "arm": "absent", "metric": "acceptance_length", "value": 5.0, "k": None, "category": "all"},
+    ]
+    rows = [{**figure, **common, "source": "somewhere", "differs": []} for figure in figures]
+    (folder / "published.json").write_text(json.dumps({"name": "made_up", "figures": rows}))
+    text = Reader(write_report(folder).read_text(encoding="utf-8")).text
+    assert "Paper <1>" in text
+    assert "theirs: k 15" in text
+    assert "not in this run" in text
+    table = pd.read_csv(folder / "report" / "published.csv").set_index("label")
+    summary = json.loads((folder / "summary.json").read_text())
+    mtp = next(row for row in summary["rows"] if row["arm"] == "mtp" and row["category"] == "all")
+    assert table.loc["Paper <1>", "difference"] == pytest.approx(mtp["speedup_decode"] - 2.0)
+
+
+def test_the_command_rebuilds_every_report_below_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("0", "1"):
+        synthetic.write_run(tmp_path / "sweep" / name, prompts=2, tokens=8)
+    assert main([str(tmp_path / "sweep")]) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / "sweep" / name / "report.html") for name in ("0", "1")]
+    assert main([str(tmp_path)]) == 0
+    (tmp_path / "empty").mkdir()
+    assert main([str(tmp_path / "empty")]) == 2
+    assert "expected a run directory" in capsys.readouterr().err
+
+
+def test_damaged_records_are_named(tmp_path: Path) -> None:
+    (tmp_path / "generations.jsonl").write_text("nonsense\n")
+    with pytest.raises(InputError, match=r"generations\.jsonl:1"):
+        write_report(tmp_path)
