@@ -1,9 +1,9 @@
 """Do the shipped folders load as they are elsewhere, with the same greedy tokens and the same acceptance?
 
-    python benchmarks/conformance/shipped_weights.py --reference reference.json        # this harness writes the reference
-    python benchmarks/conformance/shipped_weights.py --reference reference.json --peer transformers
-    python benchmarks/conformance/shipped_weights.py --reference reference.json --peer zlab      # pip install --no-deps dflash==0.1.0
-    VLLM_PYTHON benchmarks/conformance/shipped_weights.py --reference reference.json --peer vllm  # an environment of its own
+    python -m benchmarks.conformance.shipped_weights --reference reference.json        # this harness writes the reference
+    python -m benchmarks.conformance.shipped_weights --reference reference.json --peer transformers
+    python -m benchmarks.conformance.shipped_weights --reference reference.json --peer zlab      # pip install --no-deps dflash==0.1.0
+    VLLM_PYTHON -m benchmarks.conformance.shipped_weights --reference reference.json --peer vllm  # an environment of its own
 
 The reference holds, for the baseline, MTP and DFlash, the greedy fp32 tokens of a few shipped prompts and the tokens
 emitted per round. A peer must give the same tokens. Its acceptance length may differ by 2 % where the conventions

@@ -13,6 +13,19 @@ from transformers import GenerationConfig
 from drafters.dflash_model import DFlashModel
 
 
+def publish_spelling(folder: Path) -> None:
+    """Spell the full layers' sizes as the published checkpoints do, which every release of transformers reads."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    text = config.get("text_config", config)
+    layers = text.pop("per_layer_config", None)
+    if layers:
+        sizes = next(iter(layers.values()))
+        text["global_head_dim"] = sizes.get("head_dim", text["head_dim"])
+        text["num_global_key_value_heads"] = sizes.get("num_key_value_heads", text["num_key_value_heads"])
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
 def export_target(model: Any, tokenizer: Any, folder: Path) -> None:
     """`gemma4_text`: config, weights, tokenizer with its chat template, and the tokens that end an answer."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -21,6 +34,7 @@ def export_target(model: Any, tokenizer: Any, folder: Path) -> None:
         bos_token_id=tokenizer.bos_token_id, eos_token_id=stops, pad_token_id=tokenizer.pad_token_id
     )
     model.float().save_pretrained(folder)
+    publish_spelling(folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -31,6 +45,7 @@ def export_assistant(model: Any, folder: Path, num_assistant_tokens: int = 4) ->
         num_assistant_tokens=num_assistant_tokens, num_assistant_tokens_schedule="constant"
     )
     model.float().save_pretrained(folder)
+    publish_spelling(folder)
 
 
 def export_dflash(model: DFlashModel, folder: Path, target: Any) -> None:
