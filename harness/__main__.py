@@ -17,10 +17,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from harness.config import BASELINE, read_config
+from harness.config import BASELINE, RunConfig, read_config
 from harness.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK, InputError
+from harness.load import parse_device
+from harness.many import processes, run_split
 from harness.published_table import print_published
-from harness.run import run
+from harness.run import Outcome, run
+from harness.sweep.device_lock import choose_device, hold_device
+from harness.sweep.launch import exit_codes as sweep_exit_codes
+from harness.sweep.note import note_job
+from harness.sweep.plan import print_plan
+from harness.sweep.state import Job
 from harness.table import json_line, print_summary
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -29,36 +36,61 @@ _exit_codes: list[int] = []
 
 
 def run_job(composed: DictConfig) -> int:
-    """One job, with everything that can go wrong turned into an exit code."""
+    """One job, with everything that can go wrong turned into an exit code; a sweep's job leaves a note of it."""
     hydra_config = HydraConfig.get()
     run_dir = Path(hydra_config.runtime.output_dir)
-    sweep = Path(hydra_config.sweep.dir) if hydra_config.mode == RunMode.MULTIRUN else None
-    if sweep is not None:
-        print(f"job {hydra_config.job.num}: {hydra_config.job.override_dirname}", file=sys.stderr, flush=True)
+    if hydra_config.mode != RunMode.MULTIRUN:
+        return attempt(composed, run_dir)[0]
+    print(f"job {run_dir.name}: {hydra_config.job.override_dirname}", file=sys.stderr, flush=True)
+    launcher = str(hydra_config.launcher.get("_target_"))
+    place = None if launcher.endswith("BasicLauncher") else int(hydra_config.job.num)
+    return note_job(composed, run_dir, lambda: attempt(composed, run_dir, Path(hydra_config.sweep.dir).name, place))
+
+
+def attempt(
+    composed: DictConfig, run_dir: Path, group: str | None = None, place: int | None = None
+) -> tuple[int, str | None]:
+    """Run, and print what came out; the exit code and what went wrong. `place` spreads parallel jobs over devices."""
     try:
         config = read_config(composed)
-        outcome = run(config, run_dir, command=sys.argv, group=sweep.name if sweep is not None else None)
+        if config.plan:
+            print_plan([(Job(0, []), config)])
+            return EXIT_OK, None
+        config.target.device = choose_device(config.target.device, place)
+        outcome = run_shared(config, run_dir, command=sys.argv, group=group)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
-        return EXIT_BAD_INPUT
-    except Exception:
+        return EXIT_BAD_INPUT, str(error)
+    except Exception as error:
         traceback.print_exc()
-        return EXIT_CRASH
-    print_summary(outcome.summary, run_dir, [BASELINE, *(arm.name for arm in config.arms)])
-    print_published(outcome.summary, run_dir)
+        return EXIT_CRASH, f"{type(error).__name__}: {error}"
+    if outcome is None:  # another process of this run speaks for it
+        return EXIT_OK, None
+    print_summary(outcome.summary, outcome.run_dir, [BASELINE, *(arm.name for arm in config.arms)])
+    print_published(outcome.summary, outcome.run_dir)
     if outcome.error:
         print(f"error: {outcome.error}", file=sys.stderr, flush=True)
-    print(json_line(run_dir, outcome.exit_code, outcome.summary, outcome.error), flush=True)
-    return outcome.exit_code
+    print(json_line(outcome.run_dir, outcome.exit_code, outcome.summary, outcome.error), flush=True)
+    return outcome.exit_code, outcome.error
+
+
+def run_shared(config: RunConfig, run_dir: Path, *, command: list[str], group: str | None) -> Outcome | None:
+    """Run on a device that no other run is timing, alone or with the other processes of a launcher."""
+    around = processes()
+    if around.count > 1 and config.target.tp_plan is None:
+        return run_split(around, config, run_dir, command=command, group=group)
+    with hold_device(parse_device(config.target.device), share=config.share_device, wait=group is not None):
+        return run(config, run_dir, command=command, group=group)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-def job(composed: DictConfig) -> None:
+def job(composed: DictConfig) -> int:
     code = run_job(composed)
     _exit_codes.append(code)
     if code == EXIT_INTERRUPTED:
         # Out of Hydra at once: the rest of a sweep must not start.
         raise SystemExit(EXIT_INTERRUPTED)
+    return code
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -78,7 +110,8 @@ def main() -> int:
         code = stop.code if isinstance(stop.code, int) else EXIT_CRASH
         # Hydra ends with 1 when it cannot compose what was asked for, which is bad input.
         return EXIT_BAD_INPUT if code == EXIT_CRASH and not _exit_codes else code
-    return max(_exit_codes, default=EXIT_OK)
+    # A sweep knows of jobs that ran in other processes and of those that were finished before.
+    return sweep_exit_codes.pop() if sweep_exit_codes else max(_exit_codes, default=EXIT_OK)
 
 
 if __name__ == "__main__":

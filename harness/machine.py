@@ -14,7 +14,12 @@ from typing import Any
 import torch
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "numpy", "hydra-core")
-SECRET_KEY = re.compile(r"(^|[._+-])(\w*(api_?key|secret|passw(or)?d|credentials?)\w*|\w*_?token|key)$", re.IGNORECASE)
+SECRET_KEY = re.compile(
+    r"(^|[.+_-])(api_?key|access_?key|private_?key|secret\w*|passw(or)?d|credentials?|authorization)$"
+    r"|(^|[.+-])key$"  # not run_key
+    r"|(^|[.+-]|(hub|hf|auth|access|api|refresh)_)token$",  # not mask_token
+    re.IGNORECASE,
+)
 SECRET_VALUE = re.compile(r"\b(hf_\w{8,}|sk-[\w-]{8,}|gh[pousr]_\w{8,}|local-\w{20,})\b")
 URL_PASSWORD = re.compile(r"(://)[^/@\s]+@")
 GPU_FIELDS = (

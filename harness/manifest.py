@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,8 @@ def describe_models(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def describe_arms(plan: Plan) -> list[dict[str, Any]]:
-    """The baseline and every arm with the k that really runs."""
+def describe_arms(plan: Plan, drafters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The baseline and every arm with the k that really runs, and what a loaded drafter settled by itself."""
     arms: list[dict[str, Any]] = [{"name": BASELINE, "kind": BASELINE, "num_draft_tokens": 0, "verify_width": 1}]
     for planned in plan.arms:
         arms.append(
@@ -56,6 +56,9 @@ def describe_arms(plan: Plan) -> list[dict[str, Any]]:
                 "engine": planned.arm.engine,
             }
         )
+        drafter: Any = (drafters or {}).get(planned.name)
+        if hasattr(drafter, "scale_reason"):
+            arms[-1]["input_embedding_scale"] = {"value": drafter.scale, "why": drafter.scale_reason}
     return arms
 
 

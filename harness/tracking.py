@@ -68,6 +68,9 @@ def open_run(config: TrackingConfig, run_dir: Path, manifest: dict[str, Any], gr
     wanted = {
         "x_disable_stats": True,  # a sampling thread would take turns with the loop that is being timed
         "console": "off",
+        "x_disable_meta": True,  # it would hold the command line as typed; the manifest has it without secrets
+        "x_disable_machine_info": True,
+        "disable_git": True,
         "silent": True,
         "init_timeout": INIT_TIMEOUT_S,
         "finish_timeout": FINISH_TIMEOUT_S,

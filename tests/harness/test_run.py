@@ -85,6 +85,7 @@ def test_the_files_hold_what_was_decoded(configure: Configure, tmp_path: Path) -
         ("dflash", 3),
     ]
     assert manifest["arms"][2]["native_block"] == 16
+    assert manifest["arms"][2]["input_embedding_scale"]["value"] == 1.0
     assert manifest["models"]["mtp"]["parameters"] > 0
     assert manifest["prompts"]["count"] == 3
     assert len(manifest["prompts"]["rendered_sha256"]) == 64

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,14 +44,22 @@ class Written:
     run: Any = None
     summary: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
-    history: dict[str, Any] = field(default_factory=dict)
+    history: dict[str, Any] = field(default_factory=dict)  # nested keys joined by slashes
     artifact_files: list[str] = field(default_factory=list)
     exit_code: int | None = None
 
 
-def read_back(folder: Path) -> list[Written]:
-    """Every offline run below `folder`, oldest first."""
-    return [_read(path) for path in sorted(folder.rglob("run-*.wandb"))]
+def read_back(folder: Path, patience_s: float = 60.0) -> list[Written]:
+    """Every offline run below `folder`, oldest first.
+
+    `finish` returns before wandb's own process has written the last records, so this waits for them.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        found = [_read(path) for path in sorted(folder.rglob("run-*.wandb"))]
+        if all(one.exit_code is not None for one in found) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
 
 
 def _read(path: Path) -> Written:
