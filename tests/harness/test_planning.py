@@ -1,0 +1,59 @@
+"""Every published size can be built at its shapes with random weights; here at reduced width."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness import generate, planning, shapes
+from harness.errors import InputError
+from tests import tiny
+
+FULL_TEXT = shapes.text
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the structure of every size and take its width away."""
+
+    def text(name: str) -> dict[str, Any]:
+        config = FULL_TEXT(name)
+        config |= {"num_hidden_layers": 12, "layer_types": [tiny.S, tiny.F] * 6, "hidden_size": 32}
+        config |= {"intermediate_size": 32, "vocab_size": 2048, "num_attention_heads": 4, "num_key_value_heads": 2}
+        config |= {"head_dim": 8, "global_head_dim": 16, "sliding_window": 16}
+        if config["num_global_key_value_heads"]:
+            config["num_global_key_value_heads"] = 1
+        if config["num_kv_shared_layers"]:
+            config["num_kv_shared_layers"] = 4
+        if config.get("hidden_size_per_layer_input"):
+            config |= {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 2048}
+        if config.get("num_experts"):
+            config |= {"num_experts": 8, "top_k_experts": 2, "moe_intermediate_size": 16}
+        return config
+
+    monkeypatch.setattr(shapes, "text", text)
+
+
+@pytest.mark.parametrize("size", shapes.NAMES)
+def test_each_size_decodes_with_each_drafter_it_has(size: str):
+    target = planning.random_target(size, "cpu", "float32")
+    plain = generate(target, None, [5, 6, 7], max_new_tokens=6)
+    for name in ("mtp",) if size in shapes.EDGE else ("mtp", "dflash"):
+        drafter = planning.random_drafter(name, size, target=target)
+        assert generate(target, drafter, [5, 6, 7], num_draft_tokens=2, max_new_tokens=6).token_ids == plain.token_ids
+
+
+def test_weights_follow_the_seed():
+    one, same, other = (planning.random_target("31B", "cpu", "float32", seed=seed) for seed in (0, 0, 1))
+    weights = [target.text_model.layers[0].mlp.up_proj.weight for target in (one, same, other)]
+    assert weights[0].equal(weights[1])
+    assert not weights[0].equal(weights[2])
+
+
+def test_unknown_sizes_and_missing_drafters_are_told():
+    with pytest.raises(InputError, match="expected one of E2B"):
+        planning.random_target("70B", "cpu", "float32")
+    target = planning.random_target("E2B", "cpu", "float32")
+    with pytest.raises(InputError, match="published for E2B"):
+        planning.random_drafter("dflash", "E2B", target=target)
