@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drafters.dflash_config import DFlashConfig
 from drafters.errors import InputError
 
 
@@ -54,7 +55,11 @@ def check_mtp(raw: dict[str, Any], target: dict[str, Any], key: str) -> None:
 def check_dflash(raw: dict[str, Any], target: dict[str, Any], key: str) -> None:
     from drafters.dflash_checkpoint import parse_config
 
-    config = parse_config(raw, key)
+    check_block(parse_config(raw, key), target, key)
+
+
+def check_block(config: DFlashConfig, target: dict[str, Any], key: str) -> None:
+    """The same for a block drafter's config that is read already."""
     layers = target["num_hidden_layers"]
     _equal(key, "hidden_size", config.hidden_size, target["hidden_size"])
     _equal(key, "vocab_size", config.vocab_size, target["vocab_size"])

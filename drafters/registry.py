@@ -17,7 +17,7 @@ from drafters.controls import OracleDrafter, PromptLookupDrafter, RandomDrafter
 from drafters.dflash import DFlashDrafter
 from drafters.dflash_checkpoint import load_dflash
 from drafters.errors import InputError
-from drafters.fit import check_fit
+from drafters.fit import check_block, check_fit, text_config
 from drafters.mtp import MTPDrafter
 from drafters.mtp_checkpoint import load_assistant
 
@@ -46,6 +46,8 @@ def _dflash(
         folder = resolve_folder(str(model), key)
         check_fit("dflash", read_config(folder, key), target_config, key)
         model = load_dflash(folder, key, device, dtype)
+    else:
+        check_block(model.config, text_config(target_config), key)
     return DFlashDrafter(model, **options)
 
 
@@ -72,9 +74,12 @@ def build_drafter(
     try:
         return LOADERS[name](model, target_config, device, dtype, options)
     except TypeError as error:
-        if "unexpected keyword argument" not in str(error):
+        if "unexpected keyword argument" in str(error):
+            option = str(error).split("'")[1]
+        elif options and str(error).endswith("takes no arguments"):
+            option = next(iter(options))
+        else:
             raise
-        option = str(error).split("'")[1]
         raise InputError(f"drafters.{name}.{option} is no option of this drafter") from error
 
 
