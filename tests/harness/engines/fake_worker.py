@@ -1,0 +1,85 @@
+"""A worker that speaks the protocol of `vllm_worker.py` without vLLM: it counts upwards and accepts what it is told to.
+
+Run by its path, as the real one is. `FAKE_WORKER` in the environment chooses a fault: `refuse` fails to load, `die`
+ends while it decodes, `lossy` lets a drafting arm emit other tokens than the baseline.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+FAULT = os.environ.get("FAKE_WORKER", "")
+ACCEPTED = (2, 0, 1)
+FIRST, LAST = 10, 90
+counters: dict[str, Any] = {}
+arguments: dict[str, Any] = {}
+
+
+def tokens_after(prompt: list[int], count: int) -> list[int]:
+    start = sum(prompt) % (LAST - FIRST)
+    return [FIRST + (start + index) % (LAST - FIRST) for index in range(count)]
+
+
+def row(prompt: list[int], count: int) -> dict[str, Any]:
+    tokens = tokens_after(prompt, count)
+    speculative = arguments.get("speculative_config")
+    if speculative is None:
+        return {"steps": [[token] for token in tokens], "at": times(count), "finish": "length", "drafts": None}
+    if FAULT == "lossy":
+        tokens[3:] = [token + 1 for token in tokens[3:]]
+    k = speculative["num_speculative_tokens"]
+    steps, accepted, rest = [tokens[:1]], [], tokens[1:]
+    while rest:
+        accepted.append(min(ACCEPTED[len(accepted) % len(ACCEPTED)], k))
+        steps.append(rest[: accepted[-1] + 1])
+        rest = rest[accepted[-1] + 1 :]
+    per_position = [sum(one > place for one in accepted) for place in range(k)]
+    told = {
+        "num_drafts": len(accepted),
+        "num_draft_tokens": k * len(accepted),
+        "num_accepted_tokens": sum(accepted),
+        "num_accepted_tokens_per_pos": per_position,
+    }
+    for name, value in told.items():
+        old = counters.get(name, [0] * k if isinstance(value, list) else 0)
+        both = zip(value, old, strict=True) if isinstance(value, list) else None
+        counters[name] = [a + b for a, b in both] if both is not None else value + old
+    return {
+        "steps": steps,
+        "at": times(len(steps)),
+        "finish": "length",
+        "drafts": {"drafted": [k] * len(accepted), "accepted": accepted},
+        "told": told,
+    }
+
+
+def times(count: int) -> list[float]:
+    return [0.5 + 0.25 * index for index in range(count)]
+
+
+def answer(message: dict[str, Any]) -> dict[str, Any]:
+    op = message["op"]
+    if op == "load":
+        if FAULT == "refuse":
+            return {"error": "ValueError: no such model"}
+        arguments.update(message["arguments"])
+        return {"versions": {"vllm": "fake"}, "load_s": 0.0}
+    if op == "decode":
+        if FAULT == "die":
+            print("out of memory, says the fake", file=sys.stderr, flush=True)
+            os._exit(9)
+        rows = [row(prompt, message["max_new_tokens"]) for prompt in message["prompts"]]
+        return {"rows": rows, "counters": rows[0].pop("told", {})}
+    if op == "scores":
+        return {"logits": {str(token): 20.0 - token for token in range(5)}}
+    return {"counters": counters}
+
+
+for line in sys.stdin:
+    asked = json.loads(line)
+    if asked["op"] == "close":
+        break
+    print(json.dumps(answer(asked)), flush=True)
