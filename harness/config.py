@@ -195,6 +195,8 @@ class RunConfig:
     published: str | None = None
     strict: bool = True
     retry_errors: bool = False
+    plan: bool = False
+    share_device: bool = False
 
     def __post_init__(self) -> None:
         for key in ("num_draft_tokens", "max_new_tokens", "repeats", "batch_size"):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -140,6 +140,21 @@ class Journal:
         _append_lines(self._rounds, round_lines)
         _append_lines(self._generations, generation_lines)
         self.rows.update((key_of(line), line) for line in generation_lines)
+
+    def absorb(self, folder: Path, prompt_ids: Collection[str]) -> None:
+        """Add what another journal of the same run holds of these prompts and this one lacks, or has as an error."""
+
+        def wanted(line: dict[str, Any]) -> bool:
+            mine = self.rows.get(key_of(line))
+            return line["prompt_id"] in prompt_ids and (
+                mine is None or (mine["status"] != "ok" and line["status"] == "ok")
+            )
+
+        lines = [line for line in read_lines(folder / GENERATIONS) if wanted(line)]
+        commits = {line["commit"] for line in lines}
+        _append_lines(self._rounds, [r for r in read_lines(folder / ROUNDS_JOURNAL) if r["commit"] in commits])
+        _append_lines(self._generations, lines)
+        self.rows.update((key_of(line), line) for line in lines)
 
     def close(self) -> None:
         self._rounds.close()

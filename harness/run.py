@@ -44,7 +44,7 @@ from harness.progress import RunProgress, warn
 from harness.prompts import Prompt
 from harness.published import read_figures, write_published
 from harness.report import write_report
-from harness.schedule import Group, groups_of
+from harness.schedule import Group, Share, groups_of
 from harness.scoring.scorer import Scorer
 from harness.stop import check_summary
 from harness.summary import summarise
@@ -87,7 +87,7 @@ class Material:
     @property
     def generations(self) -> int:
         """Prompt turns; times arms and repeats this is the run's length."""
-        return sum(len(prompt.turns) for prompt in self.prompts)
+        return sum(len(prompt.turns) for group in self.groups for prompt in group.prompts)
 
 
 def gather(config: RunConfig) -> Material:
@@ -112,9 +112,21 @@ def gather(config: RunConfig) -> Material:
     return Material(plan, ordered, chat, groups, rendered, describe_models(config))
 
 
-def run(config: RunConfig, run_dir: Path, *, command: Sequence[str] = (), group: str | None = None) -> Outcome:
-    """Run or continue the comparison in `run_dir`. Raises InputError for what cannot be run at all."""
+def run(
+    config: RunConfig,
+    run_dir: Path,
+    *,
+    command: Sequence[str] = (),
+    group: str | None = None,
+    share: Share | None = None,
+) -> Outcome:
+    """Run or continue the comparison in `run_dir`, or one process's share of it.
+
+    Raises InputError for what cannot be run at all.
+    """
     material = gather(config)
+    share = share or Share()
+    material.groups = share.of(material.groups)
     own_baseline = not config.engine.runs_baseline
     models = (load_models if own_baseline else engine_models)(config, material.plan)
     target = models.target
@@ -143,6 +155,8 @@ def run(config: RunConfig, run_dir: Path, *, command: Sequence[str] = (), group:
     )
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(run_dir, identity))
+        for folder in share.absorb:
+            journal.absorb(folder, {prompt.prompt_id for group in material.groups for prompt in group.prompts})
         manifest = write_manifest(
             run_dir,
             config=config,
@@ -160,7 +174,7 @@ def run(config: RunConfig, run_dir: Path, *, command: Sequence[str] = (), group:
         progress = stack.enter_context(RunProgress(material.generations * len(arms) * config.repeats))
         exit_code, error = EXIT_OK, None
         clocks: list[ClockReading] = []
-        for kind in comparisons(config):
+        for kind in comparisons(config) if share.decode else ():
             comparison = kind(config, material.plan, models, material.chat, journal, progress)
             exit_code, error = decode_all(comparison, material, config)
             clocks += comparison.clocks

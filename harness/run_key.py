@@ -18,7 +18,7 @@ from harness.errors import InputError
 from harness.run_files import RUN_KEY, replace_file
 
 # `strict` sets the exit code and `tracking` mirrors the files: neither changes a number.
-NOT_SEMANTIC = ("tracking", "strict", "hydra")
+NOT_SEMANTIC = ("tracking", "strict", "hydra", "plan", "share_device")
 SHOWN_DIFFERENCES = 8
 
 

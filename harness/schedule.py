@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.prompts import Prompt
 
@@ -25,6 +26,23 @@ class Group:
     def seed(self, base: int, repeat: int) -> int:
         """Row i of the group draws with this plus i, whatever the batch size."""
         return base + repeat * REPEAT_STRIDE + self.first
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The part of a run that one of `count` processes decodes, and the journals of the same run that it takes over.
+
+    Without `decode` nothing is decoded: what the journals hold is all there will be.
+    """
+
+    rank: int = 0
+    count: int = 1
+    absorb: tuple[Path, ...] = ()
+    decode: bool = True
+
+    def of(self, groups: Sequence[Group]) -> list[Group]:
+        """Every `count`-th group, so that shares are alike where prompts grow longer along the file."""
+        return list(groups[self.rank :: self.count])
 
 
 def groups_of(prompts: Sequence[Prompt], batch_size: int) -> list[Group]:

@@ -1,0 +1,56 @@
+"""`python -m harness.status DIR`: which jobs of a sweep are done, running, failed, pending or dropped, and why."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
+from harness.sweep.state import STATES, Sweep, read_sweep
+
+COLOURS = {"done": "green", "running": "cyan", "failed": "red", "pending": "yellow", "dropped": "dim"}
+
+
+def as_table(sweep: Sweep) -> Table:
+    counts = {state: sum(job.state == state for job in sweep.jobs) for state in STATES}
+    table = Table(title=", ".join(f"{count} {state}" for state, count in counts.items() if count))
+    for name in ("job", "state", "overrides", "reason"):
+        table.add_column(name, overflow="fold")
+    for job in sweep.jobs:
+        state = f"[{COLOURS[job.state]}]{job.state}[/]"
+        table.add_row(str(job.job), state, " ".join(job.overrides), job.reason or "")
+    return table
+
+
+def as_json(sweep: Sweep) -> str:
+    """One JSON object: how many jobs are in each state, and every job."""
+    counts = {state: sum(job.state == state for job in sweep.jobs) for state in STATES}
+    return json.dumps({"folder": str(sweep.folder), "counts": counts, "jobs": [asdict(job) for job in sweep.jobs]})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m harness.status", description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="hydra.sweep.dir of the sweep")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+    options = parser.parse_args(arguments)
+    try:
+        sweep = read_sweep(options.folder)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    if options.json:
+        print(as_json(sweep))
+    else:
+        Console().print(as_table(sweep))
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

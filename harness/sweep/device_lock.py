@@ -1,0 +1,70 @@
+"""Two runs that time one device at once would both measure the other; a lock per device tells them of each other."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from harness.errors import InputError
+from harness.progress import warn
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock
+    fcntl = None  # type: ignore[assignment]
+
+
+def choose_device(name: str, place: int | None) -> str:
+    """`auto` becomes the GPU with number `place` modulo those that are visible; anything else stays as it was asked."""
+    if place is None:
+        return name
+    count = torch.cuda.device_count() if name == "auto" else 0
+    return f"cuda:{place % count}" if count > 1 else name
+
+
+def lock_path(device: torch.device) -> Path:
+    """The same file for every process that means the same piece of hardware."""
+    name = "cpu"
+    if device.type == "cuda":
+        index = device.index if device.index is not None else torch.cuda.current_device()
+        name = f"gpu-{getattr(torch.cuda.get_device_properties(index), 'uuid', index)}"
+    return Path(tempfile.gettempdir()) / f"drafthouse-{getpass.getuser()}-{name}.lock"
+
+
+@contextmanager
+def hold_device(device: torch.device, *, share: bool, wait: bool) -> Iterator[None]:
+    """Hold `device` for the time of a run.
+
+    A GPU that is taken raises InputError, or is waited for with `wait`; a CPU that is taken is a warning, as its cores
+    may well suffice for two. With `share` nothing is held.
+    """
+    if share or fcntl is None:
+        yield
+        return
+    descriptor = os.open(lock_path(device), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            taken = f"target.device={device} is being timed by another run (process {holder})"
+            if device.type == "cpu":
+                warn(f"{taken}: times of both are not to be trusted (share_device=true if that is meant)")
+            elif not wait:
+                raise InputError(f"{taken}: expected a free device, or share_device=true") from None
+            else:
+                print(f"waiting: {taken}", file=sys.stderr, flush=True)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        else:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,29 @@
+"""Hydra's grid sweeper with a look at every job before any starts; what it does is in `harness.sweep.launch`.
+
+Hydra takes sweepers from this package alone, and reads it at every start, so nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+
+class DrafthouseSweeper(BasicSweeper):
+    """Drops what does not fit, skips what is finished, launches the rest, and leaves one table."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from harness.sweep.launch import launch
+
+        assert self.config is not None and self.hydra_context is not None and self.launcher is not None
+        loader = self.hydra_context.config_loader
+        parsed = OverridesParser.create(config_loader=loader).parse_overrides([*self._parse_config(), *arguments])
+        jobs = [list(job) for batch in self.split_arguments(parsed, None) for job in batch]
+        return launch(
+            self.config,
+            jobs,
+            compose=lambda overrides: loader.load_sweep_config(self.config, overrides),
+            start=lambda chosen: self.launcher.launch(chosen, initial_job_idx=0),
+        )
