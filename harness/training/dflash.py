@@ -86,7 +86,7 @@ def build_dflash(config: DFlashConfig, teacher: Teacher, seed: int) -> DFlashMod
         if parameter.ndim == 2:
             torch.nn.init.normal_(parameter, std=0.02 if "proj" in name else parameter.shape[1] ** -0.5)
     with torch.no_grad():
-        model.norm.weight.copy_(0.3 * teacher.text.norm.weight)
+        model.get_parameter("norm.weight").copy_(0.3 * teacher.text.norm.weight)
     return model
 
 

@@ -24,8 +24,8 @@ KINDS = {
     "stories": stories.make,
     "dialogue": dialogue.make,
 }
-# How often each kind is drawn in training. Kinds that copy get more: their replies are short, and copying is what a small
-# model learns last.
+# How often each kind is drawn in training. Kinds that copy get more: their replies are short, and copying is what a
+# small model learns last.
 WEIGHTS = {
     "code": 0.06, "arithmetic": 0.12, "extraction": 0.20, "tables": 0.20, "rewriting": 0.30, "stories": 0.07,
     "dialogue": 0.05,
