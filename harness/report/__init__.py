@@ -6,24 +6,9 @@ computed here that is not there, apart from each prompt's own ratio.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
-
-from harness.report import charts, facts, figures, forests, tables
-from harness.report.browser import Browser, build_browser
-from harness.report.data import RunData, read_run
-from harness.report.drawing import Chart, drawing
-from harness.report.headline import headline, losslessness_counts
-from harness.report.page import render
-from harness.report.published import Published, published, published_csv
-from harness.run_files import REPORT, replace_file
-
-FOLDER = "report"
-
-__all__ = ["FOLDER", "write_report"]
+__all__ = ["write_report"]
 
 
 def write_report(run_dir: str | Path) -> Path:
@@ -31,65 +16,7 @@ def write_report(run_dir: str | Path) -> Path:
 
     Raises InputError for damaged records and OSError where nothing can be written.
     """
-    run = read_run(run_dir)
-    ratios = figures.prompts(run)
-    data = {
-        "speedups": figures.speedups(run),
-        "positions": figures.positions(run),
-        "round_times": figures.round_times(run),
-        "prompts": ratios,
-    }
-    browser = build_browser(run, ratios)
-    drawn = draw(run, data, browser)
-    theirs = published(run)
-    folder = run.run_dir / FOLDER
-    folder.mkdir(exist_ok=True)
-    for chart in drawn.values():
-        replace_file(folder / f"{chart.name}.png", chart.png)
-    for name, table in data.items():
-        replace_file(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode("utf-8", "replace"))
-    if theirs:
-        replace_file(folder / "published.csv", published_csv(theirs))
-    path = run.run_dir / REPORT
-    replace_file(path, page(run, drawn, browser, theirs).encode("utf-8", "replace"))
-    return path
+    # A run must be able to begin, and to end, without a drawing library.
+    from harness.report.build import build
 
-
-def draw(run: RunData, data: Mapping[str, pd.DataFrame], browser: Browser) -> dict[str, Chart]:
-    """Every chart that has something to show, by name."""
-    with drawing():
-        made = [
-            forests.speedup_chart(run),
-            forests.duel_chart(run),
-            charts.position_chart(run, data["positions"], "unconditional"),
-            charts.position_chart(run, data["positions"], "conditional"),
-            charts.time_chart(run, data["round_times"], "round"),
-            charts.time_chart(run, data["round_times"], "token"),
-            charts.prediction_chart(run, data["speedups"]),
-            charts.scatter_chart(run, data["prompts"], browser.links),
-        ]
-    return {chart.name: chart for chart in made if chart is not None}
-
-
-def page(run: RunData, drawn: Mapping[str, Chart], browser: Browser, theirs: list[Published]) -> str:
-    """The report as HTML."""
-    return render(
-        "report.html.jinja",
-        headline=headline(run),
-        verdicts=losslessness_counts(run),
-        notices=facts.notices(run),
-        subtitle=facts.subtitle(run),
-        guards=tables.guard_list(run),
-        arms=tables.arms_table(run),
-        matrix=tables.matrix_table(run),
-        others=tables.others_table(run),
-        charts=drawn,
-        published=theirs,
-        browser=browser,
-        browser_json=json.dumps(browser.data, separators=(",", ":")),
-        ran=facts.what_ran(run),
-        drafters=facts.drafters(run),
-        definitions=run.summary.get("definitions", {}),
-        confidence=tables.percent(run.summary.get("confidence", 0.95), 0),
-        repeats=int(run.generations["repeat"].max()) + 1 if len(run.generations) else 0,
-    )
+    return build(run_dir)

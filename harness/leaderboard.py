@@ -1,0 +1,203 @@
+"""Any number of runs as one table: who is fastest, at which k, and which runs must not be mixed.
+
+Rows of one run are paired with its baseline prompt by prompt. Rows of two runs are not paired with each other, so runs
+that differ in what decides speed get another letter (harness/leaderboard_conditions.py) and are ranked apart.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.config import BASELINE
+from harness.errors import InputError
+from harness.leaderboard_conditions import Difference, at, differences, groups
+from harness.metrics import ALL
+from harness.report.names import CONTROL_KINDS, known
+from harness.run_files import GENERATIONS, MANIFEST, SUMMARY_JSON
+from harness.summary import build_summary, read_summary
+
+SUMMARY_COLUMNS = (
+    *("dataset", "category", "arm", "num_draft_tokens", "batch_size", "prompts", "paired_prompts", "errors"),
+    *("speedup_decode", "speedup_decode_low", "speedup_decode_high", "speedup_decode_words"),
+    *("speedup_end_to_end", "speedup_decode_token_weighted", "predicted_speedup"),
+    *("acceptance_length", "acceptance_rate", "decode_tok_s", "accuracy"),
+    *("peak_memory_over_baseline_bytes", "verdict", "verdict_exact", "verdict_tie", "verdict_mismatch"),
+)
+COLUMNS = ("group", "run", "temperature", "kind", *SUMMARY_COLUMNS, "guards", "synthetic")
+BEST_COLUMNS = (
+    *("group", "dataset", "batch_size", "arm", "category", "best_k", "speedup_decode", "speedup_decode_low"),
+    *("speedup_decode_high", "acceptance_length", "as_good", "tried"),
+)
+PAIR_COLUMNS = (
+    *("group", "run", "dataset", "batch_size", "arm", "num_draft_tokens", "other", "other_num_draft_tokens"),
+    *("speedup_decode", "speedup_decode_low", "speedup_decode_high", "speedup_decode_words", "paired_prompts"),
+)
+CELL = ["group", "dataset", "batch_size", "arm", "kind", "category"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run directory as read."""
+
+    label: str
+    folder: Path
+    summary: dict[str, Any]
+    manifest: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaderboard:
+    """`rows`: every drafting arm of every run and category, the fastest first within its group; a mismatch is last.
+    `best`: the best k per arm and category. `pairs`: drafters of one run against each other, over all categories."""
+
+    runs: tuple[Run, ...]
+    differences: tuple[Difference, ...]
+    rows: pd.DataFrame
+    best: pd.DataFrame
+    pairs: pd.DataFrame
+
+    @property
+    def overall(self) -> pd.DataFrame:
+        """The rows over all categories."""
+        return self.rows[self.rows["category"] == ALL]
+
+    @property
+    def groups(self) -> list[str]:
+        """The letters of runs that may be ranked together."""
+        return sorted({*self.rows["group"]}, key=lambda letter: (len(letter), letter))
+
+    @property
+    def synthetic(self) -> list[str]:
+        """Labels of runs that were made up."""
+        return [run.label for run in self.runs if run.manifest.get("synthetic") or run.summary.get("synthetic")]
+
+
+def leaderboard(folders: Iterable[str | Path]) -> Leaderboard:
+    """Read every run in or below `folders`. Raises InputError for a folder without one, or for damaged files."""
+    runs = read_runs([Path(folder) for folder in folders])
+    manifests = {run.label: run.manifest for run in runs}
+    letters = groups(manifests)
+    lines = [line for run in runs for line in _lines(run, letters[run.label])]
+    rows = pd.DataFrame(lines, columns=list(COLUMNS))
+    pairs = pd.DataFrame([p for run in runs for p in _pairs(run, letters[run.label])], columns=list(PAIR_COLUMNS))
+    return Leaderboard(tuple(runs), tuple(differences(manifests)), _ranked(rows), best_k(rows), pairs)
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Every run in or below each folder, once, labelled by its path below what they all share."""
+    found: dict[Path, None] = {}
+    for folder in folders:
+        below = {path.parent for name in (SUMMARY_JSON, GENERATIONS) for path in folder.rglob(name)}
+        if not below:
+            raise InputError(f"{folder}: no {SUMMARY_JSON} in it or below, expected a run directory or a sweep of them")
+        found |= dict.fromkeys(path.resolve() for path in sorted(below, key=_in_order))
+    shared = Path(os.path.commonpath(list(found))) if len(found) > 1 else next(iter(found)).parent
+    return [_read(path, str(path.relative_to(shared))) for path in found]
+
+
+def _in_order(path: Path) -> list[tuple[int, str]]:
+    # Jobs of a sweep are called 0, 1, ..., 10.
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in path.parts]
+
+
+def _read(folder: Path, label: str) -> Run:
+    try:
+        # A run that was killed has records and no summary yet.
+        summary = read_summary(folder) if (folder / SUMMARY_JSON).exists() else build_summary(folder)
+        path = folder / MANIFEST
+        manifest = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        assert isinstance(summary["rows"], list)
+    except (ValueError, KeyError, AssertionError) as error:
+        raise InputError(f"{folder}: its summary or manifest cannot be read ({error})") from error
+    return Run(label, folder, summary, dict(manifest))
+
+
+def _lines(run: Run, group: str) -> list[dict[str, Any]]:
+    kinds = {arm["name"]: arm.get("kind") or arm["name"] for arm in run.manifest.get("arms") or []}
+    return [
+        {
+            **{name: row.get(name) for name in SUMMARY_COLUMNS},
+            "group": group,
+            "run": run.label,
+            "temperature": at(run.manifest, "config", "decoding", "temperature"),
+            "kind": kinds.get(row["arm"], row["arm"]),
+            "guards": "; ".join(row.get("guards") or []),
+            "synthetic": bool(run.manifest.get("synthetic") or run.summary.get("synthetic")),
+        }
+        for row in run.summary["rows"]
+        if row["arm"] != BASELINE
+    ]
+
+
+def _pairs(run: Run, group: str) -> list[dict[str, Any]]:
+    kinds = {arm["name"]: arm.get("kind") or arm["name"] for arm in run.manifest.get("arms") or []}
+    wrong = {row["arm"] for row in run.summary["rows"] if row.get("verdict_mismatch")}
+    return [
+        {
+            **{name: pair.get(name) for name in PAIR_COLUMNS},
+            **({"speedup_decode_words": "void"} if wrong & {pair["arm"], pair["other"]} else {}),
+            "group": group,
+            "run": run.label,
+        }
+        for pair in run.summary.get("pairs") or []
+        if pair["category"] == ALL
+        and known(pair.get("speedup_decode"))
+        and not {kinds.get(pair[side], pair[side]) for side in ("arm", "other")} & {*CONTROL_KINDS}
+    ]
+
+
+def _ranked(rows: pd.DataFrame) -> pd.DataFrame:
+    """The fastest first within group, dataset, batch size and category; what is void or unknown last."""
+    void = (rows["verdict_mismatch"].fillna(0) > 0) | rows["speedup_decode"].isna()
+    order = rows.assign(
+        _group=rows["group"].str.len(),
+        _part=rows["category"] != ALL,
+        _void=void,
+        _speed=-rows["speedup_decode"].astype(float),
+    )
+    by = ["_group", "group", "dataset", "batch_size", "_part", "category", "_void", "_speed"]
+    return rows.loc[order.sort_values(by, kind="stable").index].reset_index(drop=True)
+
+
+def best_k(rows: pd.DataFrame) -> pd.DataFrame:
+    """Per group, dataset, batch size, arm and category: the fastest k, and which others its interval does not exclude.
+
+    Runs of the same k are taken together (geometric mean). `as_good` holds the other k whose speedup lies inside the
+    best one's interval; without an interval it is every other k, as nothing is excluded.
+    """
+    usable = rows[rows["speedup_decode"].notna() & (rows["verdict_mismatch"].fillna(0) == 0)]
+    found = []
+    for key, own in usable.groupby(CELL, sort=False):
+        by_k = {int(str(k)): _together(part) for k, part in own.groupby("num_draft_tokens")}
+        if len(by_k) < 2:
+            continue
+        best = max(by_k, key=lambda k: by_k[k]["speedup_decode"])
+        low = by_k[best]["speedup_decode_low"]
+        others = [k for k, figures in by_k.items() if k != best and (low is None or figures["speedup_decode"] >= low)]
+        cell = dict(zip(CELL, key, strict=True)) if isinstance(key, tuple) else {}
+        tried = ", ".join(str(k) for k in by_k)
+        found.append({**cell, "best_k": best, **by_k[best], "as_good": ", ".join(map(str, others)), "tried": tried})
+    table = pd.DataFrame(found, columns=list(BEST_COLUMNS))
+    order = table.assign(_part=table["category"] != ALL)
+    by = ["group", "dataset", "batch_size", "_part", "category", "arm"]
+    return table.loc[order.sort_values(by, kind="stable").index].reset_index(drop=True)
+
+
+def _together(rows: pd.DataFrame) -> dict[str, Any]:
+    """Several runs of one k as one: geometric means, and an interval that holds each of theirs."""
+    low, high = rows["speedup_decode_low"].astype(float), rows["speedup_decode_high"].astype(float)
+    bounded = bool(low.notna().all() and high.notna().all())
+    return {
+        "speedup_decode": math.exp(sum(math.log(v) for v in rows["speedup_decode"]) / len(rows)),
+        "speedup_decode_low": float(low.min()) if bounded else None,
+        "speedup_decode_high": float(high.max()) if bounded else None,
+        "acceptance_length": float(rows["acceptance_length"].astype(float).mean()),
+    }

@@ -1,0 +1,209 @@
+"""Any runs become one leaderboard, with a warning for each difference that spoils it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from harness.compare import main
+from harness.errors import InputError
+from harness.leaderboard import leaderboard
+from harness.leaderboard_page import markdown, notes, tables
+from tests.harness.report import synthetic
+
+
+def write(folder: Path, k: int, **options: Any) -> Path:
+    arms = {name: replace(shape, k=k) for name, shape in synthetic.ARMS.items()}
+    return synthetic.write_run(folder, **{"prompts": 10, "tokens": 40, "arms": arms, **options})
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Jobs 0 to 2 with k = 2, 4, 8 on the same prompts, and a run on other hardware beside them."""
+    folder = tmp_path_factory.mktemp("outputs")
+    for job, k in enumerate((2, 4, 8)):
+        write(folder / "sweep" / str(job), k)
+    hardware = {"device": "cuda:0", "gpu": {"name": "NVIDIA <Other>"}}
+    write(folder / "elsewhere", 4, manifest={"hardware": hardware})
+    return folder
+
+
+def test_every_row_keeps_the_figures_of_its_run(sweep: Path) -> None:
+    board = leaderboard([sweep / "sweep"])
+    assert [run.label for run in board.runs] == ["0", "1", "2"]
+    for run in board.runs:
+        for row in run.summary["rows"]:
+            if row["arm"] == "baseline":
+                continue
+            match = (board.rows["run"] == run.label) & (board.rows["arm"] == row["arm"])
+            own = board.rows[match & (board.rows["category"] == row["category"])]
+            assert own["speedup_decode"].tolist() == [row["speedup_decode"]]
+            assert own["acceptance_length"].tolist() == [row["acceptance_length"]]
+
+
+def test_the_fastest_comes_first(sweep: Path) -> None:
+    speedups = leaderboard([sweep / "sweep"]).overall["speedup_decode"].tolist()
+    assert speedups == sorted(speedups, reverse=True)
+    assert len(speedups) == 6
+
+
+def test_the_best_k_is_found_per_arm_and_category(sweep: Path) -> None:
+    board = leaderboard([sweep / "sweep"])
+    assert len(board.best) == 2 * 6
+    for row in board.best.to_dict("records"):
+        own = board.rows[(board.rows["arm"] == row["arm"]) & (board.rows["category"] == row["category"])]
+        fastest = own.loc[own["speedup_decode"].idxmax()]
+        assert (row["best_k"], row["speedup_decode"]) == (
+            fastest["num_draft_tokens"],
+            pytest.approx(fastest["speedup_decode"]),
+        )
+        assert row["tried"] == "2, 4, 8"
+
+
+def test_other_k_within_the_interval_are_as_good_and_without_one_all_are(tmp_path: Path, sweep: Path) -> None:
+    best = leaderboard([sweep / "sweep"]).best
+    row = best[(best["category"] == "all") & (best["arm"] == "mtp")].iloc[0]
+    by_k = leaderboard([sweep / "sweep"]).overall.set_index(["arm", "num_draft_tokens"])["speedup_decode"]
+    others = {k for k in (2, 4, 8) if k != row["best_k"] and by_k["mtp", k] >= row["speedup_decode_low"]}
+    assert {int(k) for k in row["as_good"].split(", ") if k} == others
+    for job, k in enumerate((2, 4)):
+        write(tmp_path / str(job), k, prompts=2)
+    few = leaderboard([tmp_path]).best
+    assert all(few["as_good"] != "")
+
+
+def test_runs_on_other_hardware_are_warned_of_and_ranked_apart(sweep: Path) -> None:
+    board = leaderboard([sweep])
+    assert board.groups == ["A", "B"]
+    said = [text for text in notes(board) if "hardware" in text]
+    assert len(said) == 1
+    assert "NVIDIA <Other> (elsewhere)" in said[0]
+    assert board.overall["group"].tolist() == ["A"] * 2 + ["B"] * 6
+    assert set(board.best["group"]) == {"B"}
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"target": {"dtype": "bfloat16"}}, "dtype"),
+        ({"target": {"attention": "flash"}}, "attention"),
+        ({"target": {"execution": "cuda_graph"}}, "execution"),
+        ({"prompts": {"rendered_sha256": "99" * 32}}, "prompts"),
+        ({"prompts": {"template_sha256": "99" * 32}}, "chat template"),
+        ({"prompts": {"thinking": True}}, "thinking"),
+        ({"config": {"max_new_tokens": 4096}}, "longest answer"),
+        ({"config": {"decoding": {"temperature": 0.7}}}, "decoding"),
+        ({"versions": {"torch": "1.0"}}, "versions"),
+        ({"models": {"target": {"weights_hash": "99" * 32}}}, "target"),
+        ({"git": {"commit": "f" * 40}}, "source"),
+    ],
+)
+def test_each_difference_is_warned_of(sweep: Path, tmp_path: Path, change: dict[str, Any], word: str) -> None:
+    shutil.copytree(sweep / "sweep" / "0", tmp_path / "a")
+    shutil.copytree(sweep / "sweep" / "1", tmp_path / "b")
+    path = tmp_path / "b" / "manifest.json"
+    path.write_text(json.dumps(overlay(json.loads(path.read_text()), change)))
+    board = leaderboard([tmp_path])
+    assert [difference.condition.name for difference in board.differences] == [word]
+    assert len(board.groups) == (1 if word == "source" else 2)
+
+
+def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    return below | {
+        key: overlay(below.get(key) or {}, value) if isinstance(value, dict) else value for key, value in above.items()
+    }
+
+
+def test_a_mismatch_is_last_void_and_never_best(tmp_path: Path) -> None:
+    write(tmp_path / "0", 2)
+    write(tmp_path / "1", 4, mismatches=1)
+    board = leaderboard([tmp_path])
+    assert board.overall.iloc[-1][["run", "arm"]].tolist() == ["1", "dflash"]
+    assert "dflash" not in set(board.best[board.best["category"] == "all"]["arm"])
+    assert board.pairs.set_index("run").loc["1", "speedup_decode_words"] == "void"
+    assert any("does not reproduce" in text for text in notes(board))
+
+
+def test_a_run_named_twice_counts_once(sweep: Path) -> None:
+    assert len(leaderboard([sweep / "sweep" / "0", sweep / "sweep"]).runs) == 3
+
+
+def test_a_run_that_was_killed_before_its_summary_is_read_from_its_records(tmp_path: Path) -> None:
+    write(tmp_path / "killed", 4, summary=False)
+    assert len(leaderboard([tmp_path]).overall) == 2
+
+
+def test_controls_never_lead_and_stay_in_the_table(tmp_path: Path) -> None:
+    arms = {"mtp": synthetic.ARMS["mtp"], "oracle": synthetic.CONTROLS["oracle"]}
+    synthetic.write_run(tmp_path, prompts=6, tokens=30, arms=arms)
+    board = leaderboard([tmp_path])
+    assert set(board.overall["arm"]) == {"mtp", "oracle"}
+    assert "MTP at k = 4 leads" in markdown(board)
+
+
+def test_the_command_writes_markdown_csv_and_a_page(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(sweep / "sweep"), "--out", str(tmp_path / "new")]) == 0
+    out = capsys.readouterr().out
+    assert out == (tmp_path / "new" / "leaderboard.md").read_text(encoding="utf-8")
+    assert "## Best k" in out
+    assert "SYNTHETIC" in out
+    csv = pd.read_csv(tmp_path / "new" / "leaderboard.csv", dtype={"run": str})
+    assert len(csv) == 3 * 2 * 6
+    page = (tmp_path / "new" / "leaderboard.html").read_text(encoding="utf-8")
+    assert page.count("<svg role") == 2
+    assert (tmp_path / "new" / "leaderboard_speedup.png").stat().st_size > 1000
+
+
+def test_by_default_the_files_go_where_all_the_runs_are(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(sweep / "sweep" / "0"), str(sweep / "elsewhere")]) == 0
+    assert (sweep / "leaderboard.csv").exists()
+    assert "warning: different hardware" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_run_is_one_clear_line_and_exit_code_2(
+    sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(sweep / "sweep"), str(tmp_path)]) == 2
+    error = capsys.readouterr().err.splitlines()
+    assert error == [f"error: {tmp_path}: no summary.json in it or below, expected a run directory or a sweep of them"]
+
+
+def test_a_damaged_summary_is_named(tmp_path: Path) -> None:
+    (tmp_path / "summary.json").write_text("{")
+    with pytest.raises(InputError, match="cannot be read"):
+        leaderboard([tmp_path])
+
+
+def test_names_do_not_break_the_markdown_table(tmp_path: Path) -> None:
+    arms = {"a|b": synthetic.ARMS["mtp"], "<b>*x*": synthetic.ARMS["dflash"]}
+    synthetic.write_run(tmp_path, prompts=6, tokens=20, arms=arms)
+    board = leaderboard([tmp_path])
+    text = markdown(board)
+    assert "a\\|b" in text
+    assert "<b>" not in text.replace("\\<b>", "")
+    (_, table, _), *_ = tables(board)
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    assert all(line.replace("\\|", "").count("|") == len(table.columns) + 2 for line in lines[:4])
+
+
+@pytest.mark.browser
+def test_the_page_opens_in_chromium_without_an_error(sweep: Path, tmp_path: Path) -> None:
+    from tests.harness.report.chromium import chromium, find_chromium
+
+    binary = find_chromium()
+    if binary is None:
+        pytest.skip("no Chromium on this machine")
+    assert main([str(sweep), "--out", str(tmp_path)]) == 0
+    with chromium(binary) as page:
+        page.open(tmp_path / "leaderboard.html", width=390)
+        assert page.problems == []
+        assert page.run("document.documentElement.scrollWidth") <= 390
+        assert "NVIDIA <Other>" in page.run("document.body.textContent")
