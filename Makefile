@@ -28,5 +28,14 @@ lint: setup
 test: lint ## lint, types and tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
+test-launchers: ## a sweep of four jobs through each launcher, in an environment of its own
+	$(PYTHON) -m venv .venv-launchers
+	.venv-launchers/bin/python -m pip install --quiet "$(TORCH)"
+	.venv-launchers/bin/python -m pip install --quiet --editable ".[dev,launchers]"
+	OMP_NUM_THREADS=1 .venv-launchers/bin/python -m pytest -m launchers tests/launchers $(ARGS)
+
+test-sweep: setup ## 24 jobs on the embedded pair, killed twice and resumed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/harness/sweep $(ARGS)
+
 clean:
 	rm -rf $(VENV) outputs multirun

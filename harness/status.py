@@ -23,9 +23,10 @@ def as_table(sweep: Sweep) -> Table:
     table = Table(title=", ".join(f"{count} {state}" for state, count in counts.items() if count))
     for name in ("job", "state", "overrides", "reason"):
         table.add_column(name, overflow="fold")
+    labels = sweep.labels()
     for job in sweep.jobs:
         state = f"[{COLOURS[job.state]}]{job.state}[/]"
-        table.add_row(str(job.job), state, " ".join(job.overrides), job.reason or "")
+        table.add_row(str(job.job), state, labels[job.job], job.reason or "")
     return table
 
 

@@ -42,8 +42,9 @@ def finish(sweep: Sweep) -> None:
 
 def rows_of(sweep: Sweep) -> Iterator[dict[str, Any]]:
     """One row per job, arm and category; a job without numbers has one row that says why."""
+    labels = sweep.labels()
     for job in sweep.jobs:
-        about = {"job": job.job, "state": job.state, "overrides": " ".join(job.overrides), "reason": job.reason}
+        about = {"job": job.job, "state": job.state, "overrides": labels[job.job], "reason": job.reason}
         path = sweep.folder / str(job.job) / SUMMARY_JSON
         try:
             found = json.loads(path.read_text(encoding="utf-8"))["rows"] if job.state != "dropped" else []

@@ -36,9 +36,10 @@ def launch(
         job = sweep.job_for(_identifying(one))
         asked.append((job, check(job, lambda one=one: compose(one))))  # type: ignore[misc]
     sweep.refresh()
+    labels = sweep.labels()
     for job, _ in asked:
         if job.state == "dropped":
-            _say(f"dropped {job.job} ({' '.join(job.overrides)}): {job.reason}")
+            _say(f"dropped {job.job} ({labels[job.job]}): {job.reason}")
     if _wants_plan(master, asked):
         print_plan([(job, config) for job, config in asked if config is not None], sweep)
         exit_codes.append(EXIT_OK)

@@ -41,10 +41,11 @@ def print_plan(jobs: Sequence[tuple[Job, RunConfig]], sweep: Sweep | None = None
     for name in ("job", "state", "overrides", "generations", "weights", "time"):
         table.add_column(name, overflow="fold")
     pace = seconds_per_generation(jobs, sweep)
+    labels = sweep.labels() if sweep else {}
     for job, config in jobs:
         found = estimate(config, pace)
         table.add_row(
-            str(job.job), job.state, " ".join(job.overrides), _text(found.generations),
+            str(job.job), job.state, labels.get(job.job, ""), _text(found.generations),
             f"{found.weight_bytes / 2**20:,.1f} MiB" if found.weight_bytes is not None else "?",
             f"{found.basis} {found.seconds:,.1f} s" if found.seconds is not None else "?",
         )  # fmt: skip

@@ -61,6 +61,11 @@ class Sweep:
         self.jobs.append(job)
         return job
 
+    def labels(self) -> dict[int, str]:
+        """Each job by the overrides that not all jobs share."""
+        shared = set.intersection(*(set(job.overrides) for job in self.jobs)) if len(self.jobs) > 1 else set()
+        return {job.job: " ".join(one for one in job.overrides if one not in shared) for job in self.jobs}
+
     def refresh(self) -> Sweep:
         """Take over what the jobs wrote about themselves."""
         for job in self.jobs:
