@@ -77,6 +77,12 @@ def allocated_bytes(device: torch.device) -> int:
     return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
 
 
+def held_bytes() -> int:
+    """Bytes of the target that this process holds from an earlier job."""
+    parameters = [] if _held is None else _held.target.model.parameters()
+    return sum(parameter.numel() * parameter.element_size() for parameter in parameters)
+
+
 def release() -> None:
     """Let go of whatever is held, so that its memory can be used by the next target."""
     global _held

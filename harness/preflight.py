@@ -7,7 +7,7 @@ The checks look at plain dictionaries, so they cost milliseconds and say what to
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from drafters.checkpoint import read_config, resolve_folder, weight_files
@@ -29,6 +29,7 @@ class PlannedArm:
     arm: Arm
     k: int
     native_block: int | None = None
+    drafter: dict[str, Any] | None = field(default=None, repr=False)  # its config.json
 
     @property
     def name(self) -> str:
@@ -54,6 +55,9 @@ class Plan:
 
 def preflight(config: RunConfig) -> Plan:
     """Check target and drafters against each other. Raises InputError naming value, expected and key."""
+    # Before the hub is asked for anything.
+    for arm in config.arms:
+        check_named(arm, config.target.known.get(arm.kind, {}))
     target = checkpoint_config(str(config.target.path), "target.path", config.target.revision)
     if target.get("model_type") not in TARGET_TYPES:
         raise InputError(
@@ -63,11 +67,22 @@ def preflight(config: RunConfig) -> Plan:
     for key in ("hidden_size", "vocab_size", "num_hidden_layers", "max_position_embeddings"):
         if not isinstance(text_config(target).get(key), int):
             raise InputError(f"target.path={config.target.path}: its config.json has no {key}")
-    return Plan(target, tuple(plan_arm(arm, target, config.target.known.get(arm.kind, {})) for arm in config.arms))
+    return Plan(target, tuple(plan_arm(arm, target) for arm in config.arms))
 
 
-def plan_arm(arm: Arm, target: dict[str, Any], known: Mapping[str, str] | None = None) -> PlannedArm:
-    """Check one arm against the target's config and settle its k. `known` drafters are named where the arm has none."""
+def check_named(arm: Arm, known: Mapping[str, str]) -> None:
+    """Raises InputError where a trained drafter has no checkpoint; `known` ones are then named."""
+    if arm.kind in TRAINED and not arm.path:
+        others = ", ".join(f"{path} ({what})" for path, what in known.items())
+        raise InputError(
+            f"drafters.{arm.name}.path is empty: this target names no {arm.kind} drafter, expected a folder or a hub id"
+            + (f"; known for it: {others}" if others else "")
+            + f"; or leave {arm.name} out of drafter"
+        )
+
+
+def plan_arm(arm: Arm, target: dict[str, Any]) -> PlannedArm:
+    """Check one arm against the target's config and settle its k."""
     if arm.kind == BASELINE and arm.engine != HARNESS:
         return PlannedArm(arm, 0)
     if arm.kind not in LOADERS:
@@ -76,17 +91,10 @@ def plan_arm(arm: Arm, target: dict[str, Any], known: Mapping[str, str] | None =
     if arm.kind not in TRAINED:
         return PlannedArm(arm, arm.num_draft_tokens or default or 4)
     key = f"drafters.{arm.name}.path"
-    if not arm.path:
-        others = ", ".join(f"{path} ({what})" for path, what in (known or {}).items())
-        raise InputError(
-            f"{key} is empty: this target names no {arm.kind} drafter, expected a folder or a hub id"
-            + (f"; known for it: {others}" if others else "")
-            + f"; or leave {arm.name} out of drafter"
-        )
-    drafter = checkpoint_config(arm.path, key)
+    drafter = checkpoint_config(str(arm.path), key)
     check_fit(arm.kind, drafter, target, f"{key}={arm.path}")
     if arm.kind != "dflash":
-        return PlannedArm(arm, arm.num_draft_tokens or default or 4)
+        return PlannedArm(arm, arm.num_draft_tokens or default or 4, drafter=drafter)
     block = parse_config(drafter, f"{key}={arm.path}")
     k = arm.num_draft_tokens or default or block.max_draft_tokens
     if k > block.max_draft_tokens:
@@ -95,7 +103,7 @@ def plan_arm(arm: Arm, target: dict[str, Any], known: Mapping[str, str] | None =
             f"drafters.{arm.name}.num_draft_tokens={k}: expected {block.max_draft_tokens} or less, the drafter's block "
             f"of {block.block_size} holds{anchor} {block.max_draft_tokens} drafts (num_draft_tokens sets all arms)"
         )
-    return PlannedArm(arm, k, block.block_size)
+    return PlannedArm(arm, k, block.block_size, drafter)
 
 
 def checkpoint_config(path: str, key: str, revision: str | None = None) -> dict[str, Any]:

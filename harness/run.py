@@ -38,12 +38,14 @@ from harness.manifest import (
     describe_prompts,
     write_manifest,
 )
+from harness.memory import Memory
 from harness.models import load_models, resolve_dtype
 from harness.preflight import Plan, preflight
 from harness.progress import RunProgress, warn
 from harness.prompts import Prompt
 from harness.published import read_figures, write_published
 from harness.report import write_report
+from harness.room import check_room
 from harness.schedule import Group, Share, groups_of
 from harness.scoring.scorer import Scorer
 from harness.stop import check_summary
@@ -83,6 +85,7 @@ class Material:
     groups: list[Group]
     rendered: list[Rendered]  # first turns, in the groups' order
     models: dict[str, Any]
+    memory: Memory | None  # estimated
 
     @property
     def generations(self) -> int:
@@ -109,7 +112,8 @@ def gather(config: RunConfig) -> Material:
     rendered = [chat.render(prompt, []) for prompt in ordered]
     for prompt, one in zip(ordered, rendered, strict=True):
         check_length(len(one.token_ids), config.max_new_tokens, plan.context, prompt.prompt_id)
-    return Material(plan, ordered, chat, groups, rendered, describe_models(config))
+    memory = check_room(config, plan, max(len(one.token_ids) for one in rendered))
+    return Material(plan, ordered, chat, groups, rendered, describe_models(config), memory)
 
 
 def run(
@@ -140,6 +144,7 @@ def run(
         "attention": "grouped attention over a position-addressed cache" if own_baseline else config.engine.name,
         "eos_token_ids": list(target.eos_token_ids),
         "context": material.plan.context,
+        "memory_estimate": None if material.memory is None else material.memory.text(),
     }
     identity = run_key.identity(
         {

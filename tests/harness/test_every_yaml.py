@@ -12,10 +12,9 @@ from omegaconf import OmegaConf
 from harness.config import RunConfig, read_config
 from harness.datasets.mapping import RowMapping
 from harness.errors import InputError
-from harness.preflight import plan_arm
+from harness.preflight import preflight
 from harness.published import FIGURES, METRICS, read_figures
 from harness.scoring.scorer import Scorer
-from harness.shapes import NAMES, target
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 FAMILY = ("e2b", "e4b", "12b", "26b_a4b", "31b")
@@ -94,7 +93,7 @@ def test_a_block_drafter_is_known_for_most(name: str, drafter: str) -> None:
 def test_where_none_is_published_the_error_says_what_there_is() -> None:
     config = composed("target=e4b")
     with pytest.raises(InputError) as error:
-        plan_arm(config.arms[1], target(NAMES[1]), config.target.known[config.arms[1].kind])
+        preflight(config)
     assert "drafters.dflash.path is empty" in str(error.value)
     assert "rasyosef/gemma-4-E4B-it-dspark (DSpark, by the community)" in str(error.value)
     assert "leave dflash out of drafter" in str(error.value)

@@ -1,0 +1,86 @@
+"""A run that is too large for its device is refused from its configs, before weights are fetched or read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import models
+from harness.config import RunConfig, read_config
+from harness.errors import InputError
+from harness.preflight import preflight
+from harness.room import check_room
+from harness.run import gather
+from tests.harness.checkpoints import write_pair, write_prompts
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return write_pair(tmp_path_factory.mktemp("pair"))
+
+
+def configured(pair: dict[str, str], **target: Any) -> RunConfig:
+    return read_config(
+        {
+            "target": {"path": pair["target"], "dtype": "float32", "device": "cpu", **target},
+            "dataset": {"path": "rows.jsonl"},
+            "drafters": {name: {"path": pair[name]} for name in ("mtp", "dflash")},
+            "drafter": ["mtp", "dflash"],
+        }
+    )
+
+
+def room(config: RunConfig) -> Any:
+    return check_room(config, preflight(config), 100)
+
+
+def test_the_estimate_names_every_arm(pair: dict[str, str]) -> None:
+    memory = room(configured(pair))
+    assert [arm.name for arm in memory.arms] == ["baseline", "mtp", "dflash"]
+    assert memory.target_weights > 0 and all(arm.weights > 0 for arm in memory.arms[1:])
+
+
+def test_too_large_is_said_with_numbers_and_ways_out(pair: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    models.release()
+    monkeypatch.setattr("harness.memory.available_bytes", lambda device: 1000)
+    monkeypatch.setattr("harness.room.available_bytes", lambda device: 1000)
+    with pytest.raises(InputError, match=r"the run needs .* cpu has .* free\. Lower batch_size"):
+        room(configured(pair))
+
+
+def test_a_target_held_from_an_earlier_job_is_not_counted_twice(
+    pair: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = room(configured(pair)).total
+    for name in ("harness.memory.available_bytes", "harness.room.available_bytes"):
+        monkeypatch.setattr(name, lambda device: needed - 10)
+    monkeypatch.setattr("harness.room.held_bytes", lambda: 10)
+    assert room(configured(pair)).total == needed
+
+
+@pytest.mark.parametrize("target", [{"device_map": "auto"}, {"tp_plan": "auto"}, {"quantization": {"bits": 4}}])
+def test_what_the_configs_do_not_tell_is_not_guessed(pair: dict[str, str], target: dict[str, Any]) -> None:
+    assert room(configured(pair, **target)) is None
+
+
+def test_a_quantized_checkpoint_is_left_to_its_files(pair: dict[str, str]) -> None:
+    config = configured(pair)
+    plan = preflight(config)
+    plan.target_config["quantization_config"] = {"quant_method": "fp8"}
+    assert check_room(config, plan, 100) is None
+
+
+def test_it_is_asked_before_anything_is_read(
+    pair: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(pair)
+    config.dataset.path = write_prompts(tmp_path / "rows.jsonl")
+    monkeypatch.setattr("harness.run.describe_models", lambda config: pytest.fail("files were read"))
+    for name in ("harness.memory.available_bytes", "harness.room.available_bytes"):
+        monkeypatch.setattr(name, lambda device: 1000)
+    with pytest.raises(InputError, match="the run needs"):
+        gather(config)
+    assert json.dumps(config.to_dict())
