@@ -9,6 +9,7 @@ the length of a pass and are overwritten when its positions are verified (https:
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,6 +74,7 @@ class DFlashDrafter:
         self.sample = sample
         self.reach = 0
         self.serving: object = None
+        self.watch: Any = None  # an adaptive wrapper that wants to see every distribution (drafters.adaptive)
         self.scale, self.scale_reason = self._embedding_scale(input_embedding_scale)
         log.info("DFlash noise embeddings are the target's raw rows times %.6g (%s)", self.scale, self.scale_reason)
 
@@ -160,4 +162,4 @@ class DFlashDrafter:
         logits = self.model.logits(hidden, self.target.head, self.target.dtype)  # [B, k, V]
         drawn = positions[:, self.first_slot :] + 1 - self.first_slot  # where the drafted tokens will stand
         sampling = self.sampling if self.sample and self.sampling.temperature > 0 else None
-        return choose(self.model, hidden, logits, anchor, self.noise.gather(1, drawn), sampling)
+        return choose(self.model, hidden, logits, anchor, self.noise.gather(1, drawn), sampling, self.watch)

@@ -43,6 +43,7 @@ class MTPDrafter:
         self.sample = sample
         self.reach = 0
         self.serving: object = None
+        self.watch: Any = None  # an adaptive wrapper that wants to see every distribution (drafters.adaptive)
 
     def begin(
         self, target: TargetView, batch_size: int, capacity: int, k: int, sampling: Sampling, noise: Tensor
@@ -107,7 +108,14 @@ class MTPDrafter:
                 else:
                     token = logits.argmax(dim=-1)
                 tokens.append(token)
+                if self.watch is not None:
+                    self.watch.saw(step - 1, q if sampled else logits)
+                    if self.watch.enough(step - 1):
+                        break
                 hidden = self.model.post_projection(normed)
+        missing = self.k - len(tokens)  # no row proposes these; the shape stays
+        tokens += tokens[-1:] * missing
+        probs += probs[-1:] * missing
         return Proposal(torch.stack(tokens, dim=1), torch.stack(probs, dim=1) if sampled else None)
 
 

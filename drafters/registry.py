@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from drafters.adaptive import OPTIONS, adapted
 from drafters.base import Drafter
 from drafters.checkpoint import read_config, resolve_folder
 from drafters.controls import OracleDrafter, PromptLookupDrafter, RandomDrafter
@@ -65,14 +66,16 @@ def build_drafter(
 ) -> Drafter:
     """The drafter `name`, with `model` a folder, a hub id, a built model, or None for a control.
 
-    Raises InputError for an unknown name, a missing model, an unknown option, or a pair that does not fit.
+    Trained drafters take the options of `drafters.adaptive` besides their own. Raises InputError for an unknown name,
+    a missing model, an unknown option, or a pair that does not fit.
     """
     if name not in LOADERS:
         raise InputError(f"drafter is {name!r}, expected one of {', '.join(LOADERS)}")
     if name in TRAINED and model is None:
         raise InputError(f"drafters.{name}.path is not set, expected a checkpoint folder or a hub id")
+    adapting = {key: options.pop(key) for key in OPTIONS if name in TRAINED and key in options}
     try:
-        return LOADERS[name](model, target_config, device, dtype, options)
+        return adapted(LOADERS[name](model, target_config, device, dtype, options), adapting)
     except TypeError as error:
         if "unexpected keyword argument" in str(error):
             option = str(error).split("'")[1]

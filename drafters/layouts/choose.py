@@ -6,6 +6,8 @@ selector's and the Markov head's q are conditional on the tokens chosen before, 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -16,24 +18,43 @@ from drafters.sampling import draw, token_probs
 
 
 def choose(
-    model: BlockModel, hidden: Tensor, logits: Tensor, anchor: Tensor, uniform: Tensor, sampling: Sampling | None
+    model: BlockModel,
+    hidden: Tensor,
+    logits: Tensor,
+    anchor: Tensor,
+    uniform: Tensor,
+    sampling: Sampling | None,
+    watch: Any = None,
 ) -> Proposal:
     """k tokens from `hidden` [B, k, H] and `logits` [B, k, Vd] of the drafting slots after `anchor` [B].
 
-    `sampling` None takes the best token everywhere; otherwise tokens are drawn at `uniform` [B, k].
+    `sampling` None takes the best token everywhere; otherwise tokens are drawn at `uniform` [B, k]. A `watch`
+    (drafters.adaptive) sees every slot's distribution.
     """
     if model.candidate_selector is not None:
-        tokens, probs = select_path(model.candidate_selector, hidden, logits, anchor, uniform, sampling)
+        tokens, probs = select_path(model.candidate_selector, hidden, logits, anchor, uniform, sampling, watch)
     elif model.markov_head is not None:
-        tokens, probs = markov_chain(model.markov_head, logits, anchor, model.d2t, uniform, sampling)
-    elif sampling is None:
-        tokens, probs = logits.argmax(dim=-1), None
+        tokens, probs = markov_chain(model.markov_head, logits, anchor, model.d2t, uniform, sampling, watch)
     else:
-        probs = token_probs(logits, sampling)
-        tokens = draw(probs, uniform)
+        probs = None if sampling is None else token_probs(logits, sampling)
+        tokens = logits.argmax(dim=-1) if probs is None else draw(probs, uniform)
+        if watch is not None:
+            for slot in range(tokens.shape[1]):
+                watch.saw(slot, (logits if probs is None else probs)[:, slot])
     if model.d2t is not None:
         tokens, probs = to_target_vocabulary(tokens, probs, model.d2t, model.config.vocab_size)
+    if watch is not None and model.confidence_head is not None:
+        watch.saw_confidence(model.confidence_head(confidence_features(model, hidden, anchor, tokens)))
     return Proposal(tokens, probs)
+
+
+def confidence_features(model: BlockModel, hidden: Tensor, anchor: Tensor, tokens: Tensor) -> Tensor:
+    """What the confidence head judges each of the drafts `tokens` [B, k] by: never the draft itself."""
+    if not model.config.confidence_with_markov:
+        return hidden
+    assert model.markov_head is not None
+    before = torch.cat((anchor[:, None], tokens[:, :-1]), dim=1)
+    return torch.cat((hidden, model.markov_head.markov_w1(before)), dim=-1)
 
 
 def select_path(
@@ -43,6 +64,7 @@ def select_path(
     anchor: Tensor,
     uniform: Tensor,
     sampling: Sampling | None,
+    watch: Any = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Walk from the anchor through the best `top_k` tokens of each slot (DFlash 2's path selection).
 
@@ -55,10 +77,12 @@ def select_path(
     for slot in range(logits.shape[1]):
         candidates = best.indices[:, slot]  # [B, K]
         scores = best.values[:, slot] + selector.transition(previous, projected[:, slot], candidates)
-        if sampling is None:
+        q = None if sampling is None else token_probs(scores, Sampling(sampling.temperature))  # [B, K]
+        if watch is not None:
+            watch.saw(slot, scores if q is None else q)
+        if q is None:
             index = scores.argmax(dim=-1)
         else:
-            q = token_probs(scores, Sampling(sampling.temperature))  # [B, K]
             index = draw(q, uniform[:, slot])
             probs.append(torch.zeros_like(logits[:, slot], dtype=q.dtype).scatter_(-1, candidates, q))
         previous = candidates.gather(-1, index[:, None]).squeeze(-1)
@@ -73,6 +97,7 @@ def markov_chain(
     offsets: Tensor | None,
     uniform: Tensor,
     sampling: Sampling | None,
+    watch: Any = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Draft slot by slot, each slot's logits corrected by the token before it (DSpark's vanilla Markov head).
 
@@ -81,10 +106,12 @@ def markov_chain(
     previous, tokens, probs = anchor, [], []
     for slot in range(logits.shape[1]):
         corrected = logits[:, slot] + head(previous)
-        if sampling is None:
+        q = None if sampling is None else token_probs(corrected, sampling)
+        if watch is not None:
+            watch.saw(slot, corrected if q is None else q)
+        if q is None:
             token = corrected.argmax(dim=-1)
         else:
-            q = token_probs(corrected, sampling)
             token = draw(q, uniform[:, slot])
             probs.append(q)
         tokens.append(token)
