@@ -40,8 +40,8 @@ def with_defaults(generations: pd.DataFrame) -> pd.DataFrame:
     filled = generations.copy()
     defaults: dict[str, Any] = {
         "prompt_id": "", "arm": "", "turn": 0, "repeat": 0, "batch_size": 1, "num_draft_tokens": 0, "prompt_tokens": 0,
-        "dataset": "prompts", "category": "uncategorised", "status": "ok", "finish_reason": None, "verdict": None, "engine": "harness",
-        "error": None, "score": None, "thinking_tokens": None, "peak_memory_bytes": None,
+        "dataset": "prompts", "category": "uncategorised", "status": "ok", "finish_reason": None, "verdict": None,
+        "engine": "harness", "error": None, "score": None, "thinking_tokens": None, "peak_memory_bytes": None,
         "prefill_s": 0.0, "decode_s": 0.0,
     }  # fmt: skip
     for name, default in defaults.items():

@@ -106,8 +106,8 @@ def _doubts(
         yield (
             "untold_rounds",
             "info",
-            f"the engine did not tell how {row['untold']} of {row['tokens']} tokens were drafted; acceptance is that of "
-            "the others",
+            f"the engine did not tell how {row['untold']} of {row['tokens']} tokens were drafted; acceptance is that "
+            "of the others",
         )
     if row["emitted"] + row["generations"] + row.get("untold", 0) != row["tokens"]:
         yield (

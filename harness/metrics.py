@@ -154,7 +154,8 @@ def _counted(condition: pd.Series, ok: pd.DataFrame, index: pd.Index) -> pd.Seri
 
 def _add_totals(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index) -> None:
     grouped = ok.groupby("cell")
-    counts = ["rounds", "untold", "drafting_rounds", "drafted", "accepted", "emitted", "repeated", "ngrams", "new_tokens"]
+    counts = ["rounds", "untold", "drafting_rounds", "drafted", "accepted", "emitted", "repeated", "ngrams"]
+    counts += ["new_tokens"]
     seconds = ["draft_s", "verify_s", "other_s", "prefill_s", "decode_s"]
     totals = grouped[counts].sum().join(grouped[seconds].sum(min_count=1))  # times that nobody told stay unknown
     sums = totals.reindex(index, fill_value=0).rename(columns={"new_tokens": "tokens"})
