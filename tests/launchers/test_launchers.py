@@ -20,7 +20,8 @@ LAUNCHERS = {
     "ray": ["+hydra.launcher.ray.init.num_cpus=2"],
 }
 
-pytestmark = pytest.mark.launchers
+ASKED = "launchers" in " ".join(sys.argv)  # as `make test-launchers` does
+pytestmark = [pytest.mark.launchers, pytest.mark.skipif(not ASKED, reason="make test-launchers")]
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)

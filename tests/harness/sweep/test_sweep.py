@@ -197,6 +197,7 @@ def test_a_killed_sweep_ends_with_the_same_table(
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("slow" not in sys.argv, reason="make test-sweep")
 def test_the_embedded_pair_in_24_jobs_killed_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
