@@ -59,6 +59,7 @@ def test_every_verdict_is_said(tmp_path: Path, verdict: str, text: str) -> None:
 def test_too_few_prompts_give_no_interval(tmp_path: Path) -> None:
     summary = read_summary(record(tmp_path, prompts=2))
     assert cells(overall(summary, ["mtp"])[0])[4] == "too few prompts"
+    assert not any(line.startswith("n.d.") for line in notes(summary))
 
 
 def test_the_json_line_is_one_line_of_plain_figures(summary: dict[str, Any]) -> None:
