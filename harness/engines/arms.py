@@ -14,6 +14,7 @@ from drafters.base import Sampling
 from harness.config import BASELINE, RunConfig
 from harness.engines.server import ServerSession
 from harness.engines.session import ProcessSession, Request, Session, arguments_of
+from harness.engines.worker import EngineError
 from harness.models import resolve_dtype
 from harness.preflight import Plan
 from harness.records import Generation
@@ -71,7 +72,10 @@ class EngineArms:
     ) -> list[Generation]:
         """Prompts at once, as many as the group has. Raises EngineError."""
         request = Request(self.config.max_new_tokens, self.eos_token_ids, self.sampling, seed)
-        return self.open(arm).decode(tokens, request)
+        generations = self.open(arm).decode(tokens, request)
+        if self.kind[arm] == BASELINE and any(one.drafted for made in generations for one in made.rounds):
+            raise EngineError(f"{arm} drafted tokens: the server at {self.engine.url_of(arm)} speculates")
+        return generations
 
     def warm_up(self, arm: str, tokens: Sequence[list[int]], failed: Callable[[str, Exception], None]) -> None:
         """Start `arm` and let it decode a few rounds that nobody counts."""

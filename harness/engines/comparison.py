@@ -39,10 +39,11 @@ class EngineComparison(Comparison):
         super().__init__(config, plan, models, chat, journal, progress)
         engine = config.engine
         self.engine = engine.name
-        self.engine_baseline = BASELINE if engine.runs_baseline else f"{engine.name}_{BASELINE}"
-        self.names = [self.engine_baseline] if engine.runs_baseline else []
+        self.names = [BASELINE] if engine.runs_baseline else []
         self.names += [arm.name for arm in plan.arms if arm.arm.engine == engine.name]
         self.done = {key for key in journal.done(retry_errors=config.retry_errors) if key.arm in self.names}
+        own_baseline = f"{engine.name}_{BASELINE}"
+        self.engine_baseline = own_baseline if own_baseline in self.names else BASELINE
         self.current = BASELINE
         self.answered: dict[tuple[int, ...], list[int]] = {}  # rendered prompt -> the engine's baseline's tokens
         self.own_judge: Judge = self.judge

@@ -26,8 +26,9 @@ class EngineConfig:
     """`name` decodes the run's arms. With `beside`, the harness decodes them too, and vLLM's are called `vllm_...`.
 
     `url` is a running server instead of an own process: one address, or one per arm, as a server runs one way of
-    drafting. `python` has vLLM installed (null: this one if it has, else .venv-vllm). `options` go to vLLM's engine
-    as they stand, `speculative` to its speculative configuration per arm, `environment` into its process.
+    drafting; beside the harness, arms without one are left to the harness. `python` has vLLM installed (null: this one
+    if it has, else .venv-vllm). `options` go to vLLM's engine as they stand, `speculative` to its speculative
+    configuration per arm, `environment` into its process.
     """
 
     name: str = HARNESS
@@ -71,9 +72,15 @@ class EngineConfig:
             return tuple(own)
         if not self.beside:
             return tuple(replace(arm, engine=self.name) for arm in own)
-        theirs = [Arm(f"{self.name}_{BASELINE}", BASELINE, None, None, engine=self.name)]
-        theirs += [replace(arm, name=f"{self.name}_{arm.name}", engine=self.name) for arm in own if arm.kind in METHODS]
+        both = [Arm(BASELINE, BASELINE, None, None), *(arm for arm in own if arm.kind in METHODS)]
+        theirs = [replace(arm, name=f"{self.name}_{arm.name}", engine=self.name) for arm in both if self.has(arm.name)]
         return (*own, *theirs)
+
+    def has(self, arm: str) -> bool:
+        """Whether this engine, beside the harness, decodes `arm`: with servers, those arms that have one."""
+        from harness.config import BASELINE
+
+        return arm in self.url if isinstance(self.url, dict) else self.url is None or arm != BASELINE
 
     def asked_as(self, arm: str) -> str:
         """The name under which the configuration speaks of `arm`."""

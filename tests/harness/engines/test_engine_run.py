@@ -133,6 +133,16 @@ def test_both_engines_stand_in_one_table_and_are_held_against_each_other(configu
     assert ("vllm_mtp", "vllm_baseline") in against or ("vllm_baseline", "vllm_mtp") in against
 
 
+def test_beside_the_harness_servers_decode_the_arms_they_are_there_for(configure: Configure) -> None:
+    def engines(url: Any, **options: Any) -> list[str]:
+        return [arm.name for arm in configure({"beside": True, "url": url}, **options).arms if arm.engine == "vllm"]
+
+    assert engines({"mtp": "http://127.0.0.1:9"}) == ["vllm_mtp"]
+    assert engines({"baseline": "http://127.0.0.1:9", "mtp": "http://127.0.0.1:8"}) == ["vllm_baseline", "vllm_mtp"]
+    assert engines("http://127.0.0.1:9", drafter="dflash") == ["vllm_dflash"]
+    assert engines(None) == ["vllm_baseline", "vllm_mtp", "vllm_dflash"]
+
+
 def test_an_engine_that_does_not_start_is_a_failed_arm_with_its_reason(configure: Configure, tmp_path: Path) -> None:
     outcome = run(configure(fault="refuse"), tmp_path / "run")
     assert outcome.exit_code == EXIT_ARM_FAILED
