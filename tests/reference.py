@@ -6,8 +6,10 @@ import functools
 from typing import Any
 
 import torch
+from torch import Tensor
+from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from drafters.base import Drafter
+from drafters.base import Drafter, Sampling
 from harness import load_drafter, load_target
 from harness.target import Target
 from tests import tiny
@@ -48,3 +50,14 @@ def drafter(name: str, structure: str, **options: Any) -> Drafter:
 def steered(name: str, structure: str, length: int, seed: int = 0, **options: Any) -> Any:
     """The drafter with its tokens steered by the reference answer to `tiny.prompt(length, seed)`."""
     return Steered(drafter(name, structure, **options), tiny.prompt(length, seed) + answer(structure, length, seed))
+
+
+def transformers_probs(logits: Tensor, sampling: Sampling) -> Tensor:
+    """Probabilities [N, V] after transformers' own warpers on `logits` [N, V]."""
+    ids: Tensor = torch.zeros(len(logits), 1, dtype=torch.long)
+    scores = TemperatureLogitsWarper(sampling.temperature)(ids, logits)  # type: ignore[arg-type]
+    if sampling.top_k is not None:
+        scores = TopKLogitsWarper(sampling.top_k)(ids, scores)  # type: ignore[arg-type]
+    if sampling.top_p is not None and sampling.top_p < 1:
+        scores = TopPLogitsWarper(sampling.top_p)(ids, scores)  # type: ignore[arg-type]
+    return scores.softmax(dim=-1)

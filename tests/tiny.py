@@ -118,7 +118,7 @@ def assistant_model(target: Any, seed: int = 1, ordered: bool = False, **overrid
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "num_key_value_heads": raw["num_key_value_heads"],
-        "head_dim": 8,
+        "head_dim": raw["head_dim"],
         "global_head_dim": layer.head_dim,
         "num_global_key_value_heads": layer.num_key_value_heads if config.attention_k_eq_v else None,
         "attention_k_eq_v": config.attention_k_eq_v,

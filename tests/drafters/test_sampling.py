@@ -6,22 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
-from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from drafters.base import Sampling
 from drafters.sampling import draw, token_probs
 from tests.chisquare import DOUBT, p_value
-
-
-def transformers_probs(logits: Tensor, sampling: Sampling) -> Tensor:
-    ids: Tensor = torch.zeros(len(logits), 1, dtype=torch.long)
-    scores = TemperatureLogitsWarper(sampling.temperature)(ids, logits)  # type: ignore[arg-type]
-    if sampling.top_k is not None:
-        scores = TopKLogitsWarper(sampling.top_k)(ids, scores)  # type: ignore[arg-type]
-    if sampling.top_p is not None and sampling.top_p < 1:
-        scores = TopPLogitsWarper(sampling.top_p)(ids, scores)  # type: ignore[arg-type]
-    return scores.softmax(dim=-1)
+from tests.reference import transformers_probs
 
 
 @given(

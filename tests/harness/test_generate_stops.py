@@ -47,7 +47,7 @@ def test_an_eos_token_inside_an_accepted_block_ends_the_answer_there() -> None:
 @pytest.mark.parametrize("structure", list(tiny.STRUCTURES))
 def test_every_drafter_stops_where_transformers_stops(structure: str, name: str) -> None:
     answer = reference.answer(structure, LENGTH)
-    late = sorted(first_at(answer).items(), key=lambda item: item[1])[-4:]
+    late = sorted(first_at(answer).items(), key=lambda item: item[1])[-5:-1:3]
     drafter = reference.drafter(name, structure)
     for eos, index in late:
         found = generate(
