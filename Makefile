@@ -37,5 +37,9 @@ test-launchers: ## a sweep of four jobs through each launcher, in an environment
 test-sweep: setup ## 24 jobs on the embedded pair, killed twice and resumed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/harness/sweep $(ARGS)
 
+test-vllm: setup ## vLLM's CPU build in an environment of its own, held against the harness on the embedded pair
+	PYTHON=$(PYTHON) bash tools/vllm_environment.sh
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
+
 clean:
 	rm -rf $(VENV) outputs multirun
