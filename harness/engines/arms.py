@@ -65,7 +65,8 @@ class EngineArms:
             return ServerSession(url)
         target, batch = str(self.config.target.path), self.config.batch_size
         arguments = arguments_of(self.engine, self.planned[arm], arm, target, self.dtype, batch, self.length)
-        return ProcessSession(self.engine, arguments, self.run_dir / f"{self.engine.name}_{arm}.log")
+        log = self.run_dir / f"{self.engine.name}_{self.engine.asked_as(arm)}.log"
+        return ProcessSession(self.engine, arguments, log)
 
     def decode(
         self, arm: str, tokens: Sequence[list[int]], seed: int, answers: Sequence[list[int]]
