@@ -30,6 +30,7 @@ from harness.schedule import Group
 from harness.scoring.scorer import Scorer
 from harness.statistics import arm_order
 from harness.stop import Watch
+from harness.width import write_width_probe
 
 ERROR_LOG = "errors.log"
 
@@ -68,6 +69,7 @@ class Comparison:
         self.progress.show("warming up")
         first = [self.chat.render(prompt, []).token_ids for prompt in groups[0].prompts]
         self.arms.warm_up(first, lambda arm, error: self.log_error(f"warm-up of {arm}", error))
+        write_width_probe(self.journal.run_dir, self.target, first[0], (k + 1 for k in self.arms.k.values()))
         self.progress.restart()
         unit = 0
         for group in groups:
