@@ -13,7 +13,7 @@ always runs all k.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -133,7 +133,7 @@ class AdaptiveDrafter:
         proposal: Proposal = self.inner.propose(anchor, position)
         count = self.kept.long().cumprod(dim=1).sum(dim=1)
         self.proposed.copy_(count)
-        return replace(proposal, count=count)
+        return Proposal(proposal.tokens, proposal.probs, count)
 
     def observe(self, verified: TargetPass, accepted: Tensor) -> None:
         if self.history is not None:
