@@ -166,7 +166,7 @@ def zlab(name: str, *, second: bool = False) -> dict[str, Any]:
         "sliding_window": 2048,
         "tie_word_embeddings": False,
         "use_sliding_window": True,
-        "vocab_size": VOCAB,
+        "vocab_size": aim["vocab_size"],
         **({"is_causal": False} if second else {}),
         **rope,
     }
