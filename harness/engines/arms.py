@@ -37,7 +37,8 @@ class EngineArms:
         self.k = {name: arm.k if arm is not None else 0 for name, arm in self.planned.items()}
         self.kind = {name: arm.arm.kind if arm is not None else BASELINE for name, arm in self.planned.items()}
         self.dtype = resolve_dtype(config.target, plan.target_config)
-        self.length = min(longest + config.max_new_tokens, plan.context)
+        self.context = plan.context
+        self.length = min(longest + config.max_new_tokens, self.context)
         decoding = config.decoding
         self.sampling = Sampling(decoding.temperature, decoding.top_k, decoding.top_p)
         self.eos_token_ids = eos_token_ids
@@ -64,7 +65,9 @@ class EngineArms:
         if url is not None:
             return ServerSession(url)
         target, batch = str(self.config.target.path), self.config.batch_size
-        arguments = arguments_of(self.engine, self.planned[arm], arm, target, self.dtype, batch, self.length)
+        arguments = arguments_of(
+            self.engine, self.planned[arm], arm, target, self.dtype, batch, self.length, self.context
+        )
         log = self.run_dir / f"{self.engine.name}_{self.engine.asked_as(arm)}.log"
         return ProcessSession(self.engine, arguments, log)
 

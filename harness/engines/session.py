@@ -14,7 +14,7 @@ from harness.engines.worker import WorkerProcess
 from harness.preflight import PlannedArm
 from harness.records import Generation, Round
 
-#: How much longer than its longest answer a sequence may grow before vLLM shortens the drafts.
+#: Positions kept free behind the longest answer and two blocks of drafts; nearer to its end vLLM stops drafting.
 MARGIN = 2
 
 
@@ -149,17 +149,24 @@ class ProcessSession:
 
 
 def arguments_of(
-    config: EngineConfig, arm: PlannedArm | None, name: str, target: str, dtype: str, batch_size: int, length: int
+    config: EngineConfig,
+    arm: PlannedArm | None,
+    name: str,
+    target: str,
+    dtype: str,
+    batch_size: int,
+    length: int,
+    context: int,
 ) -> dict[str, Any]:
     """vLLM's `LLM` arguments for an arm (None: the baseline); the config's own options come last and so win.
 
-    `length` is the most tokens that a prompt and its answer take.
+    `length` is the most tokens that a prompt and its answer take, `context` what the target can hold.
     """
     k = arm.k if arm is not None else 0
     arguments: dict[str, Any] = {
         "model": target,
         "dtype": dtype,
-        "max_model_len": length + k + MARGIN,
+        "max_model_len": min(length + 2 * (k + 1) + MARGIN, context),
         "max_num_seqs": batch_size,
         "tensor_parallel_size": config.tensor_parallel,
         "pipeline_parallel_size": config.pipeline_parallel,
