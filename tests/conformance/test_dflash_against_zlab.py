@@ -161,7 +161,7 @@ def test_every_round_agrees_on_every_structure(zlab: Any, folders: Path, structu
 def test_both_accept_the_same_of_their_own_drafts(zlab: Any, folders: Path) -> None:
     """Without steering: the drafts alone decide how rounds go, and both count the same."""
     structure, accepted = "kv_shared", 0
-    folder = write(folders, "plain", structure, {"target_layer_ids": (0, 1, 2)}, {})
+    folder = write(folders, "own drafts", structure, {"target_layer_ids": (0, 1, 2), "is_causal": False}, {})
     for seed in range(4):
         prompt = tiny.prompt(20, seed)
         theirs = zlab_run(zlab, folder, reference.target(structure).model, prompt, None)
