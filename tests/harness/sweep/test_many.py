@@ -44,7 +44,8 @@ def test_two_processes_give_the_tokens_and_acceptance_of_one(tmp_path: Path) -> 
         subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=900, capture_output=True)
         lines = [json.loads(line) for line in (tmp_path / name / "generations.jsonl").read_text().splitlines()]
         rows = json.loads((tmp_path / name / "summary.json").read_text())["rows"]
-        counted = [[row[key] for key in ("arm", "category", "acceptance_length", "acceptance_rate", "generations")] for row in rows]
+        keys = ("arm", "category", "acceptance_length", "acceptance_rate", "generations")
+        counted = [[row[key] for key in keys] for row in rows]
         found = {(line["prompt_id"], line["arm"]): line["token_ids"] for line in lines}
         assert len(found) == len(lines), "every prompt exactly once"
         return found, counted
