@@ -145,8 +145,10 @@ def write_published(run_dir: Path, config: RunConfig, k: Mapping[str, int]) -> l
     """Write the applicable figures to `published.json`; nothing for a run that names none. `k` as `applicable`."""
     if config.published is None:
         return []
-    found = applicable(read_figures(config.published), config, k)
-    content = {"name": config.published, "figures": found}
+    figures = read_figures(config.published)
+    found = applicable(figures, config, k)
+    metrics = list(dict.fromkeys(figure.metric for figure in figures))
+    content = {"name": config.published, "metrics": metrics, "figures": found}
     replace_file(run_dir / PUBLISHED, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return found
 
@@ -155,6 +157,12 @@ def read_published(run_dir: Path) -> list[dict[str, Any]]:
     """The figures in a run directory; none where there is no file."""
     path = Path(run_dir) / PUBLISHED
     return list(json.loads(path.read_text(encoding="utf-8"))["figures"]) if path.is_file() else []
+
+
+def read_metrics(run_dir: Path) -> list[str]:
+    """The metrics that the experiment's published table has, whether a figure applies or not."""
+    path = Path(run_dir) / PUBLISHED
+    return list(json.loads(path.read_text(encoding="utf-8"))["metrics"]) if path.is_file() else []
 
 
 def beside(summary: Mapping[str, Any], figures: Sequence[Row]) -> list[dict[str, Any]]:

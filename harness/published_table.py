@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.config import BASELINE
-from harness.published import METRICS, beside, read_published
+from harness.published import METRICS, beside, read_metrics, read_published
 
 MIN_WIDTH = 130
+NOT_IN_MAIN_TABLE = {"seconds_for_2048", "extra_memory_gb"}
 
 
-def render(summary: Mapping[str, Any], figures: Sequence[Mapping[str, Any]]) -> Table:
+def render(summary: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Table:
     """Ours, then in brackets each published figure and how many times it ours is."""
     compared = beside(summary, figures)
-    metrics = list(dict.fromkeys(figure["metric"] for figure in figures))
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("configuration", no_wrap=True)
     for metric in metrics:
@@ -47,12 +47,12 @@ def _label(figure: Mapping[str, Any]) -> str:
 
 
 def print_published(summary: Mapping[str, Any], run_dir: Path, console: Console | None = None) -> None:
-    """The table and its sources on stdout; nothing where no published figure applies."""
-    figures = read_published(run_dir)
-    if not figures:
+    """The table and its sources on stdout; nothing where it would only repeat the table of the arms."""
+    figures, metrics = read_published(run_dir), read_metrics(run_dir)
+    if not figures and not NOT_IN_MAIN_TABLE & set(metrics):
         return
     console = console or Console()
     console = console if console.width >= MIN_WIDTH or console.is_terminal else Console(width=MIN_WIDTH)
-    console.print(render(summary, figures))
+    console.print(render(summary, figures, metrics))
     for source in dict.fromkeys(str(figure["source"]) for figure in figures):
         console.print(f"published: {source}", markup=False, highlight=False, soft_wrap=True)

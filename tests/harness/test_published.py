@@ -117,6 +117,16 @@ def test_they_are_kept_with_the_run_and_printed(tmp_path: Path) -> None:
     assert "mtp k=8" in shown and "jarvislabs.ai" in shown
 
 
+def test_the_first_timings_table_is_shown_for_any_target(tmp_path: Path) -> None:
+    write_published(tmp_path, composed("experiment=seed_hospital", "target=embedded"), K)
+    assert read_published(tmp_path) == []
+    console = Console(file=io.StringIO(), width=160)
+    print_published(summary(baseline={"decode_tok_s": 100.0, "ttft_ms": 30.0}), tmp_path, console)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "time for 2048 tokens" in shown and "memory over baseline" in shown
+    assert "20.50 s" in shown
+
+
 def test_a_run_without_published_figures_writes_and_prints_nothing(tmp_path: Path) -> None:
     assert write_published(tmp_path, composed(), K) == []
     console = Console(file=io.StringIO())
