@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -133,9 +132,8 @@ def answers(url: str) -> bool:
         return False
 
 
-def server_run(outcome: Outcome, url: str, folder: Path, dflash: Path, **options: Any) -> Outcome:
+def server_run(url: str, folder: Path, dflash: Path, **options: Any) -> Outcome:
     """The server's MTP arm against the harness's baseline and MTP arm."""
-    shutil.rmtree(folder, ignore_errors=True)
     config = both_engines(dflash, PROMPTS, NEW_TOKENS, ("baseline", "mtp"), {"url": url})
     for name, value in options.items():
         setattr(config, name, value)
@@ -143,9 +141,9 @@ def server_run(outcome: Outcome, url: str, folder: Path, dflash: Path, **options
 
 
 def test_a_server_gives_the_same_tokens_and_its_counters_become_the_same_rounds(
-    outcome: Outcome, server: str, dflash: Path, tmp_path: Path
+    server: str, dflash: Path, tmp_path: Path
 ) -> None:
-    found = server_run(outcome, server, tmp_path / "server", dflash)
+    found = server_run(server, tmp_path / "server", dflash)
     generations = read_generations(found.run_dir)
     assert set(generations["status"]) == {"ok"}
     tokens = {(row.prompt_id, row.arm): row.token_ids for row in generations.itertuples()}
@@ -158,9 +156,9 @@ def test_a_server_gives_the_same_tokens_and_its_counters_become_the_same_rounds(
 
 
 def test_at_higher_concurrency_a_server_tells_counters_for_the_run_only(
-    outcome: Outcome, server: str, dflash: Path, tmp_path: Path
+    server: str, dflash: Path, tmp_path: Path
 ) -> None:
-    found = server_run(outcome, server, tmp_path / "together", dflash, batch_size=PROMPTS)
+    found = server_run(server, tmp_path / "together", dflash, batch_size=PROMPTS)
     generations = read_generations(found.run_dir)
     theirs = generations[generations["arm"] == "vllm_mtp"]
     assert len(theirs) == PROMPTS and theirs["engine_counters"].isna().all()
