@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
@@ -23,6 +24,7 @@ CONTROL_KINDS = (BASELINE, "lookup", "oracle", "random", "synthetic")
 VERDICTS = ("mismatch", "tie", "exact", "none")
 
 NONE = "–"
+UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def arm_name(arm: str) -> str:
@@ -32,11 +34,8 @@ def arm_name(arm: str) -> str:
 
 
 def clean(text: object) -> str:
-    """`text` without what no font, XML file or UTF-8 stream can hold: control characters and lone surrogates."""
-    return "".join(
-        c if (c.isprintable() or c in "\n\t") and not 0xD800 <= ord(c) <= 0xDFFF else "\N{REPLACEMENT CHARACTER}"
-        for c in str(text)
-    )
+    """`text` without what no XML file or UTF-8 stream can hold: control characters and lone surrogates."""
+    return UNSPEAKABLE.sub("\N{REPLACEMENT CHARACTER}", str(text))
 
 
 def known(value: Any) -> TypeGuard[float]:

@@ -42,6 +42,12 @@ def test_clean_text_can_be_encoded_and_keeps_what_can_be_read(text: str) -> None
     assert clean(kept) == kept
 
 
+def test_clean_text_keeps_every_script_and_what_joins_its_letters() -> None:
+    text = "👩\u200d🔬 می\u200cخواهم क्\u200dष\n\ttab"
+    assert clean(text) == text
+    assert clean("a\x00\x1b[31m\ud800b") == "a\ufffd\ufffd[31m\ufffdb"
+
+
 def test_every_colour_is_recognised_and_followed() -> None:
     lights = [light for light, _ in PALETTE.values()]
     assert len(set(lights)) == len(lights)
