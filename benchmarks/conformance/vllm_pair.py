@@ -33,8 +33,14 @@ from harness.frames import read_generations, read_rounds
 from harness.run import run
 
 ARMS = ("baseline", "mtp", "dflash", "lookup")
-#: Small and single-threaded, for a machine that does other things; no compilation, as minutes of it save seconds here.
-ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
+#: Small, single-threaded and one process per arm, for a machine that does other things; no compilation, as minutes of
+#: it save seconds here.
+ENVIRONMENT = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "OMP_NUM_THREADS": "1",
+}
 OPTIONS = {"enforce_eager": True}
 Counts = dict[str, Any]
 
