@@ -94,11 +94,12 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def server(python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`vllm serve` with the MTP assistant, on the loopback address, ended with all it started."""
+    """A vLLM server with the MTP assistant, on the loopback address, ended with all it started."""
     port, log = free_port(), tmp_path_factory.mktemp("server") / "server.log"
     speculative = {"method": "mtp", "model": str(ASSETS / "mtp"), "num_speculative_tokens": 4}
     command = [
-        python, "-m", "vllm.entrypoints.cli.main", "serve", str(ASSETS / "target"), "--host", "127.0.0.1",
+        # `vllm serve` asks for the version of a package named vllm, and the CPU build is named otherwise.
+        python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(ASSETS / "target"), "--host", "127.0.0.1",
         "--port", str(port), "--dtype", "float32", "--max-model-len", "512", "--max-num-seqs", "4",
         "--no-enable-prefix-caching", "--speculative-config", json.dumps(speculative),
         *(f"--{name.replace('_', '-')}" for name in OPTIONS),
