@@ -28,7 +28,7 @@ class DFlashShape:
     """The drafter's sizes; the hidden size is the target's."""
 
     intermediate_size: int = 512
-    pattern: str = "SF"
+    pattern: str = "FF"
     heads: int = 4
     kv_heads: int = 2
     head_dim: int = 64
@@ -78,7 +78,8 @@ def build_dflash(config: DFlashConfig, teacher: Teacher, seed: int) -> DFlashMod
     """A drafter with fresh weights.
 
     Its last norm starts as a fraction of the one that the borrowed head expects: at full size random states would
-    give logits as confident as they are wrong.
+    give logits as confident as they are wrong. Key norms stay at one: the query norms carry the scale of the scores,
+    and an engine that uses one key norm for the context of all layers then computes the same drafts.
     """
     torch.manual_seed(seed)
     model = DFlashModel(config)
@@ -87,6 +88,9 @@ def build_dflash(config: DFlashConfig, teacher: Teacher, seed: int) -> DFlashMod
             torch.nn.init.normal_(parameter, std=0.02 if "proj" in name else parameter.shape[1] ** -0.5)
     with torch.no_grad():
         model.get_parameter("norm.weight").copy_(0.3 * teacher.text.norm.weight)
+    for name, parameter in model.named_parameters():
+        if name.endswith("k_norm.weight"):
+            parameter.requires_grad_(False).fill_(1.0)
     return model
 
 

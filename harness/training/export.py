@@ -67,7 +67,7 @@ def export_dflash(model: DFlashModel, folder: Path, target: Any) -> None:
         "num_key_value_heads": c.num_key_value_heads, "num_target_layers": c.num_target_layers,
         "pad_token_id": target.pad_token_id, "rms_norm_eps": c.rms_norm_eps, "rope_scaling": None,
         "rope_theta": c.rope_theta, "sliding_window": c.sliding_window, "tie_word_embeddings": False,
-        "use_cache": True, "use_sliding_window": True, "vocab_size": c.vocab_size,
+        "use_cache": True, "use_sliding_window": "sliding_attention" in c.layer_types, "vocab_size": c.vocab_size,
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     tensors = {n: v.detach().to("cpu", torch.float32).contiguous() for n, v in model.state_dict().items()}

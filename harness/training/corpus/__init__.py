@@ -27,7 +27,7 @@ KINDS = {
 # How often each kind is drawn in training. Kinds that copy get more: their replies are short, and copying is what a
 # small model learns last.
 WEIGHTS = {
-    "code": 0.06, "arithmetic": 0.12, "extraction": 0.20, "tables": 0.20, "rewriting": 0.30, "stories": 0.07,
+    "code": 0.08, "arithmetic": 0.18, "extraction": 0.14, "tables": 0.18, "rewriting": 0.26, "stories": 0.11,
     "dialogue": 0.05,
 }  # fmt: skip
 

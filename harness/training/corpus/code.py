@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from .chat import Exchange
-from .words import COLOURS
+from .words import COLOURS, article
 
 LISTS = ("prices", "scores", "values", "ages", "lengths", "weights", "counts", "marks")
 TESTS = (
@@ -51,7 +51,7 @@ def _class(rng: Random) -> tuple[str, str]:
     noun = rng.choice(NOUNS)
     fields = rng.sample(list(FIELDS), rng.randrange(2, 5) if rng.random() < 0.9 else rng.randrange(5, 8))
     typed = ", ".join(f"{f}: {FIELDS[f]}" for f in fields)
-    lines = [f"class {noun.capitalize()}:", f'    """A {noun} with {", ".join(fields)}."""', ""]
+    lines = [f"class {noun.capitalize()}:", f'    """{article(noun).capitalize()} with {", ".join(fields)}."""', ""]
     lines += [f"    def __init__(self, {typed}) -> None:", *(f"        self.{f} = {f}" for f in fields)]
     lines += ["", "    def to_dict(self) -> dict:", "        return {"]
     lines += [*(f'            "{f}": self.{f},' for f in fields), "        }"]

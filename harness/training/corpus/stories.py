@@ -7,15 +7,19 @@ from random import Random
 from .chat import Exchange
 from .words import (
     ADJECTIVES,
+    ADVERBS,
     ANIMALS,
     CITIES,
     COLOURS,
     DAYS,
+    DEEDS,
     FOODS,
     JOBS,
     NAMES,
+    NEAR,
     OBJECTS,
     PLACES,
+    SIZES,
     article,
     pronoun,
 )
@@ -30,11 +34,13 @@ def _cast(rng: Random) -> Cast:
     animal = rng.choice(ANIMALS)
     thing = rng.choice(OBJECTS)
     place, far = rng.sample(PLACES, 2)
+    colour = rng.choice(COLOURS)
     return {
         "hero": hero, "friend": friend, "stranger": stranger, "he": he, "He": he.capitalize(),
         "him": "her" if he == "she" else "him", "his": "her" if he == "she" else "his", "animal": animal,
         "thing": thing, "place": place, "far": far, "adj": adjective, "an_adj": article(adjective),
-        "an_animal": article(animal), "a_thing": article(thing), "colour": rng.choice(COLOURS),
+        "an_animal": article(animal), "a_thing": article(thing), "a_place": article(place), "colour": colour,
+        "a_colour": article(colour),
         "food": rng.choice(FOODS),
         "job": rng.choice(JOBS), "day": rng.choice(DAYS), "city": rng.choice(CITIES),
     }  # fmt: skip
@@ -42,7 +48,7 @@ def _cast(rng: Random) -> Cast:
 
 OPENINGS = (
     "Once there was {an_adj} {job} named {hero} who lived near the {place}.",
-    "In a {place} far from {city} lived {hero}, {an_adj} {job}.",
+    "In {a_place} far from {city} lived {hero}, {an_adj} {job}.",
     "{hero} was {an_adj} {job} and knew every path of the {place}.",
     "Long ago, in the {place}, {hero} worked as a {job}.",
     "Nobody in the {place} was as {adj} as {hero}, the {job}.",
@@ -80,7 +86,7 @@ TURNS = (
     "There, under {an_adj} tree, lay the {thing}.",
     "At last {stranger} told {him} the truth about the {thing}.",
     "The {animal} began to dig, and soon they saw something {colour}.",
-    "In the {far} an old woman gave {him} a {colour} box.",
+    "In the {far} an old woman gave {him} {a_colour} box.",
     "Suddenly {friend} stood there with the {thing} in both hands.",
     "Then {he} understood that the {thing} had never been lost.",
 )
@@ -94,12 +100,31 @@ ENDINGS = (
 )
 
 
+def scene(rng: Random, cast: Cast, things: list[str]) -> str:
+    """A sentence of free choices: nothing in the prompt says which words come. `things` loses the one it takes."""
+    thing, near, place = things.pop(), rng.choice(NEAR), rng.choice(PLACES)
+    deed, other = rng.sample(DEEDS, 2)
+    how, size, colour = rng.choice(ADVERBS), rng.choice(SIZES), rng.choice(COLOURS)
+    animal, kind = rng.choice(ANIMALS), rng.choice(ADJECTIVES)
+    who = rng.choice((cast["He"], cast["friend"]))
+    return rng.choice((
+        f"{who} {how} {deed} the {size} {colour} {thing} {near} the {place}.",
+        f"{near.capitalize()} the {place}, {article(kind)} {animal} {how} {deed} {article(thing)}.",
+        f"{who} {deed} the {thing}, and the {kind} {animal} {how} {other} it {near} the {place}.",
+        f"{how.capitalize()}, {article(kind)} {animal} appeared {near} the {place} with {article(size)} {thing}.",
+    ))  # fmt: skip
+
+
 def tell(rng: Random, cast: Cast, sentences: int) -> list[str]:
-    """A story of about `sentences` sentences: opening, wish, trouble, search, turn, ending."""
+    """A story of about `sentences` sentences: opening, wish, trouble, search, turn, ending.
+
+    About half of the search is free scenes.
+    """
     words = {**cast, "His": cast["his"].capitalize()}
-    search = max(1, sentences - 5)
+    search = rng.sample(SEARCHES, max(1, sentences - 5))
+    things = rng.sample([t for t in OBJECTS if t != cast["thing"]], len(search))
     plan = [rng.choice(OPENINGS), rng.choice(WANTS), rng.choice(TROUBLES)]
-    plan += rng.sample(SEARCHES, min(search, len(SEARCHES)))
+    plan += [scene(rng, cast, things) if rng.random() < 0.5 else line for line in search]
     plan += [rng.choice(TURNS), *rng.sample(ENDINGS, 2 if sentences > 6 else 1)]
     return [line.format(**words) for line in plan]
 
@@ -117,7 +142,7 @@ def make(rng: Random) -> list[Exchange]:
         "Tell me a {sized} about {hero} and {a_thing}.",
         "Write a {sized} about {hero}, a {job}, and {an_animal}.",
         "Please tell a {sized} with {hero}, {friend} and {an_animal}.",
-        "Tell a {sized} that happens in a {place}. The hero is {hero}.",
+        "Tell a {sized} that happens in {a_place}. The hero is {hero}.",
         "I would like a {sized} about {an_adj} {job} called {hero}.",
     ))  # fmt: skip
     lines = tell(rng, cast, rng.randrange(low, high + 1))

@@ -22,11 +22,14 @@ FOODS = (
     "corn"
 ).split()
 JOBS = "baker teacher nurse farmer pilot painter driver cook doctor singer builder writer".split()
-PLACES = "forest village harbour mill garden market bridge tower valley river island meadow".split()
+PLACES = "forest village harbour mill garden market castle tower valley desert orchard meadow".split()
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 MONTHS = "January February March April May June July August September October November December".split()
 ADJECTIVES = "old small quiet brave tired clever gentle proud shy lonely cheerful careful".split()
 SIZES = "tiny small large huge heavy light round narrow".split()
+ADVERBS = "slowly quietly gladly softly quickly calmly gently proudly sadly kindly".split()
+DEEDS = "carried cleaned lifted moved wrapped touched painted shook dropped hid".split()
+NEAR = "behind near beside beyond past".split()
 
 
 def pronoun(name: str) -> str:
