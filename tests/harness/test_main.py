@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -173,26 +174,33 @@ def lines(run_dir: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_a_killed_run_continues_to_the_same_tokens(overrides: list[str], tmp_path: Path) -> None:
-    write_prompts(tmp_path / "prompts.jsonl", 24)
+def test_a_run_killed_ten_times_continues_to_the_same_tokens(overrides: list[str], tmp_path: Path) -> None:
+    """Kills come at random moments between two generations, within one, and within the writing of one."""
+    write_prompts(tmp_path / "prompts.jsonl", 40)
+    moments = Random(0)
 
     def start(name: str) -> subprocess.Popen[bytes]:
         arguments = [*overrides, "max_new_tokens=16", f"hydra.run.dir={tmp_path / name}"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         return subprocess.Popen([sys.executable, "-m", "harness", *arguments], cwd=tmp_path, env=environment)
 
-    process = start("killed")
-    while process.poll() is None and len(lines(tmp_path / "killed")) < 12:
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    stopped_at = len(lines(tmp_path / "killed"))
-    assert 12 <= stopped_at < 72, "killed in the middle"
+    kept: list[int] = []
+    for _ in range(10):
+        process = start("killed")
+        enough = len(lines(tmp_path / "killed")) + moments.randrange(1, 12)
+        while process.poll() is None and len(lines(tmp_path / "killed")) < enough:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0.0, 0.05))
+        process.kill()
+        process.wait()
+        kept.append(len(lines(tmp_path / "killed")))
+    assert kept == sorted(kept), "a kill never costs a finished generation"
+    assert kept[0] < kept[-1] < 120, "killed in the middle"
     assert start("killed").wait() == EXIT_OK
     assert start("undisturbed").wait() == EXIT_OK
 
     def tokens(name: str) -> dict[tuple[str, str], list[int]]:
         return {(row["prompt_id"], row["arm"]): row["token_ids"] for row in lines(tmp_path / name)}
 
-    assert len(lines(tmp_path / "killed")) == 72, "every prompt exactly once"
+    assert len(lines(tmp_path / "killed")) == 120, "every prompt exactly once"
     assert tokens("killed") == tokens("undisturbed")
