@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import overload
@@ -13,6 +12,7 @@ from drafters.registry import resolve_draft_tokens
 from harness.errors import InputError
 from harness.generate import Settings, decode
 from harness.records import Generation
+from harness.synthetic import check_count, check_rates
 from harness.target import Target
 
 VERIFICATIONS = ("rejection", "match")
@@ -45,17 +45,6 @@ def check_prompts(prompts: Sequence[Sequence[int]], target: Target, max_new_toke
                 f"prompt {index} has {len(prompt)} tokens and max_new_tokens is {max_new_tokens}, together more than "
                 f"the target's context of {target.max_positions}; lower max_new_tokens or drop the prompt"
             )
-
-
-def check_rates(rates: Sequence[float]) -> tuple[float, ...]:
-    """Unconditional acceptance rates per position. Raises InputError unless they lie in [0, 1] and never rise."""
-    steps = [1.0, *rates]
-    if any(not 0.0 <= rate <= 1.0 for rate in rates) or any(a < b for a, b in itertools.pairwise(steps)):
-        raise InputError(
-            f"verification.synthetic_acceptance is {list(rates)}, expected rates between 0 and 1 that never rise "
-            "(each is the share of rounds in which that position and all before it stand)"
-        )
-    return tuple(float(rate) for rate in rates)
 
 
 @overload
@@ -104,6 +93,7 @@ def generate(  # type: ignore[misc]
     prompts: list[list[int]] = [prompt_ids] if single else prompt_ids  # type: ignore[list-item, assignment]
     check_prompts(prompts, target, max_new_tokens, k)
     rates = check_rates(synthetic_acceptance)
+    check_count(rates, k, drafter.name if drafter is not None else "baseline")
     settings = Settings(k, max_new_tokens, sampling, verification, tuple(eos_token_ids), rates)
     if isinstance(drafter, OracleDrafter):
         plain = Settings(0, max_new_tokens, sampling, verification, tuple(eos_token_ids))

@@ -29,7 +29,9 @@ class Arms:
         self.max_new_tokens, self.seed = config.max_new_tokens, config.seed
         self.verification = config.decoding.verification
         self.sampling = Sampling(config.decoding.temperature, config.decoding.top_k, config.decoding.top_p)
-        self.eos_token_ids = self.target.eos_token_ids
+        self.rates = {arm.name: arm.arm.synthetic_acceptance for arm in plan.arms}
+        # Where the tokens are made up, which of them ends an answer is chance: all answers have full length.
+        self.eos_token_ids = () if config.synthetic else self.target.eos_token_ids
         widest = max(self.k.values())
         self.capacity = capacity_for([[0] * longest], config.max_new_tokens, widest, self.target.execution)
         self.resident = {arm: models.weight_bytes.get(arm, 0) for arm in self.names}
@@ -60,7 +62,10 @@ class Arms:
         drafter = self.models.drafters.get(arm)
         if self.kind[arm] == "oracle":
             drafter.answers = answers  # type: ignore[union-attr]
-        settings = Settings(self.k[arm], max_new_tokens, self.sampling, self.verification, eos_token_ids)
+        settings = Settings(
+            *(self.k[arm], max_new_tokens, self.sampling, self.verification, eos_token_ids),
+            synthetic_acceptance=self.rates.get(arm, ()),
+        )
         return decode(self.target, drafter, tokens, settings, seed=seed, capacity=self.capacity)
 
     def warm_up(self, tokens: Sequence[list[int]], failed: Callable[[str, Exception], None]) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from harness.config import DatasetConfig
+from harness.config import DatasetConfig, RunConfig
 from harness.errors import InputError
 from harness.prompts import Prompt
+from harness.synthetic import RANDOM
 from harness.thinking import Thinking
+from harness.token_numbers import NumberTokenizer
+
+TOKENIZER = "tokenizer_config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,18 @@ class Chat:
         """What was chosen, for the manifest."""
         digest = hashlib.sha256(self.template.encode()).hexdigest() if self.template else None
         return {"chat_template": self.config.chat_template, "thinking": self.config.thinking, "template_sha256": digest}
+
+
+def open_chat(config: RunConfig, vocab_size: int) -> Chat:
+    """The run's chat; prompts and answers are token numbers where prompts are, and where no tokenizer is at hand.
+
+    The latter is so with random weights at shapes that come without a tokenizer: nothing is downloaded for them.
+    """
+    path = str(config.target.path)
+    without = config.target.weights == RANDOM and not (Path(path) / TOKENIZER).is_file()
+    if config.dataset.random_tokens or without:
+        return Chat(NumberTokenizer(vocab_size), replace(config.dataset, chat_template=False))
+    return Chat(load_tokenizer(path, config.target.revision), config.dataset)
 
 
 def load_tokenizer(path: str, revision: str | None = None) -> Any:

@@ -19,7 +19,7 @@ from harness.config import BASELINE, RunConfig
 from harness.engines.config import HARNESS
 from harness.errors import InputError
 from harness.journal import GenerationKey, GenerationRow, Journal
-from harness.judge import Judge
+from harness.judge import Judge, NoJudge
 from harness.models import Models
 from harness.pieces import token_pieces
 from harness.preflight import Plan
@@ -55,7 +55,7 @@ class Comparison:
         self.journal, self.progress = journal, progress
         self.done = journal.done(retry_errors=config.retry_errors)
         self.engine = HARNESS
-        self.judge = Judge(models.target, config.decoding)
+        self.judge = (NoJudge if config.synthetic else Judge)(models.target, config.decoding)
         self.scorer = Scorer(config.dataset.scorer, config.scoring)
         self.names = [BASELINE, *models.drafters]
         self.clocks: list[ClockReading] = []
@@ -65,11 +65,12 @@ class Comparison:
         """Warm up, then all groups in order. Raises GuardError when numbers come out that cannot be true."""
         longest = max(self.longest(prompt) for group in groups for prompt in group.prompts)
         self.arms = Arms(self.config, self.plan, self.models, min(longest, self.plan.context))
-        self.watch = Watch(self.arms.kind)
+        self.watch = Watch(self.arms.kind, assumed=bool(self.config.synthetic))
         self.progress.show("warming up")
         first = [self.chat.render(prompt, []).token_ids for prompt in groups[0].prompts]
         self.arms.warm_up(first, lambda arm, error: self.log_error(f"warm-up of {arm}", error))
-        write_width_probe(self.journal.run_dir, self.target, first[0], (k + 1 for k in self.arms.k.values()))
+        if not self.config.synthetic:  # it explains verdicts, and here there are none
+            write_width_probe(self.journal.run_dir, self.target, first[0], (k + 1 for k in self.arms.k.values()))
         self.progress.restart()
         unit = 0
         for group in groups:

@@ -14,9 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from harness.datasets.settings import RowConfig, SourceConfig
-from harness.engines.config import HARNESS, EngineConfig
+from harness.drafter_settings import Arm as Arm
+from harness.drafter_settings import Defaults, read_arm
+from harness.engines.config import EngineConfig
 from harness.errors import InputError
 from harness.scoring.settings import SCORERS, ScoringConfig
+from harness.synthetic import CHECKPOINT, RANDOM, WEIGHTS, check_rates, label
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 BASELINE = "baseline"
@@ -49,13 +52,16 @@ def _at_least(value: float | None, least: float, key: str) -> None:
 class TargetConfig:
     """The model whose output every arm must reproduce.
 
-    `drafters` names the drafters that an arm takes by itself, `known` further ones, each with what it is. `device_map`,
-    `tp_plan` and `quantization` go to transformers as they stand: several devices or offloading (accelerate), tensor
-    parallel (torchrun), a quantization config. `context_lengths` is what the sweep over prompt lengths takes.
+    `weights` is checkpoint, or random: the shapes of `path` where that is a folder, else those published for `name`,
+    with random weights (harness.planning); drafters then are random too unless they say otherwise. `drafters` names
+    the drafters that an arm takes by itself, `known` further ones, each with what it is. `device_map`, `tp_plan` and
+    `quantization` go to transformers as they stand: several devices or offloading (accelerate), tensor parallel
+    (torchrun), a quantization config. `context_lengths` is what the sweep over prompt lengths takes.
     """
 
     name: str = "path"
     path: str | None = None
+    weights: str = CHECKPOINT
     revision: str | None = None
     dtype: str = "auto"
     device: str = "auto"
@@ -70,6 +76,10 @@ class TargetConfig:
         if not self.path:
             raise InputError("target.path is empty: expected a checkpoint folder or a hub id")
         _one_of(self.dtype, DTYPES, "target.dtype")
+        _one_of(self.weights, WEIGHTS, "target.weights")
+        for key in ("device_map", "tp_plan", "quantization"):
+            if self.weights == RANDOM and getattr(self, key) is not None:
+                raise InputError(f"target.{key} with target.weights=random: expected null, as one device holds them")
         if self.device_map is not None and self.tp_plan is not None:
             raise InputError("target.device_map and target.tp_plan are both set, expected one of them")
 
@@ -93,7 +103,8 @@ class TargetConfig:
 class DatasetConfig:
     """Where prompts come from and how they are rendered. `thinking` None leaves the template at its own default.
 
-    A local file in `path` comes first, else `prompts` written out in the config, else the publisher's `source`.
+    A local file in `path` comes first, else `prompts` written out in the config, else the publisher's `source`; or
+    `random_tokens` makes `limit` prompts of `context_tokens` random token ids, which need no tokenizer. Otherwise
     `context_tokens` puts other text of the same dataset before each prompt until it has so many tokens.
     """
 
@@ -108,9 +119,13 @@ class DatasetConfig:
     thinking: bool | None = False
     context_tokens: int | None = None
     scorer: str | None = None
+    random_tokens: bool = False
 
     def __post_init__(self) -> None:
-        if not (self.path or self.prompts or self.source.is_fetchable):
+        for key, what in (("limit", "how many prompts to make"), ("context_tokens", "how many tokens each shall have")):
+            if self.random_tokens and getattr(self, key) is None:
+                raise InputError(f"dataset.{key} is empty: expected {what} (dataset.random_tokens=true)")
+        if not (self.random_tokens or self.path or self.prompts or self.source.is_fetchable):
             licence = f" (licence: {self.source.licence})" if self.source.licence else ""
             how = f"{self.name} is fetched by you{licence}. {self.source.by_hand}" if self.source.by_hand else None
             raise InputError(f"dataset.path is empty: {how or 'expected a JSONL file'}")
@@ -147,6 +162,17 @@ class DecodingConfig:
 
 
 @dataclass
+class VerificationConfig:
+    """Not how drafts are verified, but what is assumed about it: drafts stand at the rates of `synthetic_acceptance`
+    (unconditional, never rising, one per position), whatever was drafted. None: by comparison, as always."""
+
+    synthetic_acceptance: list[float] | None = None
+
+    def __post_init__(self) -> None:
+        check_rates(self.synthetic_acceptance)
+
+
+@dataclass
 class TrackingConfig:
     """An optional mirror of the run's files. Tracking never changes or fails a run."""
 
@@ -162,18 +188,6 @@ class TrackingConfig:
         _one_of(self.mode, TRACKING_MODES, "tracking.mode")
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One thing compared with the baseline, by `engine`. `num_draft_tokens` None means the drafter's own default."""
-
-    name: str
-    kind: str
-    path: str | None
-    num_draft_tokens: int | None
-    options: dict[str, Any] = field(default_factory=dict)
-    engine: str = HARNESS
-
-
 @dataclass
 class RunConfig:
     """Everything one run needs; `arms` is the comparison it asks for, without the baseline."""
@@ -181,6 +195,7 @@ class RunConfig:
     target: TargetConfig
     dataset: DatasetConfig
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
+    verification: VerificationConfig = field(default_factory=VerificationConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
@@ -205,7 +220,22 @@ class RunConfig:
             raise InputError("max_new_tokens=1: expected 2 or more, as the first token comes from prefill")
         _at_least(self.seed, 0, "seed")
         _one_of(self.execution, EXECUTIONS, "execution")
-        self.arms = self.engine.arms([self._arm(name) for name in self._arm_names()])
+        self.arms = self.engine.arms(
+            [read_arm(name, self.drafters[name], self._defaults()) for name in self._arm_names()]
+        )
+        for arm in self.arms:
+            if arm.synthetic_acceptance and not self.decoding.greedy:
+                raise InputError(
+                    f"decoding.temperature={self.decoding.temperature} with {arm.rates_key}: expected 0, as nothing is "
+                    "drawn where acceptance is assumed"
+                )
+        if self.synthetic:  # nobody's answers have no score
+            self.dataset.scorer = None
+
+    @property
+    def synthetic(self) -> str | None:
+        """What of the run is made up, in one sentence; None where nothing is."""
+        return label(self.target.weights, self.arms)
 
     def _arm_names(self) -> list[str]:
         chosen = [self.drafter] if isinstance(self.drafter, str) else list(self.drafter or [])
@@ -217,21 +247,15 @@ class RunConfig:
                 raise InputError(f"drafter={names}: {name} is listed more than once")
         return names
 
-    def _arm(self, name: str) -> Arm:
-        options = dict(self.drafters[name] or {})
-        kind = str(options.pop("kind", None) or name)
-        path = options.pop("path", None)
-        own = options.pop("num_draft_tokens", None)
-        if own is not None and (isinstance(own, bool) or not isinstance(own, int)):
-            raise InputError(f"drafters.{name}.num_draft_tokens={own}: expected a whole number")
-        _at_least(own, 1, f"drafters.{name}.num_draft_tokens")
-        if path is None and kind in self.target.drafters and self._published_for_this_target():
-            path = self.target.drafters[kind]
-        return Arm(name, kind, path, own if own is not None else self.num_draft_tokens, options)
-
-    def _published_for_this_target(self) -> bool:
+    def _defaults(self) -> Defaults:
         # `target.path=X` on top of the embedded target replaces the model, and its drafters fit no other.
-        return self.target.name != "embedded" or self.target.is_embedded
+        fitting = self.target.name != "embedded" or self.target.is_embedded
+        return Defaults(
+            self.target.drafters if fitting else {},
+            self.num_draft_tokens,
+            self.target.weights,
+            self.verification.synthetic_acceptance,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The resolved configuration as plain values, as it goes into the manifest."""

@@ -121,7 +121,7 @@ class Decoder:
         draft, sampling = proposal.tokens, self.settings.sampling
         if self.settings.synthetic_acceptance and self.k:
             uniform = self.noise[..., 0].gather(1, drawn[:, :1]).squeeze(1)  # [B]
-            return synthetic(draft, logits.argmax(dim=-1), self.rates, uniform)
+            return synthetic(draft, logits.argmax(dim=-1), self.rates, uniform, proposal.count)
         if sampling.temperature == 0:
             return greedy(draft, logits, proposal.count)
         p = token_probs(logits, sampling)

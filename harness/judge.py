@@ -11,6 +11,7 @@ from harness.config import DecodingConfig
 from harness.losslessness import Verdict, first_difference, holds_throughout, verdict
 from harness.target import Target
 
+Judgement = tuple[str, dict[str, Any] | None]  # the verdict, and what it rests on
 CHUNK = 64  # rows of logits held at a time; a row is as wide as the vocabulary
 
 
@@ -23,7 +24,7 @@ class Judge:
 
     def __call__(
         self, prompt_ids: Sequence[int], baseline_ids: Sequence[int], arm_ids: Sequence[int]
-    ) -> tuple[str, dict[str, Any] | None]:
+    ) -> Judgement:
         """`exact`, `tie`, `mismatch` or `none`, and what it rests on."""
         if not baseline_ids:
             return "none", {"reason": "the baseline has no answer to this prompt"}
@@ -84,6 +85,13 @@ class Judge:
             return Verdict("mismatch", index, tokens=pair, reason="the same seed drew another token")
         # How near a draw lay to a boundary is not known here, so rounding cannot be told from a fault.
         return Verdict("none", index, tokens=pair, reason=f"sampled in {self.dtype}, where rounding moves draws")
+
+
+class NoJudge(Judge):
+    """Claims nothing: what the judge of a synthetic run says of tokens that are nobody's answer."""
+
+    def __call__(self, prompt_ids: Sequence[int], baseline_ids: Sequence[int], arm_ids: Sequence[int]) -> Judgement:
+        return "none", None
 
 
 def _at(token_ids: list[int], index: int) -> int | None:

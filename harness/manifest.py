@@ -16,29 +16,51 @@ from typing import Any
 import torch
 
 from drafters.checkpoint import resolve_folder
+from harness import planning
 from harness.chat import Chat, Rendered
-from harness.config import BASELINE, RunConfig
+from harness.config import BASELINE, Arm, RunConfig
 from harness.datasets.hub import published_name
+from harness.load import parse_dtype
 from harness.machine import git_state, hardware, redact_command, redact_tree, versions
+from harness.models import resolve_dtype
 from harness.preflight import Plan
 from harness.prompts import Prompt
 from harness.run_files import MANIFEST, replace_file
 from harness.scoring.scorer import Scorer
+from harness.synthetic import RANDOM
 from harness.weights import describe_checkpoint
 
 SCHEMA = 1
 
 
-def describe_models(config: RunConfig) -> dict[str, Any]:
-    """Identity and size of every checkpoint of the run: the target and each trained arm's drafter."""
+def describe_models(config: RunConfig, plan: Plan) -> dict[str, Any]:
+    """Identity and size of every model of the run: the target and each trained arm's drafter."""
     named: dict[str, tuple[str, str, str | None]] = {
         "target": (str(config.target.path), "target.path", config.target.revision)
     }
     named |= {arm.name: (arm.path, f"drafters.{arm.name}.path", None) for arm in config.arms if arm.path}
-    return {
+    made = describe_random(config, plan)
+    return made | {
         name: {"path": path, **describe_checkpoint(resolve_folder(path, key, revision), key)}
         for name, (path, key, revision) in named.items()
+        if name not in made
     }
+
+
+def describe_random(config: RunConfig, plan: Plan) -> dict[str, Any]:
+    """The same of those models whose weights are random."""
+    dtype = parse_dtype(resolve_dtype(config.target, plan.target_config))
+    made = {}
+    if config.target.weights == RANDOM:
+        network = planning.target_network(plan.target_config)
+        about = planning.describe(plan.target_config, network, dtype, planning.TARGET_SEED)
+        made["target"] = {"path": f"{config.target.path}, random weights", **about}
+    for arm in plan.arms:
+        if arm.arm.weights == RANDOM and arm.drafter is not None:
+            network = planning.drafter_network(arm.drafter)
+            about = planning.describe(arm.drafter, network, dtype, planning.DRAFTER_SEED)
+            made[arm.name] = {"path": f"{arm.arm.path or arm.arm.kind}, random weights", **about}
+    return made
 
 
 def describe_arms(plan: Plan, drafters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -54,12 +76,19 @@ def describe_arms(plan: Plan, drafters: Mapping[str, Any] | None = None) -> list
                 "native_block": planned.native_block,
                 "options": planned.arm.options,
                 "engine": planned.arm.engine,
+                **assumed(planned.arm),
             }
         )
         drafter: Any = (drafters or {}).get(planned.name)
         if hasattr(drafter, "scale_reason"):
             arms[-1]["input_embedding_scale"] = {"value": drafter.scale, "why": drafter.scale_reason}
     return arms
+
+
+def assumed(arm: Arm) -> dict[str, Any]:
+    """What of an arm is made up, nothing for most."""
+    rates = {"synthetic_acceptance": list(arm.synthetic_acceptance)} if arm.synthetic_acceptance else {}
+    return {**({"weights": RANDOM} if arm.weights == RANDOM else {}), **rates}
 
 
 def describe_prompts(config: RunConfig, prompts: Sequence[Prompt], rendered: Sequence[Rendered], chat: Chat) -> Any:
@@ -73,7 +102,7 @@ def describe_prompts(config: RunConfig, prompts: Sequence[Prompt], rendered: Seq
         "dataset": dataset.name,
         "path": dataset.path,
         "file_sha256": hashlib.sha256(Path(dataset.path).read_bytes()).hexdigest() if dataset.path else None,
-        "source": None if dataset.path or dataset.prompts else published_name(dataset.source),
+        "source": None if dataset.path or dataset.prompts or dataset.random_tokens else published_name(dataset.source),
         "licence": dataset.source.licence,
         "context_tokens": dataset.context_tokens,
         "scoring": Scorer(dataset.scorer, config.scoring).describe(),
@@ -122,6 +151,7 @@ def write_manifest(
         "created": earlier[0]["started"] if earlier else now,
         "run_key": run_key,
         **attempt,
+        "synthetic": config.synthetic,
         "target": target,
         "models": models,
         "arms": arms,

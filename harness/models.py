@@ -19,8 +19,10 @@ from drafters.fit import text_config
 from harness.config import RunConfig, TargetConfig
 from harness.engines.config import HARNESS
 from harness.execution import choose_execution
-from harness.load import load_drafter, load_target, parse_device
+from harness.load import load_drafter, load_target, parse_device, parse_dtype
+from harness.planning import build_random_drafter, build_target
 from harness.preflight import Plan
+from harness.synthetic import RANDOM
 from harness.target import Target
 
 
@@ -51,11 +53,17 @@ def load_models(config: RunConfig, plan: Plan) -> Models:
         transformers.utils.logging.disable_progress_bar()
     dtype = resolve_dtype(config.target, plan.target_config)
     device = parse_device(config.target.device)
-    key = json.dumps([config.target.path, dtype, str(device), config.target.loading], sort_keys=True)
+    random = config.target.weights == RANDOM
+    held_by = [config.target.path, dtype, str(device), config.target.loading, plan.target_config if random else None]
+    key = json.dumps(held_by, sort_keys=True)
     if _held is None or _held.key != key:
         release()
-        options = {"execution": config.execution, **config.target.loading}
-        _held = Held(key, load_target(str(config.target.path), device, dtype, **options))
+        if random:
+            built = build_target(plan.target_config, device, parse_dtype(dtype), execution=config.execution)
+        else:
+            options = {"execution": config.execution, **config.target.loading}
+            built = load_target(str(config.target.path), device, dtype, **options)
+        _held = Held(key, built)
     target = _held.target
     target.execution = choose_execution(config.execution, target.device)
     # What an earlier job left would count as this one's memory.
@@ -67,7 +75,12 @@ def load_models(config: RunConfig, plan: Plan) -> Models:
         if arm.engine != HARNESS:
             continue
         before = allocated_bytes(target.device)
-        models.drafters[arm.name] = load_drafter(arm.kind, arm.path, target=target, **arm.options)
+        if arm.weights == RANDOM:
+            assert planned.drafter is not None
+            drafter = build_random_drafter(arm.kind, planned.drafter, target=target, **arm.options)
+        else:
+            drafter = load_drafter(arm.kind, arm.path, target=target, **arm.options)
+        models.drafters[arm.name] = drafter
         models.weight_bytes[arm.name] = allocated_bytes(target.device) - before
     return models
 

@@ -1,26 +1,37 @@
-"""Models at their published shapes with random weights, built straight on the device.
+"""Models at real shapes with random weights, built straight on the device.
 
 What a drafter would bring on the hardware at hand can so be learnt before anything is downloaded: every pass costs what
 the real one costs, and `synthetic_acceptance` decides how many drafts stand. Whatever comes out is labelled synthetic.
+Shapes are a config.json's, from a folder that needs no weights, or those that are published for the target's name.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from drafters.base import Drafter
-from drafters.dflash_checkpoint import parse_config
-from drafters.dflash_model import DFlashModel
+from drafters.checkpoint import read_config
+from drafters.layouts.known import layout_of
 from drafters.registry import build_drafter
 from harness import shapes
+from harness.config import TargetConfig
+from harness.drafter_settings import Arm
 from harness.errors import InputError
 from harness.load import parse_device, parse_dtype
+from harness.synthetic import RANDOM
 from harness.target import Target
+from harness.target_files import empty_target, text_config_of
 
 STANDARD_DEVIATION = 0.02
+TARGET_SEED, DRAFTER_SEED = 0, 1
+
+
+# -- which shapes ------------------------------------------------------------------------------------------------------
 
 
 def check_size(size: str) -> str:
@@ -28,7 +39,72 @@ def check_size(size: str) -> str:
     for name in shapes.NAMES:
         if size.lower().replace("_", "-") == name.lower():
             return name
-    raise InputError(f"target.size is {size!r}, expected one of {', '.join(shapes.NAMES)} (target.weights=random)")
+    raise InputError(f"size is {size!r}, expected one of {', '.join(shapes.NAMES)}")
+
+
+def published_size(target: TargetConfig) -> str | None:
+    """The published size that the target's name stands for, None for any other name."""
+    return next((size for size in shapes.NAMES if target.name.replace("_", "-") == size.lower()), None)
+
+
+def target_shapes(target: TargetConfig) -> dict[str, Any]:
+    """The config.json of a target with random weights. Raises InputError where neither folder nor name tells it."""
+    size = published_size(target)
+    if Path(str(target.path)).is_dir():
+        return read_config(Path(str(target.path)), f"target.path={target.path}")
+    if size is None:
+        raise InputError(
+            f"target.path={target.path}: no such folder, and target.weights=random downloads nothing; expected one "
+            f"with a config.json, or target={', '.join(name.lower().replace('-', '_') for name in shapes.NAMES)}"
+        )
+    return shapes.target(size)
+
+
+def drafter_shapes(arm: Arm, target: TargetConfig) -> dict[str, Any]:
+    """The config.json of a drafter with random weights: its folder's, or the one published for the target's name.
+
+    Raises InputError where neither tells it.
+    """
+    key = f"drafters.{arm.name}.path"
+    if arm.path is not None and Path(arm.path).is_dir():
+        return read_config(Path(arm.path), f"{key}={arm.path}")
+    size = published_size(target)
+    known = {"mtp": shapes.NAMES, "dflash": shapes.SERVER}[arm.kind]
+    if size in known and arm.path in (None, target.drafters.get(arm.kind)):
+        return shapes.assistant(size) if arm.kind == "mtp" else shapes.zlab(size)
+    raise InputError(
+        f"{key}={arm.path}: drafters.{arm.name}.weights=random knows shapes of {arm.kind} for {', '.join(known)} alone "
+        f"and downloads nothing; expected a folder with a config.json, or {arm.name} left out of drafter"
+    )
+
+
+def describe(raw: dict[str, Any], network: Any, dtype: torch.dtype, seed: int) -> dict[str, Any]:
+    """What stands in a manifest where a checkpoint would: `network` is the model of `raw`, without storage."""
+    text = json.dumps(raw, sort_keys=True, default=str)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    return {
+        "weights": RANDOM,
+        "weights_hash": hashlib.sha256(f"{RANDOM} {seed} {text}".encode()).hexdigest(),
+        "weights_hash_kind": "sha256 of seed and config, as the weights are random",
+        "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "parameters": count,
+        "bytes": count * dtype.itemsize,
+    }
+
+
+# -- networks ----------------------------------------------------------------------------------------------------------
+
+
+def target_network(raw: dict[str, Any]) -> Any:
+    """The text part of a target on the meta device: names and shapes without storage."""
+    return empty_target(text_config_of(raw, "target.path"), str(raw["model_type"]))
+
+
+def drafter_network(raw: dict[str, Any], key: str = "drafters") -> Any:
+    """A drafter's network of any layout on the meta device."""
+    layout = layout_of(raw, key)
+    with torch.device("meta"):
+        return layout.build(layout.parse(raw, key))
 
 
 def fill(module: Any, device: torch.device, dtype: torch.dtype, seed: int) -> Any:
@@ -46,28 +122,24 @@ def fill(module: Any, device: torch.device, dtype: torch.dtype, seed: int) -> An
     return module
 
 
-def _causal_lm(raw: dict[str, Any], device: torch.device, dtype: torch.dtype, seed: int) -> Any:
-    config = AutoConfig.for_model(**raw)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+def filled(network: Any, device: torch.device, dtype: torch.dtype, seed: int) -> Any:
+    """A network of the meta device made real, heads tied where its config ties them."""
     # Buffers that no checkpoint holds (rotary frequencies, embedding scales) are computed where the model is built.
     with torch.device(device):
-        small = _computed_buffers(config)
-    model = fill(model, device, dtype, seed)
-    model.tie_weights()
-    for name, buffer in small.items():
+        computed = _computed_buffers(network)
+    network = fill(network, device, dtype, seed)
+    if hasattr(network, "tie_weights"):
+        network.tie_weights()
+    for name, buffer in computed.items():
         owner, _, leaf = name.rpartition(".")
-        setattr(model.get_submodule(owner), leaf, buffer)
-    model.generation_config.eos_token_id = None
-    return model
+        setattr(network.get_submodule(owner), leaf, buffer)
+    return network
 
 
-def _computed_buffers(config: Any) -> dict[str, torch.Tensor]:
-    """The non-persistent buffers of a model of `config`, from the modules that compute them."""
-    with torch.device("meta"):
-        skeleton = AutoModelForCausalLM.from_config(config)
+def _computed_buffers(network: Any) -> dict[str, torch.Tensor]:
+    """The non-persistent buffers of transformers' models, from the modules that compute them."""
     found = {}
-    for name, module in skeleton.named_modules():
+    for name, module in network.named_modules():
         if type(module).__name__.endswith("RotaryEmbedding"):
             for leaf, buffer in type(module)(module.config).named_buffers():
                 found[f"{name}.{leaf}"] = buffer
@@ -76,24 +148,41 @@ def _computed_buffers(config: Any) -> dict[str, torch.Tensor]:
     return found
 
 
+# -- targets and drafters ----------------------------------------------------------------------------------------------
+
+
+def build_target(
+    raw: dict[str, Any], device: torch.device, dtype: torch.dtype, *, execution: str = "auto", seed: int = TARGET_SEED
+) -> Target:
+    """The text part of a config.json with random weights, which no token ends."""
+    model = filled(target_network(raw), device, dtype, seed)
+    model.generation_config.eos_token_id = None
+    return Target(model, execution)
+
+
+def build_random_drafter(
+    kind: str, raw: dict[str, Any], *, target: Target, seed: int = DRAFTER_SEED, **options: Any
+) -> Drafter:
+    """The drafter of a config.json with random weights. Raises InputError where the two do not fit."""
+    model = filled(drafter_network(raw), target.device, target.dtype, seed)
+    return build_drafter(kind, model, target.config.to_dict(), target.device, target.dtype, **options)
+
+
 def random_target(
-    size: str, device: str = "auto", dtype: str = "bfloat16", *, execution: str = "auto", seed: int = 0
+    size: str, device: str = "auto", dtype: str = "bfloat16", *, execution: str = "auto", seed: int = TARGET_SEED
 ) -> Target:
     """A Gemma 4 text model of a published `size` (E2B, E4B, 12B, 26B-A4B, 31B) with random weights."""
     where, kind = parse_device(device), parse_dtype(dtype)
-    return Target(_causal_lm(shapes.text(check_size(size)), where, kind, seed), execution)
+    return build_target(shapes.text(check_size(size)), where, kind, execution=execution, seed=seed)
 
 
-def random_drafter(name: str, size: str, *, target: Target, seed: int = 1, **options: Any) -> Drafter:
+def random_drafter(name: str, size: str, *, target: Target, seed: int = DRAFTER_SEED, **options: Any) -> Drafter:
     """The drafter `name` as it is published for `size`, with random weights; controls need no size."""
     size = check_size(size)
-    model: Any = None
     if name == "mtp":
-        model = _causal_lm(shapes.assistant(size), target.device, target.dtype, seed)
-    elif name == "dflash":
+        return build_random_drafter(name, shapes.assistant(size), target=target, seed=seed, **options)
+    if name == "dflash":
         if size in shapes.EDGE:
             raise InputError(f"drafter is 'dflash', but none of z-lab's layout is published for {size}")
-        with torch.device("meta"):
-            empty = DFlashModel(parse_config(shapes.zlab(size)))
-        model = fill(empty, target.device, target.dtype, seed)
-    return build_drafter(name, model, target.config.to_dict(), target.device, target.dtype, **options)
+        return build_random_drafter(name, shapes.zlab(size), target=target, seed=seed, **options)
+    return build_drafter(name, None, target.config.to_dict(), target.device, target.dtype, **options)

@@ -14,10 +14,12 @@ from drafters.checkpoint import read_config, resolve_folder, weight_files
 from drafters.dflash_checkpoint import parse_config
 from drafters.fit import check_fit, text_config
 from drafters.registry import DEFAULT_DRAFT_TOKENS, LOADERS, TRAINED
-from harness.config import BASELINE, Arm, RunConfig
+from harness.config import BASELINE, Arm, RunConfig, TargetConfig
 from harness.engines.config import HARNESS
 from harness.errors import InputError
 from harness.load import MULTIMODAL_TYPES, TEXT_TYPES
+from harness.planning import drafter_shapes, target_shapes
+from harness.synthetic import RANDOM, check_count
 
 TARGET_TYPES = (*MULTIMODAL_TYPES, *TEXT_TYPES)
 
@@ -48,6 +50,10 @@ class Plan:
     arms: tuple[PlannedArm, ...]
 
     @property
+    def vocab_size(self) -> int:
+        return int(text_config(self.target_config)["vocab_size"])
+
+    @property
     def context(self) -> int:
         """Positions the target has."""
         return int(text_config(self.target_config)["max_position_embeddings"])
@@ -58,7 +64,10 @@ def preflight(config: RunConfig) -> Plan:
     # Before the hub is asked for anything.
     for arm in config.arms:
         check_named(arm, config.target.known.get(arm.kind, {}))
-    target = checkpoint_config(str(config.target.path), "target.path", config.target.revision)
+    if config.target.weights == RANDOM:
+        target = target_shapes(config.target)
+    else:
+        target = checkpoint_config(str(config.target.path), "target.path", config.target.revision)
     if target.get("model_type") not in TARGET_TYPES:
         raise InputError(
             f"target.path={config.target.path}: model_type is {target.get('model_type')}, "
@@ -67,12 +76,15 @@ def preflight(config: RunConfig) -> Plan:
     for key in ("hidden_size", "vocab_size", "num_hidden_layers", "max_position_embeddings"):
         if not isinstance(text_config(target).get(key), int):
             raise InputError(f"target.path={config.target.path}: its config.json has no {key}")
-    return Plan(target, tuple(plan_arm(arm, target) for arm in config.arms))
+    arms = tuple(plan_arm(arm, target, config.target) for arm in config.arms)
+    for planned in arms:
+        check_count(planned.arm.synthetic_acceptance, planned.k, planned.name, planned.arm.rates_key)
+    return Plan(target, arms)
 
 
 def check_named(arm: Arm, known: Mapping[str, str]) -> None:
     """Raises InputError where a trained drafter has no checkpoint; `known` ones are then named."""
-    if arm.kind in TRAINED and not arm.path:
+    if arm.kind in TRAINED and arm.weights != RANDOM and not arm.path:
         others = ", ".join(f"{path} ({what})" for path, what in known.items())
         raise InputError(
             f"drafters.{arm.name}.path is empty: this target names no {arm.kind} drafter, expected a folder or a hub id"
@@ -81,8 +93,8 @@ def check_named(arm: Arm, known: Mapping[str, str]) -> None:
         )
 
 
-def plan_arm(arm: Arm, target: dict[str, Any]) -> PlannedArm:
-    """Check one arm against the target's config and settle its k."""
+def plan_arm(arm: Arm, target: dict[str, Any], configured: TargetConfig) -> PlannedArm:
+    """Check one arm against the target's config and settle its k. `configured` knows the shapes of random drafters."""
     if arm.kind == BASELINE and arm.engine != HARNESS:
         return PlannedArm(arm, 0)
     if arm.kind not in LOADERS:
@@ -91,7 +103,10 @@ def plan_arm(arm: Arm, target: dict[str, Any]) -> PlannedArm:
     if arm.kind not in TRAINED:
         return PlannedArm(arm, arm.num_draft_tokens or default or 4)
     key = f"drafters.{arm.name}.path"
-    drafter = checkpoint_config(str(arm.path), key)
+    if arm.weights == RANDOM:
+        drafter = drafter_shapes(arm, configured)
+    else:
+        drafter = checkpoint_config(str(arm.path), key)
     check_fit(arm.kind, drafter, target, f"{key}={arm.path}")
     if arm.kind != "dflash":
         return PlannedArm(arm, arm.num_draft_tokens or default or 4, drafter=drafter)

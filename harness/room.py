@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.config import HARNESS, RunConfig
+from harness.config import RunConfig
+from harness.engines.config import HARNESS
 from harness.errors import InputError
 from harness.load import parse_device, parse_dtype
 from harness.memory import Memory, available_bytes, estimate, shortage

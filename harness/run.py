@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import run_key
-from harness.chat import Chat, Rendered, check_length, load_tokenizer
+from harness.chat import Chat, Rendered, check_length, open_chat
 from harness.clock_readings import ClockReading, clock_guards
 from harness.comparison import Comparison
 from harness.config import RunConfig
@@ -59,6 +59,7 @@ NOT_IDENTITY = (
     "published",
     "drafter",
     "num_draft_tokens",
+    "verification",
     "target",
     "dataset",
     "execution",
@@ -102,7 +103,7 @@ def gather(config: RunConfig) -> Material:
     plan = preflight(config)
     prompts = load_prompts(config.dataset, config.seed)
     Scorer(config.dataset.scorer, config.scoring).check(prompts)
-    chat = Chat(load_tokenizer(str(config.target.path), config.target.revision), config.dataset)
+    chat = open_chat(config, plan.vocab_size)
     if config.dataset.context_tokens is not None:
         prompts = lengthen(
             prompts, config.dataset.context_tokens, lambda prompt: len(chat.render(prompt, []).token_ids)
@@ -113,7 +114,7 @@ def gather(config: RunConfig) -> Material:
     for prompt, one in zip(ordered, rendered, strict=True):
         check_length(len(one.token_ids), config.max_new_tokens, plan.context, prompt.prompt_id)
     memory = check_room(config, plan, max(len(one.token_ids) for one in rendered))
-    return Material(plan, ordered, chat, groups, rendered, describe_models(config), memory)
+    return Material(plan, ordered, chat, groups, rendered, describe_models(config, plan), memory)
 
 
 def run(
@@ -142,7 +143,7 @@ def run(
         "device": str(target.device),
         "execution": target.execution,
         "attention": "grouped attention over a position-addressed cache" if own_baseline else config.engine.name,
-        "eos_token_ids": list(target.eos_token_ids),
+        "eos_token_ids": [] if config.synthetic else list(target.eos_token_ids),
         "context": material.plan.context,
         "memory_estimate": None if material.memory is None else material.memory.text(),
     }
@@ -153,6 +154,7 @@ def run(
             "target_as": {"dtype": about_target["dtype"], "device": target.device.type, "execution": target.execution},
             "quantization": config.target.quantization,
             "scorer": config.dataset.scorer,
+            **({"synthetic": config.synthetic} if config.synthetic else {}),
             "prompts": {key: prompts[key] for key in ("rendered_sha256", "prompt_ids", "thinking", "chat_template")},
         },
         checkpoint_identities(material.models),

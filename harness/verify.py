@@ -47,13 +47,16 @@ def sample_and_match(draft: Tensor, p: Tensor, uniform: Tensor, proposed: Tensor
     return match(draft, draw(p, uniform), proposed)
 
 
-def synthetic(draft: Tensor, target_tokens: Tensor, rates: Tensor, uniform: Tensor) -> Accepted:
+def synthetic(
+    draft: Tensor, target_tokens: Tensor, rates: Tensor, uniform: Tensor, proposed: Tensor | None = None
+) -> Accepted:
     """Accept as many drafts as `rates` [k] say, whatever was drafted: for planning, never a measurement of a drafter.
 
     `rates` are unconditional and non-increasing: position j stands in that share of rounds. One `uniform` [B] per
-    round decides how far the run of accepted drafts goes.
+    round decides how far the run of accepted drafts goes, and never past what was `proposed` [B].
     """
     count = (uniform[:, None] < rates).sum(dim=1)  # [B]
+    count = count if proposed is None else torch.minimum(count, proposed)
     kept = torch.arange(draft.shape[1], device=draft.device) < count[:, None]
     return Accepted(count, torch.cat((torch.where(kept, draft, target_tokens[:, :-1]), target_tokens[:, -1:]), dim=1))
 

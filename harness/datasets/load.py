@@ -11,11 +11,12 @@ from harness.datasets.mapping import RowMapping
 from harness.datasets.rows import Row, read_rows
 from harness.errors import InputError
 from harness.prompts import Prompt, distinct, stratified
+from harness.token_numbers import random_prompts
 
 
 def load_prompts(config: DatasetConfig, seed: int) -> list[Prompt]:
     """The prompts that `dataset` asks for, in the publisher's order. Raises InputError naming the row or the key."""
-    prompts = read_prompts(config)
+    prompts = read_prompts(config, seed)
     if config.categories is not None:
         known = {prompt.category for prompt in prompts}
         for category in config.categories:
@@ -29,8 +30,10 @@ def load_prompts(config: DatasetConfig, seed: int) -> list[Prompt]:
     return stratified(prompts, config.limit, seed)
 
 
-def read_prompts(config: DatasetConfig) -> list[Prompt]:
-    """Every prompt of the dataset."""
+def read_prompts(config: DatasetConfig, seed: int) -> list[Prompt]:
+    """Every prompt of the dataset; `seed` makes random ones."""
+    if config.random_tokens:
+        return random_prompts(config.limit or 0, config.context_tokens or 0, seed)
     mapping = RowMapping(config.row, config.label, config.source.by_hand)
     prompts = distinct((mapping(row), row.where) for row in _rows(config, mapping.columns))
     if not prompts:
@@ -40,6 +43,8 @@ def read_prompts(config: DatasetConfig) -> list[Prompt]:
 
 def where_from(config: DatasetConfig) -> str:
     """Where the rows come from, in words."""
+    if config.random_tokens:
+        return "dataset.random_tokens"
     if config.path:
         return f"dataset.path={config.path}"
     return "dataset.prompts" if config.prompts else f"dataset.source={published_name(config.source)}"

@@ -25,6 +25,10 @@ def check_engine(config: RunConfig) -> None:
     engine = config.engine
     if engine.name == HARNESS:
         return
+    if config.synthetic:
+        raise InputError(
+            f"engine={engine.name}: expected engine=harness, which alone has weights=random and synthetic_acceptance"
+        )
     if not config.decoding.greedy and config.decoding.verification == "match":
         raise InputError(
             "decoding.verification=match: vLLM verifies by rejection sampling; expected rejection, or engine=harness"

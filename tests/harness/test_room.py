@@ -78,7 +78,7 @@ def test_it_is_asked_before_anything_is_read(
 ) -> None:
     config = configured(pair)
     config.dataset.path = write_prompts(tmp_path / "rows.jsonl")
-    monkeypatch.setattr("harness.run.describe_models", lambda config: pytest.fail("files were read"))
+    monkeypatch.setattr("harness.run.describe_models", lambda config, plan: pytest.fail("files were read"))
     for name in ("harness.memory.available_bytes", "harness.room.available_bytes"):
         monkeypatch.setattr(name, lambda device: 1000)
     with pytest.raises(InputError, match="the run needs"):
