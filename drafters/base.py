@@ -18,7 +18,8 @@ class KeyValueView:
     """One target layer's keys and values, addressed by position.
 
     Row `s` of the buffers holds the token at absolute position `positions[b, s]`; a negative position is an empty
-    slot. Rows at or after the anchor's position belong to no verified token and must be masked.
+    slot. Rows at or after the anchor's position belong to no verified token and must be masked. Of a target spread over
+    devices they are where their layer is.
     """
 
     keys: Tensor  # [B, kv_heads, S, head_dim]

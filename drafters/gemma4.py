@@ -6,10 +6,11 @@ post-norm last entry of `hidden_states`), masks built from positions, and no per
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -49,18 +50,27 @@ def run_layers(
     shared_kv: dict[str, tuple[Tensor, Tensor]] | None = None,
     per_layer: Tensor | None = None,
     taps: tuple[int, ...] = (),
+    devices: Sequence[torch.device] | None = None,
 ) -> tuple[Tensor, dict[int, Tensor]]:
     """Run embeddings `hidden` [B, W, H] at `positions` [B, W] through all layers and the final norm.
 
     `masks` holds one additive mask [B, 1, W, S] per layer type, `shared_kv` the keys and values that KV-shared layers
-    read (filled by the layers that own them), `per_layer` the per-layer embeddings [B, W, layers, P]. Returns the
-    normed hidden states [B, W, H] and the raw outputs of the tapped layers.
+    read (filled by the layers that own them), `per_layer` the per-layer embeddings [B, W, layers, P]. `devices` has a
+    device per layer where they differ; what a layer reads moves when the device changes, and not for every layer.
+    Returns the normed hidden states [B, W, H] and the raw outputs of the tapped layers, wherever they came out.
     """
     kinds = text_model.config.layer_types
     rope = {kind: text_model.rotary_emb(hidden, positions, kind) for kind in dict.fromkeys(kinds)}
     shared = {} if shared_kv is None else shared_kv
     tapped: dict[int, Tensor] = {}
     for index, (layer, kind) in enumerate(zip(text_model.layers, kinds, strict=False)):
+        if devices is not None and (index == 0 or devices[index] != devices[index - 1]):
+            here = devices[index]
+            hidden, positions = hidden.to(here), positions.to(here)
+            masks = {name: mask.to(here) for name, mask in masks.items()}
+            rope = {name: (cos.to(here), sin.to(here)) for name, (cos, sin) in rope.items()}
+            per_layer = None if per_layer is None else per_layer.to(here)
+            cache.positions = positions
         # Layers of the unified models know no per-layer input at all.
         extra = {} if per_layer is None else {"per_layer_input": per_layer[:, :, index]}
         hidden = layer(

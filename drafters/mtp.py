@@ -85,9 +85,9 @@ class MTPDrafter:
         return logits
 
     def propose(self, anchor: Tensor, position: Tensor) -> Proposal:
-        masks = self._masks(position)
+        masks, device = self._masks(position), anchor.device
         shared = {
-            kind: (kv.keys[:, :, : self._slots(kv)], kv.values[:, :, : self._slots(kv)])
+            kind: (kv.keys[:, :, : self._slots(kv)].to(device), kv.values[:, :, : self._slots(kv)].to(device))
             for kind, kv in self.target.kv.items()
         }
         positions = (position - self.position_back)[:, None]  # [B, 1], the same for every step

@@ -82,9 +82,16 @@ def load_target(
     empty: Any = empty_target(config, model_type)
     if not is_quantized(config):
         refuse(target_problems(empty, stored_text(folder, key)), f"{key}: {folder}")
+    spread = options.get("device_map")
     if not {"device_map", "tp_plan"} & options.keys():
         options["device_map"] = {"": where}
-    loaded = load_strictly(folder, key, kind, type(empty), config=config, key_mapping=KEY_MAPPING, **options)
+    try:
+        loaded = load_strictly(folder, key, kind, type(empty), config=config, key_mapping=KEY_MAPPING, **options)
+    except InputError as error:
+        if spread is None:
+            raise
+        hint = "it must place every module, and embed_tokens and lm_head on one device, not offloaded"
+        raise InputError(f"{error} (target.device_map is {spread}; {hint})") from error
     return Target(loaded, execution)
 
 

@@ -18,7 +18,6 @@ from drafters.base import Drafter
 from drafters.fit import text_config
 from harness.config import RunConfig, TargetConfig
 from harness.engines.config import HARNESS
-from harness.execution import choose_execution
 from harness.load import load_drafter, load_target, parse_device, parse_dtype
 from harness.planning import build_random_drafter, build_target
 from harness.preflight import Plan
@@ -65,7 +64,7 @@ def load_models(config: RunConfig, plan: Plan) -> Models:
             built = load_target(str(config.target.path), device, dtype, **options)
         _held = Held(key, built)
     target = _held.target
-    target.execution = choose_execution(config.execution, target.device)
+    target.set_execution(config.execution)
     # What an earlier job left would count as this one's memory.
     target.decoders.clear()
     free_memory()

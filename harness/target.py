@@ -16,6 +16,7 @@ from drafters.gemma4 import position_addressed_attention, run_layers, text_model
 from drafters.positions import additive, positions_of_slots, visible
 from harness.execution import choose_execution
 from harness.kv_cache import LayerBuffer, PositionCache
+from harness.placement import placement_of, runs_on
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 
@@ -43,11 +44,20 @@ class Target:
             module.layer_type: index for index, module in enumerate(attention) if module.store_full_length_kv
         }  # the layers whose keys and values an MTP assistant reads
 
-        self.execution = choose_execution(execution, self.device)
+        self.placement = placement_of(model, self.text_model, self.head)
+        embeds_layers = getattr(self.text_model, "hidden_size_per_layer_input", 0)  # unified models have no such thing
+        self._per_layer_device = runs_on(self.text_model.per_layer_projection_norm) if embeds_layers else None
+        self.set_execution(execution)
+
+    def set_execution(self, name: str) -> None:
+        """Let later rounds run as `name` says. Raises InputError for a way that this target cannot run."""
+        spread = None if self.placement.layers is None else self.placement.text
+        self.execution = choose_execution(name, self.device, spread)
 
     @property
     def device(self) -> torch.device:
-        return self.text_model.embed_tokens.weight.device
+        """Where passes begin and end, and where drafters are; layers may be elsewhere (`placement`)."""
+        return self.placement.device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -75,12 +85,14 @@ class Target:
 
     def new_cache(self, batch: int, capacity: int, max_width: int) -> PositionCache:
         """Storage for `batch` rows of up to `capacity` positions, for passes of up to `max_width` tokens."""
-        like = self.text_model.embed_tokens.weight
         # One more row than the window itself, because an assistant may look one row further back (drafters.mtp).
         ring = min(self.window + max_width + 2, capacity)
         layers: list[LayerBuffer | None] = []
-        for kind, keeps, (head_dim, heads) in zip(self.layer_types, self._keeps_kv, self._kv_shape, strict=True):
+        places = self.placement.layers or (self.device,) * len(self.layer_types)
+        described = zip(self.layer_types, self._keeps_kv, self._kv_shape, places, strict=True)
+        for kind, keeps, (head_dim, heads), place in described:
             slots = ring if kind == SLIDING else capacity
+            like = torch.empty(0, dtype=self.dtype, device=place)
             layers.append(LayerBuffer(batch, heads, slots, head_dim, kind == SLIDING, like) if keeps else None)
         return PositionCache(layers, capacity, max_width)
 
@@ -118,14 +130,22 @@ class Target:
         with position_addressed_attention(self.config):
             embeds = text.embed_tokens(tokens)  # [B, W, H]
             per_layer = None
-            if getattr(text, "hidden_size_per_layer_input", 0):  # unified models have no such embeddings
-                per_layer = text.project_per_layer_inputs(embeds, text.get_per_layer_inputs(tokens, embeds))
+            if self._per_layer_device is not None:
+                known = text.get_per_layer_inputs(tokens, embeds).to(self._per_layer_device)
+                per_layer = text.project_per_layer_inputs(embeds, known)
             cache.positions = positions
             hidden, tapped = run_layers(
-                text, embeds, positions, self.masks(cache, positions), cache=cache, per_layer=per_layer, taps=taps
+                text,
+                embeds,
+                positions,
+                self.masks(cache, positions),
+                cache=cache,
+                per_layer=per_layer,
+                taps=taps,
+                devices=self.placement.layers,
             )
-        features = torch.cat([tapped[index] for index in taps], dim=-1) if taps else None
-        return TargetPass(tokens, positions, hidden, features)
+        features = torch.cat([tapped[index].to(self.device) for index in taps], dim=-1) if taps else None
+        return TargetPass(tokens, positions, hidden.to(self.device), features)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits [..., V] of normed hidden states [..., H], soft-capped as the model does."""
