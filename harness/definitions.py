@@ -50,6 +50,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("arm", "text", "What was compared: `baseline`, or a drafter's config key."),
         ("batch_size", "prompts", "Prompts decoded together."),
         ("num_draft_tokens", "tokens", "k: tokens proposed per round; the verify pass is k + 1 wide. 0 for the baseline."),
+        ("synthetic", "true or false", "Whether the run made something up (random weights, assumed acceptance): costs are measured, what drafts earn is not, and no verdict is claimed."),
     ),
     *_group(
         "counts",

@@ -20,6 +20,7 @@ TRUNCATION_DIFFERENCE = 0.05
 # The interval exists from 5 prompts on, but below 10 a few odd prompts decide it.
 FEW_PROMPTS = 10
 UNATTRIBUTED_SHARE = 0.05
+SYNTHETIC = "synthetic"  # what a whole run is that made something up (harness.synthetic)
 # Drafters whose acceptance is made rather than earned: the oracle replays the answer.
 SYNTHETIC_KINDS = ("oracle", "synthetic")
 
@@ -115,8 +116,21 @@ def _doubts(
             "error",
             f"{row['tokens']} output tokens, but the rounds emitted {row['emitted']} and prefill {row['generations']}",
         )
-    if BASELINE not in (arm, kind) and row["rounds"]:
-        yield from _acceptance_doubts(row, kind)
+    if not row.get("synthetic"):  # nothing follows from an assumed acceptance, nor from nobody's text
+        if BASELINE not in (arm, kind) and row["rounds"]:
+            yield from _acceptance_doubts(row, kind)
+        yield from _text_doubts(row)
+    if baseline is not None and arm != BASELINE:
+        yield from _paired_doubts(row, baseline)
+    if row["unattributed_share"] > UNATTRIBUTED_SHARE:
+        yield (
+            "unattributed_time",
+            "warning",
+            f"{row['unattributed_share']:.0%} of the decode time falls in no round; the breakdown misses it",
+        )
+
+
+def _text_doubts(row: Mapping[str, Any]) -> Iterator[tuple[str, Severity, str]]:
     if row.get("thinking_tokens") == 0:
         yield (
             "no_thinking",
@@ -129,14 +143,6 @@ def _doubts(
             "warning",
             f"{row['repeated_8grams']:.0%} of the 8-grams repeat earlier ones, {row['looping_generations']} outputs "
             "loop; a loop is easy to draft, so speed and acceptance flatter",
-        )
-    if baseline is not None and arm != BASELINE:
-        yield from _paired_doubts(row, baseline)
-    if row["unattributed_share"] > UNATTRIBUTED_SHARE:
-        yield (
-            "unattributed_time",
-            "warning",
-            f"{row['unattributed_share']:.0%} of the decode time falls in no round; the breakdown misses it",
         )
 
 

@@ -102,6 +102,7 @@ CONDITIONS: tuple[Condition, ...] = (
     Condition("thinking", lambda m: at(m, "prompts", "thinking")),
     Condition("longest answer", lambda m: at(m, "config", "max_new_tokens")),
     Condition("decoding", _decoding),
+    Condition("synthetic parts", lambda m: at(m, "synthetic") or "nothing"),
     Condition("versions", _versions),
     Condition("source", _source, splits=False),
 )

@@ -59,7 +59,8 @@ def title(board: Leaderboard) -> str:
     if led.empty or led[CELL].drop_duplicates().shape[0] > 1:
         return f"{len(board.runs)} runs, {len(board.overall)} rows"
     first = led.iloc[0]
-    return f"{_who(first['arm'], first['num_draft_tokens'])} leads with {times(first['speedup_decode'])}"
+    said = f"{_who(first['arm'], first['num_draft_tokens'])} leads with {times(first['speedup_decode'])}"
+    return f"Synthetic: {said}" if first["synthetic"] else said
 
 
 def leaders(board: Leaderboard) -> list[str]:
@@ -100,7 +101,8 @@ def markdown(board: Leaderboard) -> str:
     """Warnings, the table over all categories, best k, and the drafters of each run against each other."""
     lines = [f"# {_md(title(board))}", ""]
     if board.synthetic:
-        lines += [f"**SYNTHETIC**: {len(board.synthetic)} of {len(board.runs)} runs were made by a generator.", ""]
+        share = f"{len(board.synthetic)} of {len(board.runs)} runs"
+        lines += [f"**SYNTHETIC**: {share}, which measured no drafter.", ""]
     lines += [f"- {_md(text)}" for text in leaders(board)]
     lines += [f"- warning: {_md(text)}" for text in notes(board)]
     lines.append("")
@@ -139,7 +141,7 @@ def _rows_table(board: Leaderboard) -> Table:
         cells += [speedup_cell(row), verdict_cell(row), Cell(times(row["speedup_end_to_end"]))]
         cells += [Cell(number(row["acceptance_length"])), Cell(percent(row["acceptance_rate"]))]
         cells += [Cell(number(row["decode_tok_s"], 1)), *(Cell(percent(row[name])) for name in filled)]
-        cells += [Cell(number(row["prompts"], 0)), Cell(clean(row["run"]))]
+        cells += [Cell(number(row["prompts"], 0)), Cell(clean(row["run"]), "synthetic" if row["synthetic"] else "")]
         lines.append(_line(row["arm"], row["num_draft_tokens"], cells, void))
     return Table(tuple((name, "") for name in columns), tuple(lines))
 

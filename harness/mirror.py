@@ -39,7 +39,7 @@ def mirror(run: Any, run_dir: Path) -> None:
 
 def summary_figures(summary: dict[str, Any]) -> dict[str, Any]:
     """Stable names: `<arm>/<figure>` over all categories, `<arm>_vs_<other>/<figure>` for direct comparisons."""
-    figures: dict[str, Any] = {}
+    figures: dict[str, Any] = {"synthetic": summary["synthetic"]} if summary.get("synthetic") else {}
     for row in summary["rows"]:
         if row["category"] == "all":
             figures |= {f"{row['arm']}/{name}": value for name, value in row.items() if is_figure(value)}

@@ -168,7 +168,7 @@ def read_metrics(run_dir: Path) -> list[str]:
 def beside(summary: Mapping[str, Any], figures: Sequence[Row]) -> list[dict[str, Any]]:
     """Each figure with `ours` from the summary, `ratio` = ours / theirs and `difference` = ours - theirs, or None.
 
-    Another k than the published one is added to `differs`.
+    Another k than the published one is added to `differs`, and that theirs is not synthetic where ours is.
     """
     rows = {(row["arm"], row["category"]): row for row in summary["rows"]}
     compared = []
@@ -177,6 +177,8 @@ def beside(summary: Mapping[str, Any], figures: Sequence[Row]) -> list[dict[str,
         ours = METRICS[figure["metric"]][2](row)
         differs = list(figure["differs"])
         k = row.get("num_draft_tokens")
+        if row.get("synthetic"):
+            differs.append("not synthetic")
         if figure["k"] is not None and k is not None and k != figure["k"]:
             differs.append(f"k {figure['k']}")
         theirs = figure["value"]

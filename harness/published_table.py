@@ -26,6 +26,7 @@ def render(summary: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], met
     for row in summary["rows"]:
         if row["category"] == "all":
             name = row["arm"] if row["arm"] == BASELINE else f"{row['arm']} k={row['num_draft_tokens']}"
+            name += " (synthetic)" if row.get("synthetic") else ""
             table.add_row(name, *(_cell(row, metric, compared) for metric in metrics))
     return table
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from harness.definitions import DEFINITIONS, as_dict
 from harness.frames import read_generations, read_rounds, write_rounds
-from harness.guards import Guard, cell_guards, worth_listing
+from harness.guards import SYNTHETIC, Guard, cell_guards, worth_listing
 from harness.metrics import BASELINE, CELL, cell_metrics
 from harness.pairing import paired_speedups
 from harness.run_files import RUN_KEY, SUMMARY_CSV, SUMMARY_JSON, replace_file
@@ -42,9 +42,10 @@ def build_summary(run_dir: str | Path, **options: Any) -> dict[str, Any]:
     drafters = config.get("drafters") or {}
     kinds = {arm: str((settings or {}).get("kind") or arm) for arm, settings in drafters.items()}
     rounds, generations = read_rounds(run_dir), read_generations(run_dir)
+    known = {"kinds": kinds, "synthetic": config.get("synthetic")}
     return {
         "run_key": stored.get("run_key"),
-        **summary_of(rounds, generations, **{"kinds": kinds, **options}),
+        **summary_of(rounds, generations, **{**known, **options}),
     }
 
 
@@ -53,12 +54,15 @@ def summary_of(
     generations: pd.DataFrame,
     *,
     kinds: Mapping[str, str] | None = None,
+    synthetic: str | None = None,
     run_guards: Sequence[Guard] = (),
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> dict[str, Any]:
     """The summary of two tables as plain values: `rows`, `pairs`, `guards`, `verdicts` and the definitions.
+
+    `synthetic` says in a sentence what of the run was made up; every row then is marked, and doubted for that first.
 
     `rows` hold every name of harness/definitions.py; speedups there are over the baseline and null in its own row.
     `pairs` hold the drafting arms against each other: `arm` is so many times faster than `other`.
@@ -69,18 +73,21 @@ def summary_of(
     against = pairs["other"] == BASELINE
     speedups = pairs[against].drop(columns=["other", "other_num_draft_tokens"], errors="ignore")
     cells = cells.merge(speedups, on=list(CELL), how="left")
+    cells["synthetic"] = synthetic is not None
     found = cell_guards(cells, kinds)
-    cells["guards"] = [[str(guard) for guard in guards] for guards in found]
+    everywhere = [] if synthetic is None else [Guard(SYNTHETIC, "warning", synthetic)]
+    cells["guards"] = [[str(guard) for guard in (*everywhere, *guards)] for guards in found]
     rows = cells.reindex(columns=list(COLUMNS))
     # A merge turns counts into floats where a row has none.
     rows = rows.astype({name: "Int64" for name in WHOLE if name in rows})
     judged = cells[(cells["arm"] != BASELINE) & (cells["category"] == "all")]
     return {
         "schema": SCHEMA,
+        "synthetic": synthetic,
         "confidence": confidence,
         "bootstrap": {"method": "symmetric studentised, over prompts", "resamples": resamples, "seed": seed},
         "verdicts": {name: int(judged[f"verdict_{name}"].sum()) for name in ("exact", "tie", "mismatch", "none")},
-        "guards": [guard.as_dict() for guard in (*run_guards, *worth_listing(found))],
+        "guards": [guard.as_dict() for guard in (*everywhere, *run_guards, *worth_listing(found))],
         "rows": plain(rows.to_dict("records")),
         "pairs": plain(pairs[~against].to_dict("records")),
         "definitions": as_dict(),

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.config import BASELINE
+from harness.guards import SYNTHETIC
 
 MIN_WIDTH = 130  # so that a log keeps a row on a line
 JSON_FIELDS = (
@@ -98,11 +99,13 @@ def interval(row: Row) -> str:
 
 
 def verdict(row: Row) -> str:
-    """Counts of each verdict there is, the worst first; errors beside them."""
+    """Counts of each verdict there is, the worst first; errors beside them. A synthetic run claims none."""
     counts = [(name, row.get(f"verdict_{name}") or 0) for name in ("mismatch", "tie", "exact", "none")]
     texts = [f"{count} {'MISMATCH' if name == 'mismatch' else name}" for name, count in counts if count]
     if row.get("errors"):
         texts.insert(0, f"{row['errors']} failed")
+    if row.get("synthetic") and row.get("generations"):
+        texts[-1] = "not claimed"
     return ", ".join(texts) or "nothing decoded"
 
 
@@ -127,7 +130,8 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
     if any(interval(row).endswith("n.d.") for row in rows if row["arm"] != BASELINE):
         lines.append("n.d.: not distinguishable from the baseline, the interval holds 1")
     for row in rows:
-        lines += [f"{row['arm']}: {guard}" for guard in row.get("guards") or []]
+        guards = [guard for guard in row.get("guards") or [] if not guard.startswith(f"{SYNTHETIC}: ")]
+        lines += [f"{row['arm']}: {guard}" for guard in guards]
     return lines
 
 
@@ -144,6 +148,8 @@ def print_summary(
     """The table and its notes, on stdout."""
     console = console or Console()
     console = console if console.width >= MIN_WIDTH or console.is_terminal else Console(width=MIN_WIDTH)
+    if summary.get("synthetic"):
+        console.print(f"SYNTHETIC: {summary['synthetic']}", markup=False, highlight=False, soft_wrap=True)
     console.print(render(summary, order))
     for line in notes(summary):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -154,6 +160,8 @@ def json_line(run_dir: Path, exit_code: int, summary: Mapping[str, Any], error: 
     """The last line of stdout: where the run is, how it ended, and each arm's figures under the summary's names."""
     arms = {str(row["arm"]): {name: row.get(name) for name in JSON_FIELDS} for row in overall(summary)}
     content: dict[str, Any] = {"run_dir": str(run_dir), "exit_code": exit_code, "arms": arms}
+    if summary.get("synthetic"):
+        content["synthetic"] = summary["synthetic"]
     if error:
         content["error"] = error
     return json.dumps(content, allow_nan=False)

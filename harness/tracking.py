@@ -84,7 +84,7 @@ def open_run(config: TrackingConfig, run_dir: Path, manifest: dict[str, Any], gr
         group=config.group or group,
         job_type="+".join(arms) or BASELINE,
         name=run_name(manifest, run_dir),
-        tags=[*config.tags, *arms],
+        tags=[*config.tags, *arms, *(["synthetic"] if manifest.get("synthetic") else [])],
         id=run_id(manifest, run_dir, mode),
         resume="allow" if mode == "online" else None,
         config=redact_tree({**manifest["config"], "manifest": {k: v for k, v in manifest.items() if k != "config"}}),

@@ -71,6 +71,7 @@ def page(run: RunData, drawn: Mapping[str, Chart], browser: Browser, theirs: lis
         "report.html.jinja",
         headline=headline(run),
         verdicts=losslessness_counts(run),
+        claimed=not run.summary.get("synthetic"),
         notices=facts.notices(run),
         subtitle=facts.subtitle(run),
         guards=tables.guard_list(run),

@@ -66,6 +66,11 @@ class RunData:
     rows: dict[tuple[Key, str], Row] = field(repr=False)  # by series and category
 
     @property
+    def synthetic(self) -> Any:
+        """What of the run was made up, in a sentence or true; nothing for a run that measured."""
+        return self.manifest.get("synthetic") or self.summary.get("synthetic")
+
+    @property
     def drafting(self) -> tuple[Series, ...]:
         return tuple(one for one in self.series if one.arm != BASELINE)
 

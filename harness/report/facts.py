@@ -14,9 +14,8 @@ NOTHING = ("", "–", "None")
 def notices(run: RunData) -> list[tuple[str, str]]:
     """Banners as (title, text): figures that were made up, models that only show that the harness works."""
     found = []
-    synthetic = run.manifest.get("synthetic") or run.summary.get("synthetic")
-    if synthetic:
-        text = clean(synthetic) if isinstance(synthetic, str) else "Made by a generator, not measured on any model."
+    if run.synthetic:
+        text = clean(run.synthetic) if isinstance(run.synthetic, str) else "Not measured on any model."
         found.append(("Synthetic", f"{text} Nothing here may be quoted."))
     if _at(run.manifest, "config", "target", "name") == "embedded":
         found.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from harness.metrics import ALL
@@ -52,7 +52,13 @@ class Ratio:
 
 
 def headline(run: RunData) -> Headline:
-    """The verdict of a run over all categories; each claim rests on the interval of its own comparison."""
+    """The verdict of a run over all categories, marked where the run is synthetic."""
+    found = _headline(run)
+    return replace(found, title=f"Synthetic: {found.title}") if run.synthetic else found
+
+
+def _headline(run: RunData) -> Headline:
+    """Each claim rests on the interval of its own comparison."""
     wrong = [one for one in run.contenders if run.row(one).get("verdict_mismatch")]
     ranked = sorted(
         (one for one in run.contenders if known(run.row(one).get(CLOCK))),

@@ -138,6 +138,8 @@ def verdict_cell(row: Row) -> Cell:
         return Cell("yes, but for ties", small, "warn")
     if counts["exact"]:
         return Cell("yes", small, "good")
+    if row.get("synthetic"):
+        return Cell("not claimed", "synthetic", "quiet")
     return Cell("not judged", small, "quiet")
 
 

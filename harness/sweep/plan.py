@@ -20,6 +20,8 @@ from harness.config import RunConfig
 from harness.datasets.load import load_prompts
 from harness.errors import InputError
 from harness.load import parse_device
+from harness.manifest import describe_random
+from harness.preflight import preflight
 from harness.sweep.state import Job, Sweep
 
 PROBE_BYTES = 1 << 26
@@ -60,8 +62,7 @@ def estimate(config: RunConfig, pace: float | None = None) -> Estimate:
         generations = turns * (len(config.arms) + 1) * config.repeats
     except InputError:
         return Estimate(None, None, None, "")
-    paths = [str(config.target.path), *(arm.path for arm in config.arms if arm.path)]
-    sizes = [checkpoint_bytes(path) for path in paths]
+    sizes = model_bytes(config)
     known = [size for size in sizes if size is not None]
     weights = sum(known) if len(known) == len(sizes) else None
     if pace is not None:
@@ -82,6 +83,19 @@ def seconds_per_generation(jobs: Sequence[tuple[Job, RunConfig]], sweep: Sweep |
         if job.state == "done" and job.seconds and (found := estimate(config, 0.0).generations)
     ]
     return sum(measured) / len(measured) if measured else None
+
+
+def model_bytes(config: RunConfig) -> list[int | None]:
+    """Bytes of the target's and of each trained drafter's weights; None where they are not on this machine."""
+    random = {}
+    if config.synthetic:
+        try:
+            random = {name: int(made["bytes"]) for name, made in describe_random(config, preflight(config)).items()}
+        except InputError:
+            return [None]
+    target = random.get("target") or checkpoint_bytes(str(config.target.path))
+    arms = (arm for arm in config.arms if arm.path or arm.name in random)
+    return [target, *(random.get(arm.name) or checkpoint_bytes(str(arm.path)) for arm in arms)]
 
 
 def checkpoint_bytes(path: str) -> int | None:

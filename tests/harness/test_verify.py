@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harness.verify import greedy, match, rejection, sample_and_match
+from harness.verify import greedy, match, rejection, sample_and_match, synthetic
 
 
 class Case(NamedTuple):
@@ -188,3 +188,13 @@ def test_sample_and_match_emits_the_targets_own_draws(case: Case) -> None:
         for i in range(count + 1):
             expected = chosen(case.p[row, i].double().tolist(), float(case.choose[row, i]))
             assert int(found.tokens[row, i]) == expected
+
+
+def test_assumed_acceptance_goes_as_far_as_the_rates_say_and_never_past_what_was_proposed() -> None:
+    draft, own = torch.full((5, 3), 7), torch.full((5, 4), 9)
+    rates, uniform = torch.tensor([0.8, 0.4, 0.4]), torch.tensor([0.1, 0.39, 0.4, 0.79, 0.8])
+    accepted = synthetic(draft, own, rates, uniform)
+    assert accepted.drafts.tolist() == [3, 3, 1, 1, 0]
+    assert accepted.tokens.tolist() == [[7, 7, 7, 9]] * 2 + [[7, 9, 9, 9]] * 2 + [[9, 9, 9, 9]]
+    proposed = torch.tensor([2, 0, 3, 0, 3])
+    assert synthetic(draft, own, rates, uniform, proposed).drafts.tolist() == [2, 0, 1, 0, 0]
