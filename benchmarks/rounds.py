@@ -1,0 +1,123 @@
+"""Rounds timed by the loop's own clock over one thing that varies, as rows, as a table and as a plot.
+
+    python -m benchmarks.rounds benchmarks/results/draft_cost-k.json     # draws a kept result again
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import generate
+from harness.report.drawing import PNG_DPI, WIDTH, drawing
+from harness.report.palette import arm_colour, light
+
+PARTS = ("draft", "verify", "other")
+LABELS = {"k": "drafted tokens a round (k)", "context": "tokens of context", "batch": "rows of the batch"}
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One setting of a sweep: its value, the prompts, and each arm's k (None: the baseline)."""
+
+    value: int
+    prompts: list[list[int]]
+    k: Mapping[str, int | None]
+
+
+def prompt_of(length: int, vocabulary: int, seed: int = 0) -> list[int]:
+    """Random token ids: what a pass costs does not depend on what it reads."""
+    return random.Random(seed).choices(range(10, vocabulary), k=length)
+
+
+def measure(
+    target: Any, arms: Mapping[str, Any], over: str, points: Sequence[Point], *, tokens: int, repeats: int
+) -> list[Row]:
+    """Median milliseconds of a round by part, arms in turn at every point, after one pass of warm-up.
+
+    No draft is accepted, so every answer has as many rounds as `tokens` and the context hardly moves.
+    """
+    timed: dict[tuple[str, int], dict[str, list[float]]] = {}
+    for repeat in range(repeats + 1):
+        for point in points:
+            for arm, drafter in arms.items():
+                k = point.k[arm]
+                options = {"num_draft_tokens": k, "synthetic_acceptance": [0.0] * (k or 0), "max_new_tokens": tokens}
+                # A drafter's own prefill is charged to its first round; here the running cost is asked for.
+                rounds = generate(target, drafter, point.prompts, **options)[0].rounds[1:]
+                if repeat:
+                    cell = timed.setdefault((arm, point.value), {part: [] for part in PARTS})
+                    for part in PARTS:
+                        cell[part] += [1e3 * getattr(one, f"{part}_s") for one in rounds]
+            print(f"  {over}={point.value}, pass {repeat} of {repeats}", file=sys.stderr, flush=True)
+    return [
+        {"arm": arm, over: value, **{part: statistics.median(cell[part]) for part in PARTS}}
+        for (arm, value), cell in timed.items()
+    ]
+
+
+def growth(rows: Sequence[Row], over: str, part: str = "draft") -> dict[str, float]:
+    """How many times a part costs at the last point what it costs at the first, per drafting arm."""
+    found = {}
+    for arm in dict.fromkeys(row["arm"] for row in rows if row["arm"] != "baseline"):
+        costs = [row[part] for row in sorted((r for r in rows if r["arm"] == arm), key=lambda row: int(row[over]))]
+        found[arm] = costs[-1] / costs[0]
+    return found
+
+
+def print_table(rows: Sequence[Row], over: str) -> None:
+    print(f"{'arm':10s} {over:>8s} {'draft ms':>10s} {'verify ms':>10s} {'other ms':>10s} {'other share':>12s}")
+    for row in rows:
+        share = row["other"] / sum(row[part] for part in PARTS)
+        parts = " ".join(f"{row[part]:10.3f}" for part in PARTS)
+        print(f"{row['arm']:10s} {row[over]:8d} {parts} {share:11.1%}")
+    for arm, times in growth(rows, over).items():
+        print(f"{arm}: drafting at the last {over} costs {times:.2f}x what it does at the first")
+
+
+def draw(result: Mapping[str, Any], path: Path) -> None:
+    """One panel per sweep of `result`: whole rounds as lines, what drafting takes of them dashed."""
+    from matplotlib.figure import Figure
+
+    sweeps = result.get("sweeps") or [result]
+    with drawing():
+        figure = Figure(figsize=(WIDTH * len(sweeps), 3.6), layout="constrained")
+        for place, sweep in enumerate(sweeps):
+            axes = figure.add_subplot(1, len(sweeps), place + 1)
+            over, rows = sweep["over"], sweep["median_ms"]
+            for arm in dict.fromkeys(row["arm"] for row in rows):
+                own = sorted((row for row in rows if row["arm"] == arm), key=lambda row: int(row[over]))
+                values, colour = [row[over] for row in own], light(arm_colour(arm))
+                axes.plot(values, [sum(row[part] for part in PARTS) for row in own], "o-", color=colour, label=arm)
+                if arm != "baseline":
+                    axes.plot(values, [row["draft"] for row in own], "o--", color=colour, markersize=3, linewidth=1)
+            if over != "k":
+                axes.set_xscale("log", base=2)
+            ticks = sorted({row[over] for row in rows})
+            axes.set_xticks(ticks, [str(value) for value in ticks])
+            axes.minorticks_off()
+            axes.set_ylim(bottom=0)
+            axes.set(xlabel=LABELS[over], ylabel="ms of a round (dashed: drafting)")
+        figure.axes[0].legend(frameon=False)
+        hardware = result["hardware"]
+        where = hardware["gpu"] or f"{hardware['cpu']}, {hardware['threads']} threads"
+        figure.suptitle(f"{where}, {result['date']}, load {hardware['load_before']:.1f} before", fontsize=9)
+        figure.savefig(path, dpi=PNG_DPI, facecolor=light("card"))
+    print(f"drawn in {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+
+
+def draw_kept(path: Path) -> None:
+    """The plot of a result file, beside it."""
+    draw(json.loads(path.read_text(encoding="utf-8")), path.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        draw_kept(Path(name).resolve())
