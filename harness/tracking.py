@@ -101,7 +101,12 @@ def run_name(manifest: dict[str, Any], run_dir: Path) -> str:
 
 
 def run_id(manifest: dict[str, Any], run_dir: Path, mode: str) -> str:
-    """The same for every attempt at one run directory; offline attempts are numbered, as they cannot be resumed."""
+    """The same for every attempt at one run directory; offline attempts are numbered, as they cannot be resumed.
+
+    A W&B agent gives its trials ids of its own, and knows them by nothing else.
+    """
+    if os.environ.get("WANDB_SWEEP_ID") and (given := os.environ.get("WANDB_RUN_ID")):
+        return given
     attempts = manifest.get("attempts") or [{}]
     digest = hashlib.sha256(f"{manifest['run_key']} {manifest['created']} {run_dir.name}".encode()).hexdigest()[:12]
     return digest if mode == "online" or len(attempts) == 1 else f"{digest}-{len(attempts)}"
