@@ -13,6 +13,7 @@ always runs all k.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,14 +176,27 @@ OPTIONS = ("stop", "stop_threshold", "adapt", "adapt_start")
 def adapted(inner: Any, options: dict[str, Any]) -> Any:
     """`inner`, wrapped when `options` ask for it. Raises InputError for options that make no sense together."""
     key = f"drafters.{inner.name}"
+    stop, history = read_options(options, key)
     try:
-        stop, history = _stop(options), _history(options)
         return AdaptiveDrafter(inner, stop, history) if stop or history else inner
     except InputError as error:
         raise InputError(f"{key}.{error}") from error
 
 
-def _stop(options: dict[str, Any]) -> Stop | None:
+def read_options(
+    options: Mapping[str, Any], key: str, sampling: Sampling | None = None
+) -> tuple[Stop | None, History | None]:
+    """What the options of `key` ask for, checked against each other and against `sampling` where that is known."""
+    try:
+        stop, history = _stop(options), _history(options)
+        if stop is not None and sampling is not None:
+            stop.check(sampling)
+    except InputError as error:
+        raise InputError(f"{key}.{error}") from error
+    return stop, history
+
+
+def _stop(options: Mapping[str, Any]) -> Stop | None:
     measure, threshold = options.get("stop"), options.get("stop_threshold")
     if measure is None:
         if threshold is not None:
@@ -193,7 +207,7 @@ def _stop(options: dict[str, Any]) -> Stop | None:
     return Stop(measure, float(threshold))
 
 
-def _history(options: dict[str, Any]) -> History | None:
+def _history(options: Mapping[str, Any]) -> History | None:
     kind, start = options.get("adapt"), options.get("adapt_start")
     if kind is None:
         if start is not None:

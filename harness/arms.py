@@ -70,13 +70,11 @@ class Arms:
 
     def warm_up(self, tokens: Sequence[list[int]], failed: Callable[[str, Exception], None]) -> None:
         """A few uncounted rounds of every width on `tokens`: first calls compile, allocate and page in."""
-        length = min(self.max_new_tokens, WARM_UP_ROUNDS * (max(self.k.values()) + 1) + 1)
         answers: list[list[int]] = [[] for _ in tokens]
         for arm in self.names:
             before = allocated_bytes(self.target.device)
             try:
-                # Without end tokens, so that every width really runs.
-                warmed = self._decode(arm, tokens, length, (), self.seed, answers)
+                warmed = self.warm_up_arm(arm, tokens, answers)
             except Exception as error:
                 failed(arm, error)
                 self.drop(arm)
@@ -85,6 +83,13 @@ class Arms:
                 answers = [generation.token_ids for generation in warmed]
             free_memory()
             self.resident[arm] += max(0, allocated_bytes(self.target.device) - before)
+
+    def warm_up_arm(
+        self, arm: str, tokens: Sequence[list[int]], answers: Sequence[list[int]] = ()
+    ) -> list[Generation]:
+        """The same for one arm, without end tokens, so that every width really runs."""
+        length = min(self.max_new_tokens, WARM_UP_ROUNDS * (max(self.k.values()) + 1) + 1)
+        return self._decode(arm, tokens, length, (), self.seed, answers)
 
     def drop(self, arm: str) -> None:
         """Forget an arm's storage, as after an error that left it in no known state."""

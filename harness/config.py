@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from harness.calibration_settings import CalibrationConfig
 from harness.datasets.settings import RowConfig, SourceConfig
 from harness.drafter_settings import Arm as Arm
 from harness.drafter_settings import Defaults, read_arm
@@ -202,6 +203,7 @@ class RunConfig:
     drafters: dict[str, dict[str, Any]] = field(default_factory=dict)
     drafter: Any = None
     num_draft_tokens: int | None = None
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     max_new_tokens: int = 128
     repeats: int = 1
     batch_size: int = 1

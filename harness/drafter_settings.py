@@ -45,7 +45,8 @@ def read_arm(name: str, settings: Mapping[str, Any] | None, defaults: Defaults) 
 
     Raises InputError naming the key.
     """
-    options = dict(settings or {})
+    # An option that is null is left to the drafter.
+    options = {option: value for option, value in (settings or {}).items() if value is not None}
     kind = str(options.pop("kind", None) or name)
     path = options.pop("path", None)
     rates, rates_key = options.pop("synthetic_acceptance", None), f"drafters.{name}.synthetic_acceptance"

@@ -72,6 +72,7 @@ def describe_arms(plan: Plan, drafters: Mapping[str, Any] | None = None) -> list
                 "name": planned.name,
                 "kind": planned.arm.kind,
                 "num_draft_tokens": planned.k,
+                **({"chosen_among": list(planned.candidates)} if planned.candidates else {}),
                 "verify_width": planned.verify_width,
                 "native_block": planned.native_block,
                 "options": planned.arm.options,

@@ -56,6 +56,11 @@ def run_split(
     around: Processes, config: RunConfig, run_dir: Path, *, command: Sequence[str] = (), group: str | None = None
 ) -> Outcome | None:
     """Decode this process's share; the first process merges all and returns the outcome, the others None."""
+    if config.calibration.num_draft_tokens is not None:
+        raise InputError(
+            f"calibration.num_draft_tokens={config.calibration.num_draft_tokens} with {around.count} processes: each "
+            "would choose its own k; expected null here, and the k that a calibration in one process found"
+        )
     own_group = not distributed.is_initialized()
     if own_group:
         distributed.init_process_group("gloo", timeout=PATIENCE)

@@ -7,9 +7,11 @@ The checks look at plain dictionaries, so they cost milliseconds and say what to
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from drafters.adaptive import read_options
+from drafters.base import Sampling
 from drafters.checkpoint import read_config, resolve_folder, weight_files
 from drafters.dflash_checkpoint import parse_config
 from drafters.fit import check_fit, text_config
@@ -23,6 +25,9 @@ from harness.synthetic import RANDOM, check_count
 
 TARGET_TYPES = (*MULTIMODAL_TYPES, *TEXT_TYPES)
 
+#: Drafters that compete, whose best k is worth finding.
+CALIBRATED = (*TRAINED, "lookup")
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedArm:
@@ -32,6 +37,7 @@ class PlannedArm:
     k: int
     native_block: int | None = None
     drafter: dict[str, Any] | None = field(default=None, repr=False)  # its config.json
+    candidates: tuple[int, ...] = ()  # where a calibration chooses k, which is the largest of them until then
 
     @property
     def name(self) -> str:
@@ -76,7 +82,9 @@ def preflight(config: RunConfig) -> Plan:
     for key in ("hidden_size", "vocab_size", "num_hidden_layers", "max_position_embeddings"):
         if not isinstance(text_config(target).get(key), int):
             raise InputError(f"target.path={config.target.path}: its config.json has no {key}")
-    arms = tuple(plan_arm(arm, target, config.target) for arm in config.arms)
+    decoding = config.decoding
+    sampling = Sampling(decoding.temperature, decoding.top_k, decoding.top_p)
+    arms = tuple(with_candidates(plan_arm(arm, target, config.target, sampling), config) for arm in config.arms)
     for planned in arms:
         check_count(planned.arm.synthetic_acceptance, planned.k, planned.name, planned.arm.rates_key)
     return Plan(target, arms)
@@ -93,7 +101,7 @@ def check_named(arm: Arm, known: Mapping[str, str]) -> None:
         )
 
 
-def plan_arm(arm: Arm, target: dict[str, Any], configured: TargetConfig) -> PlannedArm:
+def plan_arm(arm: Arm, target: dict[str, Any], configured: TargetConfig, sampling: Sampling) -> PlannedArm:
     """Check one arm against the target's config and settle its k. `configured` knows the shapes of random drafters."""
     if arm.kind == BASELINE and arm.engine != HARNESS:
         return PlannedArm(arm, 0)
@@ -108,6 +116,7 @@ def plan_arm(arm: Arm, target: dict[str, Any], configured: TargetConfig) -> Plan
     else:
         drafter = checkpoint_config(str(arm.path), key)
     check_fit(arm.kind, drafter, target, f"{key}={arm.path}")
+    read_options(arm.options, f"drafters.{arm.name}", sampling)
     if arm.kind != "dflash":
         return PlannedArm(arm, arm.num_draft_tokens or default or 4, drafter=drafter)
     block = parse_config(drafter, f"{key}={arm.path}")
@@ -119,6 +128,22 @@ def plan_arm(arm: Arm, target: dict[str, Any], configured: TargetConfig) -> Plan
             f"of {block.block_size} holds{anchor} {block.max_draft_tokens} drafts (num_draft_tokens sets all arms)"
         )
     return PlannedArm(arm, k, block.block_size, drafter)
+
+
+def with_candidates(planned: PlannedArm, config: RunConfig) -> PlannedArm:
+    """The arm with the k among which a calibration chooses, where it asks for one and the arm names no k itself."""
+    asked = config.calibration.num_draft_tokens
+    arm = planned.arm
+    if asked is None or arm.num_draft_tokens is not None or arm.engine != HARNESS or arm.kind not in CALIBRATED:
+        return planned
+    # A block drafter's default is the most that it can draft.
+    candidates = tuple(k for k in asked if planned.native_block is None or k <= planned.k)
+    if not candidates:
+        raise InputError(
+            f"calibration.num_draft_tokens={asked}: expected one of {planned.k} or less, "
+            f"the most that {arm.name} drafts"
+        )
+    return replace(planned, k=candidates[-1], candidates=candidates)
 
 
 def checkpoint_config(path: str, key: str, revision: str | None = None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import run_key
+from harness.calibration import Batch, calibrate
 from harness.chat import Chat, Rendered, check_length, open_chat
 from harness.clock_readings import ClockReading, clock_guards
 from harness.comparison import Comparison
@@ -59,6 +60,7 @@ NOT_IDENTITY = (
     "published",
     "drafter",
     "num_draft_tokens",
+    "calibration",
     "verification",
     "target",
     "dataset",
@@ -92,6 +94,15 @@ class Material:
     def generations(self) -> int:
         """Prompt turns; times arms and repeats this is the run's length."""
         return sum(len(prompt.turns) for group in self.groups for prompt in group.prompts)
+
+    def sample(self, config: RunConfig) -> list[Batch]:
+        """First turns for a calibration, from all over the run."""
+        count = min(len(self.groups), -(-config.calibration.prompts // config.batch_size))
+        chosen = [self.groups[index * len(self.groups) // count] for index in range(count)]
+        return [
+            Batch([self.chat.render(prompt, []).token_ids for prompt in group.prompts], group.seed(config.seed, 0))
+            for group in chosen
+        ]
 
 
 def gather(config: RunConfig) -> Material:
@@ -135,6 +146,8 @@ def run(
     own_baseline = not config.engine.runs_baseline
     models = (load_models if own_baseline else engine_models)(config, material.plan)
     target = models.target
+    if own_baseline:
+        material.plan = calibrate(config, material.plan, models, material.sample(config), run_dir)
     arms = describe_arms(material.plan, models.drafters)
     kinds = {arm["name"]: arm["kind"] for arm in arms}
     prompts = describe_prompts(config, material.prompts, material.rendered, material.chat)

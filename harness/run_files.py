@@ -16,6 +16,7 @@ SUMMARY_JSON = "summary.json"
 SUMMARY_CSV = "summary.csv"
 MANIFEST = "manifest.json"
 REPORT = "report.html"
+CALIBRATION = "calibration.json"
 
 
 def sync_folder(folder: Path) -> None:

@@ -41,7 +41,8 @@ class Watch:
             if not drafted and (finished or kind not in MAY_STAY_SILENT):
                 raise GuardError(
                     f"{arm} drafted 0 tokens in {self.rounds[arm]} rounds, so its numbers are the baseline's: "
-                    f"check drafters.{arm}, that its checkpoint is the right one and that it is wired to the target"
+                    f"check drafters.{arm}: that its checkpoint is the right one, that it is wired to the target, and "
+                    "that its stop_threshold, where it has one, lets a draft through"
                 )
             if not self.assumed and kind == "random" and drafted >= MIN_DRAFTED and accepted == drafted:
                 raise GuardError(
