@@ -23,7 +23,7 @@ def k_charts(board: Leaderboard) -> dict[str, Chart]:
     drawn = usable[several]
     if drawn.empty:
         return {}
-    with drawing():
+    with drawing(board.synthetic):
         made = [
             _curve(drawn, "speedup_decode", "leaderboard_speedup", "Speedup against k"),
             _curve(drawn, "acceptance_length", "leaderboard_acceptance", "Tokens per round against k"),

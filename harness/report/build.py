@@ -41,6 +41,7 @@ def build(run_dir: str | Path) -> Path:
     for chart in drawn.values():
         replace_file(folder / f"{chart.name}.png", chart.png)
     for name, table in data.items():
+        table = table.assign(synthetic=True) if run.synthetic else table
         replace_file(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode("utf-8", "replace"))
     if theirs:
         replace_file(folder / "published.csv", published_csv(theirs))
@@ -51,7 +52,7 @@ def build(run_dir: str | Path) -> Path:
 
 def draw(run: RunData, data: Mapping[str, pd.DataFrame], browser: Browser) -> dict[str, Chart]:
     """Every chart that has something to show, by name."""
-    with drawing():
+    with drawing(run.synthetic):
         made = [
             forests.speedup_chart(run),
             forests.duel_chart(run),

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -67,13 +68,21 @@ class Chart:
     links: Mapping[str, str] = field(default_factory=dict)
 
 
+#: Whether what is drawn now comes from a synthetic run: a PNG travels without its page and must say so itself.
+_synthetic: ContextVar[bool] = ContextVar("synthetic", default=False)
+
+
 @contextmanager
-def drawing() -> Iterator[None]:
-    """The house style, without touching anybody else's settings."""
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        # A category in a script that the PNG's font lacks; the SVG takes the reader's fonts.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        yield
+def drawing(synthetic: object = False) -> Iterator[None]:
+    """The house style, without touching anybody else's settings. Titles of what is `synthetic` say so."""
+    token = _synthetic.set(bool(synthetic))
+    try:
+        with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+            # A category in a script that the PNG's font lacks; the SVG takes the reader's fonts.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            yield
+    finally:
+        _synthetic.reset(token)
 
 
 def new_figure(height: float = 3.3, width: float = WIDTH) -> tuple[Figure, Axes]:
@@ -84,6 +93,7 @@ def new_figure(height: float = 3.3, width: float = WIDTH) -> tuple[Figure, Axes]
 
 def finish(figure: Figure, name: str, title: str, note: str = "", tips: Mapping[str, str] | None = None) -> Chart:
     """Both outputs of `figure`. `tips` maps the link of a point to the words shown over it."""
+    title = f"Synthetic: {title}" if _synthetic.get() else title
     svg = to_svg(figure, name, title, tips or {})
     figure.suptitle(title, fontsize=12, color=light("ink"))
     png = io.BytesIO()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from rich.console import Console
 
 from harness import models
@@ -24,6 +25,8 @@ from harness.run import Outcome, gather, run
 from harness.sweep.plan import estimate
 from harness.table import json_line, print_summary
 from tests.harness.checkpoints import write_pair, write_prompts
+from tests.harness.narrow import narrow
+from tests.harness.test_config import composed
 
 LABEL = "Random weights (target, mtp, dflash) and assumed acceptance (mtp, dflash): "
 RATES = {"mtp": [0.9, 0.6, 0.6], "dflash": [0.5, 0.25, 0.0]}
@@ -104,6 +107,13 @@ def test_every_file_says_that_it_is_synthetic(planned: Outcome) -> None:
     assert "<strong>Synthetic</strong> Random weights" in page
     assert "<h1>Synthetic: " in page
     assert '<span class="pill">not claimed</span>' in page
+
+
+def test_charts_and_tables_that_leave_the_page_say_so_themselves(planned: Outcome) -> None:
+    page = (planned.run_dir / "report.html").read_text(encoding="utf-8")
+    assert page.count('aria-label="Synthetic: ') == page.count("<svg role") > 3
+    tables = list((planned.run_dir / "report").glob("*.csv"))
+    assert len(tables) == 4 and all(pd.read_csv(table)["synthetic"].all() for table in tables)
 
 
 def test_the_manifest_says_what_was_built(planned: Outcome) -> None:
@@ -190,6 +200,28 @@ def test_a_plan_of_jobs_counts_the_bytes_of_weights_that_are_nowhere(configure: 
     found = estimate(configure(), pace=1.0)
     assert found.generations == 12 * 3
     assert found.weight_bytes is not None and found.weight_bytes > 10_000
+
+
+@pytest.mark.parametrize("name", ["31b", "26b_a4b", "12b", "e4b"])
+def test_a_published_size_needs_its_name_alone(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow(monkeypatch)
+    small = ["target.dtype=float32", "target.device=cpu", "dataset.limit=2", "dataset.context_tokens=9"]
+    arms = "drafter=mtp" if name == "e4b" else "drafter=[mtp,dflash]"
+    config = composed("experiment=plan_31b", f"target={name}", arms, "max_new_tokens=6", *small)
+    outcome = run(config, tmp_path / "run")
+    assert (outcome.exit_code, outcome.error) == (EXIT_OK, None)
+    k = {row["arm"]: row["num_draft_tokens"] for row in outcome.summary["rows"]}
+    assert k == {"baseline": 0, "mtp": 8, **({} if name == "e4b" else {"dflash": 15})}
+    assert outcome.summary["synthetic"].startswith("Random weights (target, mtp")
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_the_same_on_a_gpu(configure: Configure, tmp_path: Path) -> None:
+    target = {"path": configure().target.path, "weights": "random", "dtype": "bfloat16", "device": "cuda"}
+    outcome = run(configure(target=target), tmp_path / "run")
+    assert (outcome.exit_code, outcome.error) == (EXIT_OK, None)
+    assert {len(row["token_ids"]) for row in generations(outcome)} == {40}
 
 
 def test_another_engine_is_refused(configure: Configure) -> None:
