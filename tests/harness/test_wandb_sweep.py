@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from wandb.sdk.launch.sweeps import utils
 
-from harness import tracking
+from tests.harness.checkpoints import write_pair, write_prompts
 from tests.harness.test_every_yaml import CONF, composed
-from tests.harness.test_tracking import OFFLINE, manifest_of, recorded, run_dir
 from tests.harness.wandb_file import read_back
-
-__all__ = ["recorded", "run_dir"]
 
 
 def trials() -> list[dict[str, Any]]:
@@ -40,11 +40,17 @@ def test_every_trial_is_a_command_that_validates(trial: dict[str, Any]) -> None:
     assert config.num_draft_tokens == trial["num_draft_tokens"]["value"]
 
 
-def test_a_trial_is_the_run_that_its_agent_waits_for(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")
-    monkeypatch.setenv("WANDB_RUN_ID", "trial7")
-    with tracking.start_tracking(OFFLINE, run_dir, manifest_of(run_dir), None) as tracker:
-        tracker.finish(0)
-    [written] = read_back(run_dir)
+def test_a_trial_is_the_run_that_its_agent_waits_for(tmp_path: Path) -> None:
+    # In a process of its own, as an agent starts it: wandb reads these variables once per process.
+    agent = {"WANDB_SWEEP_ID": "sweep1", "WANDB_RUN_ID": "trial7", "PYTHONPATH": str(CONF.parent)}
+    pair = write_pair(tmp_path)
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 2)
+    command = [sys.executable, "-m", "harness", "tracking=wandb", "tracking.mode=offline", "drafter=mtp"]
+    command += ["target=path", f"target.path={pair['target']}", f"drafters.mtp.path={pair['mtp']}"]
+    command += ["dataset=jsonl", f"dataset.path={prompts}", "max_new_tokens=4", "num_draft_tokens=1"]
+    subprocess.run(command, cwd=tmp_path, env={**os.environ, **agent}, check=True)
+    [written] = read_back(tmp_path)
     assert (written.run.run_id, written.run.sweep_id) == ("trial7", "sweep1")
-    assert any(name.endswith("/speedup") for name in written.summary)
+    sweep = utils.load_sweep_config(str(CONF / "wandb_sweep.yaml"))
+    assert sweep is not None
+    assert written.summary[sweep["metric"]["name"]] > 0, "what the sweep asks for is what a trial logs"
