@@ -13,7 +13,7 @@ import pytest
 from harness import mirror, tracking, upload
 from harness.config import TrackingConfig
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
-from harness.run_files import MANIFEST
+from harness.run_files import MANIFEST, SUMMARY_JSON
 from tests.harness.recorded import record
 from tests.harness.wandb_file import Written, read_back
 
@@ -67,6 +67,15 @@ def test_the_written_run_is_read_back_with_the_figures(run_dir: Path) -> None:
     assert written.config["max_new_tokens"] == 13
     assert written.config["manifest"]["run_key"] == manifest_of(run_dir)["run_key"]
     assert "s3cr3t" not in json.dumps(written.config)
+
+
+def test_a_synthetic_run_is_tagged_as_one(run_dir: Path) -> None:
+    for name in (MANIFEST, SUMMARY_JSON):
+        kept = json.loads((run_dir / name).read_text(encoding="utf-8"))
+        (run_dir / name).write_text(json.dumps({**kept, "synthetic": "Random weights (target)."}), encoding="utf-8")
+    written = tracked(run_dir)
+    assert "synthetic" in written.run.tags
+    assert written.config["manifest"]["synthetic"] == written.summary["synthetic"] == "Random weights (target)."
 
 
 def test_the_command_line_as_typed_is_not_sent(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
