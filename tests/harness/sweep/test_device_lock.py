@@ -1,0 +1,89 @@
+"""Runs that time one device tell each other: a CPU warns, a GPU refuses or waits, and sharing must be asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.errors import InputError
+from harness.sweep import device_lock
+from harness.sweep.device_lock import choose_device, hold_device
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
+
+
+@pytest.fixture(autouse=True)
+def lock_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A lock of this test's own; no GPU is asked for its name."""
+    path = tmp_path / "device.lock"
+    monkeypatch.setattr(device_lock, "lock_path", lambda device: path)
+    return path
+
+
+@contextmanager
+def another_run(lock: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the device until its standard input closes."""
+    code = textwrap.dedent(f"""
+        import sys, torch
+        from pathlib import Path
+        from harness.sweep import device_lock
+        device_lock.lock_path = lambda device: Path({str(lock)!r})
+        with device_lock.hold_device(torch.device("cpu"), share=False, wait=False):
+            print("held", flush=True)
+            sys.stdin.read()
+    """)
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    try:
+        yield process
+    finally:
+        process.communicate()
+
+
+def test_a_gpu_that_another_run_times_is_refused_with_its_process(lock_file: Path) -> None:
+    with another_run(lock_file) as other:
+        wanted = rf"target.device=cuda:0 .*process {other.pid}\).*share_device=true"
+        with pytest.raises(InputError, match=wanted), hold_device(GPU, share=False, wait=False):
+            pass
+
+
+def test_it_is_free_again_when_the_other_run_ends_however_it_ends(lock_file: Path) -> None:
+    with another_run(lock_file) as other:
+        other.kill()
+        other.wait()
+        with hold_device(GPU, share=False, wait=False):
+            pass
+
+
+def test_in_a_sweep_it_is_waited_for(lock_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with another_run(lock_file) as other:
+        assert other.stdin is not None
+        other.stdin.close()  # it lets go in its own time
+        other.stdin = None
+        with hold_device(GPU, share=False, wait=True):
+            assert other.wait() == 0
+
+
+def test_sharing_that_was_asked_for_waits_for_nobody(lock_file: Path) -> None:
+    with another_run(lock_file), hold_device(GPU, share=True, wait=False):
+        pass
+
+
+def test_a_cpu_that_is_taken_is_a_warning(lock_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with another_run(lock_file), hold_device(CPU, share=False, wait=False):
+        pass
+    assert "not to be trusted" in capsys.readouterr().err
+
+
+def test_job_n_takes_gpu_n_modulo_those_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert [choose_device("auto", place) for place in range(6)] == [f"cuda:{n}" for n in (0, 1, 2, 3, 0, 1)]
+    assert choose_device("cuda:3", 0) == "cuda:3", "what was asked for stays"
+    assert choose_device("auto", None) == "auto", "a single run is no job of a sweep"
