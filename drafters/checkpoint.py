@@ -23,6 +23,8 @@ def resolve_folder(name: str, key: str, revision: str | None = None, *, weights:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
+    if folder.is_file():
+        raise InputError(f"{key} is {name!r}: a file, expected the folder that holds it and its config.json")
     if folder.is_absolute() or name.startswith(".") or name.count("/") != 1:
         raise InputError(f"{key} is {name!r}: no such folder, and no hub id of the form owner/name")
     from huggingface_hub import snapshot_download
@@ -124,6 +126,11 @@ def tensor_problems(expected: Mapping[str, Stored], found: Mapping[str, Stored])
     """Every way in which `found` differs from `expected`, one short line each."""
     missing = {name: expected[name] for name in expected.keys() - found.keys()}
     unknown = {name: found[name] for name in found.keys() - expected.keys()}
+    if found and len(unknown) == len(found):
+        return [
+            f"none of the {len(found)} tensors ({min(found)}, ...) is one that config.json describes "
+            f"({min(expected)}, ...); do the two belong together?"
+        ]
     problems = []
     for name in sorted(missing):
         twins = [other for other in sorted(unknown) if unknown[other].shape == missing[name].shape]

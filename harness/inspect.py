@@ -12,6 +12,7 @@ import argparse
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from drafters.checkpoint import INDEX, Stored, read_config, read_tensors, resolve_folder, stored_tensors
@@ -26,6 +27,7 @@ from drafters.mtp_checkpoint import problems_of as assistant_problems
 from harness.describe import Facts, block_facts, mtp_facts, size_facts, target_facts
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.target_files import (
+    REQUIRED,
     TEXT_CLASSES,
     empty_target,
     is_quantized,
@@ -33,6 +35,8 @@ from harness.target_files import (
     target_problems,
     text_config_of,
 )
+
+SHOWN = 20  # problems printed; a folder with more has one cause
 
 
 @dataclass
@@ -50,7 +54,12 @@ class Inspection:
     def text(self) -> str:
         width = max((len(name) for name, _ in self.facts), default=0)
         lines = [f"{self.path}"] + [f"  {name:<{width}}  {value}" for name, value in self.facts]
-        lines += [f"  problem: {problem}" for problem in self.problems]
+        for problem in self.problems[:SHOWN]:
+            # A long line is broken between words, never inside a name.
+            lines += wrap(f"problem: {problem}", 118, initial_indent="  ", subsequent_indent="           ",
+                          break_long_words=False, break_on_hyphens=False)  # fmt: skip
+        if len(self.problems) > SHOWN:
+            lines.append(f"  and {len(self.problems) - SHOWN} problems more")
         return "\n".join([*lines, "  usable" if self.usable else "  not usable"])
 
 
@@ -66,6 +75,9 @@ def inspect(path: str, target: str | None = None) -> Inspection:
 
 def _look(found: Inspection, path: str, target: str | None) -> None:
     folder = resolve_folder(path, "PATH", weights=False)
+    inside = sorted(file.parent.name for file in folder.glob("*/config.json"))
+    if inside and not (folder / "config.json").is_file():
+        raise InputError(f"has no config.json, but its folders {', '.join(inside)} have: name one of them")
     raw = read_config(folder, path)
     layout = find_layout(raw)
     here = (folder / INDEX).is_file() or any(folder.glob("*.safetensors"))
@@ -89,6 +101,9 @@ def _look(found: Inspection, path: str, target: str | None) -> None:
 
 
 def _target(found: Inspection, folder: Path, raw: dict[str, Any], here: bool) -> None:
+    absent = [name for name in REQUIRED if not isinstance(text_config(raw).get(name), int)]
+    if absent:
+        raise InputError(f"a {raw['model_type']} target whose config.json has no {', '.join(absent)}")
     found.facts += target_facts(raw)
     config = text_config_of(raw, found.path)
     model = empty_target(config, str(raw["model_type"]))

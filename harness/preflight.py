@@ -22,6 +22,7 @@ from harness.errors import InputError
 from harness.load import MULTIMODAL_TYPES, TEXT_TYPES
 from harness.planning import drafter_shapes, target_shapes
 from harness.synthetic import RANDOM, check_count
+from harness.target_files import REQUIRED
 
 TARGET_TYPES = (*MULTIMODAL_TYPES, *TEXT_TYPES)
 
@@ -79,7 +80,7 @@ def preflight(config: RunConfig) -> Plan:
             f"target.path={config.target.path}: model_type is {target.get('model_type')}, "
             f"expected one of {', '.join(TARGET_TYPES)}"
         )
-    for key in ("hidden_size", "vocab_size", "num_hidden_layers", "max_position_embeddings"):
+    for key in REQUIRED:
         if not isinstance(text_config(target).get(key), int):
             raise InputError(f"target.path={config.target.path}: its config.json has no {key}")
     decoding = config.decoding

@@ -23,6 +23,8 @@ TEXT_CLASSES = {
     "gemma4_unified": "Gemma4UnifiedForCausalLM",
     "gemma4_unified_text": "Gemma4UnifiedForCausalLM",
 }
+#: Without these transformers would fill in defaults of no published model.
+REQUIRED = ("hidden_size", "vocab_size", "num_hidden_layers", "max_position_embeddings")
 TEXT_TYPES = ("gemma4_text", "gemma4_unified_text")
 MULTIMODAL_TYPES = ("gemma4", "gemma4_unified")
 #: How transformers' names of a text-only model follow from the stored ones.

@@ -152,3 +152,38 @@ def test_tokens_come_from_the_environment_only(e2b: Path) -> None:
 def test_configs_that_are_no_gemma_4(tmp_path: Path, e2b: Path, raw: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_target(str(copy(e2b, tmp_path / "other", {}, raw)))
+
+
+@pytest.mark.parametrize("key", ["hidden_size", "num_hidden_layers"])
+def test_a_target_that_leaves_its_size_open_is_not_filled_in(tmp_path: Path, key: str) -> None:
+    raw = {name: value for name, value in folders.small_text("31B").items() if name != key}
+    (tmp_path / "config.json").write_text(json.dumps(raw))
+    assert f"a gemma4_text target whose config.json has no {key}" in inspect(str(tmp_path)).problems
+
+
+def test_a_wrong_step_on_the_way_to_the_folder_is_named(tmp_path: Path, e2b: Path) -> None:
+    found = inspect(str(e2b.parent))
+    assert found.problems == ["has no config.json, but its folders e2b have: name one of them"]
+    found = inspect(str(e2b / "model.safetensors"))
+    assert "a file, expected the folder that holds it and its config.json" in found.problems[0]
+
+
+def test_weights_of_another_model_are_one_problem(tmp_path: Path, e2b: Path) -> None:
+    raw = json.loads((e2b / "config.json").read_text())
+    folder = folders.write(tmp_path / "mixed", raw, {"h.0.attn.weight": torch.zeros(2)})
+    assert inspect(str(folder)).problems == [
+        "none of the 1 tensors (h.0.attn.weight, ...) is one that config.json describes "
+        "(model.embed_tokens.weight, ...); do the two belong together?"
+    ]
+
+
+def test_many_problems_are_counted_and_long_ones_broken(tmp_path: Path, e2b: Path) -> None:
+    stored = folders.stored(e2b)
+    few = dict(sorted(stored.items())[:5])
+    found = inspect(str(folders.write(tmp_path / "few", json.loads((e2b / "config.json").read_text()), few)))
+    assert len(found.problems) > 100
+    text = found.text()
+    assert f"and {len(found.problems) - 20} problems more" in text
+    raw = {"model_type": "gpt2"}
+    (tmp_path / "config.json").write_text(json.dumps(raw))
+    assert max(map(len, inspect(str(tmp_path)).text().splitlines()[1:])) <= 118

@@ -157,7 +157,7 @@ def test_missing_folders_files_and_formats_are_told_apart(tmp_path: Path) -> Non
     for path, message in [
         (tmp_path / "absent", "no such folder"),
         (empty, "has no config.json"),
-        (file, "no such folder"),
+        (file, "a file, expected the folder that holds it"),
         (pickled, "weights are read from safetensors files only"),
         (broken, "is not valid JSON"),
     ]:
