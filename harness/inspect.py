@@ -27,8 +27,8 @@ from drafters.mtp_checkpoint import problems_of as assistant_problems
 from harness.describe import Facts, block_facts, mtp_facts, size_facts, target_facts
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.target_files import (
-    REQUIRED,
     TEXT_CLASSES,
+    check_sizes,
     empty_target,
     is_quantized,
     stored_text,
@@ -101,9 +101,7 @@ def _look(found: Inspection, path: str, target: str | None) -> None:
 
 
 def _target(found: Inspection, folder: Path, raw: dict[str, Any], here: bool) -> None:
-    absent = [name for name in REQUIRED if not isinstance(text_config(raw).get(name), int)]
-    if absent:
-        raise InputError(f"a {raw['model_type']} target whose config.json has no {', '.join(absent)}")
+    check_sizes(raw, found.path)
     found.facts += target_facts(raw)
     config = text_config_of(raw, found.path)
     model = empty_target(config, str(raw["model_type"]))

@@ -16,6 +16,7 @@ from harness.target import Target
 from harness.target_files import (
     KEY_MAPPING,
     check_model_type,
+    check_sizes,
     empty_target,
     is_quantized,
     stored_text,
@@ -78,6 +79,7 @@ def load_target(
     folder = resolve_folder(str(model), key, revision)
     raw = read_config(folder, key)
     model_type = check_model_type(raw, key)
+    check_sizes(raw, key)
     config = text_config_of(raw, key)
     empty: Any = empty_target(config, model_type)
     if not is_quantized(config):

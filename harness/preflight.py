@@ -22,7 +22,7 @@ from harness.errors import InputError
 from harness.load import MULTIMODAL_TYPES, TEXT_TYPES
 from harness.planning import drafter_shapes, target_shapes
 from harness.synthetic import RANDOM, check_count
-from harness.target_files import REQUIRED
+from harness.target_files import check_sizes
 
 TARGET_TYPES = (*MULTIMODAL_TYPES, *TEXT_TYPES)
 
@@ -80,9 +80,7 @@ def preflight(config: RunConfig) -> Plan:
             f"target.path={config.target.path}: model_type is {target.get('model_type')}, "
             f"expected one of {', '.join(TARGET_TYPES)}"
         )
-    for key in REQUIRED:
-        if not isinstance(text_config(target).get(key), int):
-            raise InputError(f"target.path={config.target.path}: its config.json has no {key}")
+    check_sizes(target, f"target.path={config.target.path}")
     decoding = config.decoding
     sampling = Sampling(decoding.temperature, decoding.top_k, decoding.top_p)
     arms = tuple(with_candidates(plan_arm(arm, target, config.target, sampling), config) for arm in config.arms)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from drafters.checkpoint import Stored, expected_tensors, stored_tensors, tensor_problems
+from drafters.fit import text_config
 from harness.errors import InputError
 
 #: model_type -> the text-only class in transformers
@@ -23,8 +24,7 @@ TEXT_CLASSES = {
     "gemma4_unified": "Gemma4UnifiedForCausalLM",
     "gemma4_unified_text": "Gemma4UnifiedForCausalLM",
 }
-#: Without these transformers would fill in defaults of no published model.
-REQUIRED = ("hidden_size", "vocab_size", "num_hidden_layers", "max_position_embeddings")
+SIZES = ("hidden_size", "vocab_size", "num_hidden_layers", "max_position_embeddings")
 TEXT_TYPES = ("gemma4_text", "gemma4_unified_text")
 MULTIMODAL_TYPES = ("gemma4", "gemma4_unified")
 #: How transformers' names of a text-only model follow from the stored ones.
@@ -41,6 +41,13 @@ def check_model_type(raw: dict[str, Any], key: str) -> str:
             f"({', '.join(TEXT_TYPES + MULTIMODAL_TYPES)})"
         )
     return str(model_type)
+
+
+def check_sizes(raw: dict[str, Any], key: str) -> None:
+    """Raise InputError where a target's config.json leaves its sizes open: transformers would fill in defaults."""
+    absent = [name for name in SIZES if not isinstance(text_config(raw).get(name), int)]
+    if absent:
+        raise InputError(f"{key}: its config.json has no {', '.join(absent)}")
 
 
 def text_class(model_type: str) -> Any:

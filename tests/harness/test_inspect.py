@@ -146,7 +146,8 @@ def test_tokens_come_from_the_environment_only(e2b: Path) -> None:
     ("raw", "message"),
     [
         ({"model_type": "llama"}, "model_type is 'llama', expected a Gemma 4 model"),
-        ({"text_config": {"hidden_size": "wide"}}, "transformers refuses config.json"),
+        ({"text_config": {"hidden_size": "wide"}}, "its config.json has no hidden_size, vocab_size, num_hidden_layers"),
+        ({"text_config": folders.small_text("E2B") | {"layer_types": ["odd"]}}, "transformers refuses config.json"),
     ],
 )
 def test_configs_that_are_no_gemma_4(tmp_path: Path, e2b: Path, raw: dict[str, Any], message: str) -> None:
@@ -158,7 +159,7 @@ def test_configs_that_are_no_gemma_4(tmp_path: Path, e2b: Path, raw: dict[str, A
 def test_a_target_that_leaves_its_size_open_is_not_filled_in(tmp_path: Path, key: str) -> None:
     raw = {name: value for name, value in folders.small_text("31B").items() if name != key}
     (tmp_path / "config.json").write_text(json.dumps(raw))
-    assert f"a gemma4_text target whose config.json has no {key}" in inspect(str(tmp_path)).problems
+    assert f"its config.json has no {key}" in inspect(str(tmp_path)).problems
 
 
 def test_a_wrong_step_on_the_way_to_the_folder_is_named(tmp_path: Path, e2b: Path) -> None:

@@ -1,4 +1,7 @@
-"""Each single corruption of a drafter's folder gives its own error, from the loader and from the inspection alike."""
+"""Each single corruption of a folder gives its own error, from the loader and from the inspection alike.
+
+Every published target and every layout is corrupted in every way; no two ways give the same error.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ import torch
 from drafters.errors import InputError
 from drafters.registry import build_drafter
 from harness.inspect import inspect
-from tests.drafters.layouts import folders
+from harness.load import load_target
+from tests.drafters.layouts import folders, published
 
 Tensors = dict[str, torch.Tensor]
 #: One folder per layout: drafter, target it is for, config.json, a layer tensor every layout has.
@@ -22,7 +26,10 @@ LAYOUTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "assistant, dense": ("mtp", "12B", folders.small_assistant("12B")),
     "z-lab": ("dflash", "31B", folders.small_zlab("31B")),
     "z-lab 2": ("dflash", "26B-A4B", folders.small_zlab("26B-A4B", second=True)),
+    "DeepSpec DFlash": ("dflash", "12B", folders.small_deepspec()),
     "DeepSpec": ("dflash", "12B", folders.small_deepspec(markov=True)),
+    "speculators DFlash": ("dflash", "31B", folders.small_speculators("dflash", "31B")),
+    "speculators DFlash 2": ("dflash", "E2B", folders.small_speculators("dflash2", "E2B")),
     "speculators": ("dflash", "E4B", folders.small_speculators("dspark", "E4B")),
 }
 BLOCKS = [name for name, (kind, _, _) in LAYOUTS.items() if kind == "dflash"]
@@ -92,8 +99,11 @@ def whole_numbers(tensors: Tensors) -> str:
     return f"{name} holds I8, expected floating numbers"
 
 
+TENSORS = (missing, extra, misshapen, misnamed, whole_numbers)
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
-@pytest.mark.parametrize("corrupt", [missing, extra, misshapen, misnamed, whole_numbers])
+@pytest.mark.parametrize("corrupt", TENSORS)
 def test_tensors(
     tmp_path: Path, written: dict[str, Tensors], name: str, corrupt: Callable[[Tensors], str]
 ) -> None:
@@ -101,6 +111,50 @@ def test_tensors(
     expected = corrupt(tensors)
     folder = folders.write(tmp_path / "drafter", LAYOUTS[name][2], tensors)
     assert expected.replace("model.", "") in complaint(folder, name).replace("model.", "")
+
+
+@pytest.mark.parametrize("name", published.NAMES)
+def test_targets(tmp_path: Path, name: str) -> None:
+    sound = folders.write_target(tmp_path / "sound", name)
+    raw, tensors = json.loads((sound / "config.json").read_text()), folders.stored(sound)
+    said = set()
+    for corrupt in TENSORS:
+        changed = dict(tensors)
+        expected = corrupt(changed).replace("language_model.", "").removeprefix("model.")
+        folder = str(folders.write(tmp_path / corrupt.__name__, raw, changed))
+        with pytest.raises(InputError) as raised:
+            load_target(folder)
+        assert str(raised.value).startswith(f"target.path: {folder}: the weights do not fit config.json: ")
+        assert expected in str(raised.value)
+        assert [problem.replace("model.", "") for problem in inspect(folder).problems] == [
+            expected.replace("model.", "")
+        ]
+        said.add(str(raised.value).removeprefix(f"target.path: {folder}"))
+    assert len(said) == len(TENSORS)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"hidden_size": None}, "no hidden_size"),
+        ({"num_hidden_layers": 3}, "refuses config.json"),
+        ({"layer_types": ["sliding_attention", "other"]}, "refuses config.json"),
+        ({"head_dim": 4}, "is [8], expected [4]"),
+        ({"intermediate_size": 17}, "mlp"),
+        ({"num_attention_heads": 1}, "q_proj.weight is"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", published.NAMES)
+def test_target_configs(tmp_path: Path, name: str, change: dict[str, Any], expected: str) -> None:
+    sound = folders.write_target(tmp_path / "sound", name)
+    raw = json.loads((sound / "config.json").read_text())
+    raw["text_config"] = {key: value for key, value in (raw["text_config"] | change).items() if value is not None}
+    folder = str(folders.write(tmp_path / "broken", raw, folders.stored(sound)))
+    with pytest.raises(InputError) as raised:
+        load_target(folder)
+    assert expected in str(raised.value)
+    assert not inspect(folder).usable
 
 
 def taps_key(raw: dict[str, Any]) -> tuple[dict[str, Any], str]:

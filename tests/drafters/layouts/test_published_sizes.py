@@ -55,3 +55,31 @@ def test_deepspec_drafter_brings_embedding_and_head() -> None:
 def test_speculators_second_dflash_for_e2b_has_the_size_its_card_states() -> None:
     raw = published.speculators("dflash2", "E2B")
     assert millions(block(raw, ("embed_tokens.weight", "lm_head.weight"))) * 1e6 == pytest.approx(323_042_560, abs=0.5)
+
+
+@pytest.mark.parametrize("name", published.SERVER)
+def test_zlab_second_dflash_adds_convolutions_and_a_selector(name: str) -> None:
+    first, second = block(published.zlab(name)), block(published.zlab(name, second=True))
+    width, layers = published.text(name)["hidden_size"], 5
+    convolution = 2 * 2 * width + width * 2 * 2 * width // 16  # base kernels and the projection of the corrections
+    selector = 256 * width + 2 * published.VOCAB * 256
+    expected = (2 * layers * convolution + selector) / 1e6
+    assert millions(second) - millions(first) == pytest.approx(expected, abs=1e-6)
+
+
+def test_dspark_adds_a_markov_and_a_confidence_head() -> None:
+    added = millions(block(published.deepspec(markov=True))) - millions(block(published.deepspec()))
+    assert added == pytest.approx((2 * published.VOCAB * 256 + 3840 + 256 + 1) / 1e6, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", published.NAMES)
+@pytest.mark.parametrize("kind", ["dflash", "dflash2", "dspark"])
+def test_speculators_drafters_build_for_every_target(kind: str, name: str) -> None:
+    raw = published.speculators(kind, name)
+    model = block(raw)
+    shapes = {tensor: tuple(value.shape) for tensor, value in model.state_dict().items()}
+    width, head = published.text(name)["hidden_size"], raw["draft_vocab_size"]
+    assert shapes["fc.weight"] == (width, len(raw["aux_hidden_state_layer_ids"]) * width)
+    assert shapes["embed_tokens.weight"] == (published.VOCAB, width)
+    assert shapes["lm_head.weight"] == (head, width)
+    assert ("d2t" in shapes) == (head < published.VOCAB)
