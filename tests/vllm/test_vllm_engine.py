@@ -18,7 +18,6 @@ import pytest
 from benchmarks.conformance.vllm_pair import (
     ENVIRONMENT,
     OPTIONS,
-    aligned_drafter,
     both_engines,
     compare,
     counters_of,
@@ -36,14 +35,9 @@ START_S = 900.0
 
 
 @pytest.fixture(scope="module")
-def dflash(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return aligned_drafter(ASSETS / "dflash", tmp_path_factory.mktemp("drafter") / "dflash")
-
-
-@pytest.fixture(scope="module")
-def outcome(dflash: Path, python: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def outcome(python: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """One run with both engines; a vLLM process takes its time to start, so all tests look at this one."""
-    config = both_engines(dflash, PROMPTS, NEW_TOKENS, ARMS, {"python": python})
+    config = both_engines(PROMPTS, NEW_TOKENS, ARMS, {"python": python})
     return run(config, tmp_path_factory.mktemp("runs") / "both")
 
 
@@ -133,18 +127,16 @@ def answers(url: str) -> bool:
         return False
 
 
-def server_run(url: str, folder: Path, dflash: Path, **options: Any) -> Outcome:
+def server_run(url: str, folder: Path, **options: Any) -> Outcome:
     """The server's MTP arm against the harness's baseline and MTP arm."""
-    config = both_engines(dflash, PROMPTS, NEW_TOKENS, ("baseline", "mtp"), {"url": url})
+    config = both_engines(PROMPTS, NEW_TOKENS, ("baseline", "mtp"), {"url": url})
     for name, value in options.items():
         setattr(config, name, value)
     return run(config, folder)
 
 
-def test_a_server_gives_the_same_tokens_and_its_counters_become_the_same_rounds(
-    server: str, dflash: Path, tmp_path: Path
-) -> None:
-    found = server_run(server, tmp_path / "server", dflash)
+def test_a_server_gives_the_same_tokens_and_its_counters_become_the_same_rounds(server: str, tmp_path: Path) -> None:
+    found = server_run(server, tmp_path / "server")
     generations = read_generations(found.run_dir)
     assert set(generations["status"]) == {"ok"}
     tokens = {(row.prompt_id, row.arm): row.token_ids for row in generations.itertuples()}
@@ -156,10 +148,8 @@ def test_a_server_gives_the_same_tokens_and_its_counters_become_the_same_rounds(
     assert told["vllm_mtp"]["url"] == server and told["vllm_mtp"]["versions"]["vllm"]
 
 
-def test_at_higher_concurrency_a_server_tells_counters_for_the_run_only(
-    server: str, dflash: Path, tmp_path: Path
-) -> None:
-    found = server_run(server, tmp_path / "together", dflash, batch_size=PROMPTS)
+def test_at_higher_concurrency_a_server_tells_counters_for_the_run_only(server: str, tmp_path: Path) -> None:
+    found = server_run(server, tmp_path / "together", batch_size=PROMPTS)
     generations = read_generations(found.run_dir)
     theirs = generations[generations["arm"] == "vllm_mtp"]
     assert len(theirs) == PROMPTS and theirs["engine_counters"].isna().all()

@@ -27,7 +27,7 @@ KINDS = {
 # How often each kind is drawn in training. Kinds that copy get more: their replies are short, and copying is what a
 # small model learns last.
 WEIGHTS = {
-    "code": 0.08, "arithmetic": 0.18, "extraction": 0.14, "tables": 0.18, "rewriting": 0.26, "stories": 0.11,
+    "code": 0.07, "arithmetic": 0.15, "extraction": 0.12, "tables": 0.20, "rewriting": 0.24, "stories": 0.17,
     "dialogue": 0.05,
 }  # fmt: skip
 

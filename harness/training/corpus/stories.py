@@ -1,4 +1,7 @@
-"""Stories: grammatical and coherent, with a real choice at almost every sentence. The hardest kind to draft for."""
+"""Stories: grammatical, with a choice at almost every sentence, and scenes made of what only their hero does.
+
+The hardest kind to draft for.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,7 @@ TROUBLES = (
     "One morning {he} found {a_thing} at the edge of the {far}.",
     "Then the rain came, and the {far} was cut off from the {place}.",
     "One {day} {an_animal} came to the door and would not leave.",
-    "That winter there was no more {food} in the {place}.",
+    "That winter nobody in the {place} had any {food}.",
     "A letter arrived from {city}, and it was about the {thing}.",
     "On {day} a stranger called {stranger} asked for the {thing}.",
 )
@@ -100,32 +103,51 @@ ENDINGS = (
 )
 
 
-def scene(rng: Random, cast: Cast, things: list[str]) -> str:
-    """A sentence of free choices: nothing in the prompt says which words come. `things` loses the one it takes."""
-    thing, near, place = things.pop(), rng.choice(NEAR), rng.choice(PLACES)
-    deed, other = rng.sample(DEEDS, 2)
-    how, size, colour = rng.choice(ADVERBS), rng.choice(SIZES), rng.choice(COLOURS)
-    animal, kind = rng.choice(ANIMALS), rng.choice(ADJECTIVES)
-    who = rng.choice((cast["He"], cast["friend"]))
-    return rng.choice((
-        f"{who} {how} {deed} the {size} {colour} {thing} {near} the {place}.",
-        f"{near.capitalize()} the {place}, {article(kind)} {animal} {how} {deed} {article(thing)}.",
-        f"{who} {deed} the {thing}, and the {kind} {animal} {how} {other} it {near} the {place}.",
-        f"{how.capitalize()}, {article(kind)} {animal} appeared {near} the {place} with {article(size)} {thing}.",
-    ))  # fmt: skip
+SCENES = (
+    "{who} {how} {deed} the {size} {tint} {item} {near} the {spot}.",
+    "{Near} the {spot}, {a_kind} {beast} {how} {deed} {an_item}.",
+    "{friend} {deed} the {item}, and the {kind} {beast} {how} {other} it {near} the {spot}.",
+    "{How}, {a_kind} {beast} appeared {near} the {spot} with {a_size} {item}.",
+    "{who} saw {a_tint} {item} and {how} {deed} it {near} the {spot}.",
+    "{Near} the {spot}, {friend} {other} {a_size} {item} for the {kind} {beast}.",
+)
+HABIT = 0.85
 
 
-def tell(rng: Random, cast: Cast, sentences: int) -> list[str]:
-    """A story of about `sentences` sentences: opening, wish, trouble, search, turn, ending.
+def scene(rng: Random, cast: Cast, number: int, part: int) -> str:
+    """Scene `number` of a part. Its words are mostly the hero's habits, the same in all of the hero's stories.
 
-    About half of the search is free scenes.
+    Nothing in the prompt says them, so a model has to know them: the target can, a drafter hardly.
+    """
+    habits = Random(f"{cast['hero']}-{number}-{part}")
+
+    def choose(words: list[str], besides: str = "") -> str:
+        own = habits.choice(words)
+        word = own if rng.random() < HABIT else rng.choice(words)
+        return word if word != besides else words[(words.index(word) + 1) % len(words)]
+
+    how, deed, near, spot = choose(ADVERBS), choose(DEEDS), choose(NEAR), choose(PLACES)
+    size, tint, kind, beast = choose(SIZES), choose(COLOURS), choose(ADJECTIVES), choose(ANIMALS)
+    item, other = choose(OBJECTS, cast["thing"]), choose(DEEDS, deed)
+    return SCENES[number].format(
+        how=how, How=how.capitalize(), deed=deed, near=near, Near=near.capitalize(), spot=spot, item=item, other=other,
+        size=size, tint=tint, kind=kind, beast=beast, who=cast["He"], friend=cast["friend"], an_item=article(item),
+        a_size=article(size), a_tint=article(tint), a_kind=article(kind),
+    )  # fmt: skip
+
+
+def tell(rng: Random, cast: Cast, sentences: int, part: int = 1) -> list[str]:
+    """A story of about `sentences` sentences: opening, wish, trouble, then steps of the search and scenes in turn,
+    turn, ending. Steps and scenes keep their order, so that a story that only goes on never says a thing twice.
     """
     words = {**cast, "His": cast["his"].capitalize()}
-    search = rng.sample(SEARCHES, max(1, sentences - 5))
-    things = rng.sample([t for t in OBJECTS if t != cast["thing"]], len(search))
+    count = min(len(SCENES), max(1, (sentences - 4) // 2))
     plan = [rng.choice(OPENINGS), rng.choice(WANTS), rng.choice(TROUBLES)]
-    plan += [scene(rng, cast, things) if rng.random() < 0.5 else line for line in search]
-    plan += [rng.choice(TURNS), *rng.sample(ENDINGS, 2 if sentences > 6 else 1)]
+    steps = sorted(rng.sample(range(len(SEARCHES)), count))
+    scenes = sorted(rng.sample(range(len(SCENES)), count))
+    for step, number in zip(steps, scenes, strict=True):
+        plan += [SEARCHES[step], scene(rng, cast, number, part)]
+    plan += [rng.choice(TURNS), *(ENDINGS[i] for i in sorted(rng.sample(range(len(ENDINGS)), 1 + (sentences > 6))))]
     return [line.format(**words) for line in plan]
 
 
@@ -151,7 +173,7 @@ def make(rng: Random) -> list[Exchange]:
     if size == "two-part":
         second = _cast(rng)
         kept = ("hero", "friend", "he", "He", "him", "his", "job")
-        sequel = tell(rng, {**second, **{k: cast[k] for k in kept}}, rng.randrange(low, high + 1))[2:]
+        sequel = tell(rng, {**second, **{k: cast[k] for k in kept}}, rng.randrange(low, high + 1), part=2)[2:]
         text = "Part 1\n\n" + text + "\n\nPart 2\n\n" + " ".join(sequel)
         lines += sequel
     plan = f"A story about {cast['hero']}: a beginning, some trouble, a turn and an end."
