@@ -6,6 +6,7 @@ a `Proposal` declares, so a wrong drafter can cost speed but never correctness.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,8 +19,8 @@ class KeyValueView:
     """One target layer's keys and values, addressed by position.
 
     Row `s` of the buffers holds the token at absolute position `positions[b, s]`; a negative position is an empty
-    slot. Rows at or after the anchor's position belong to no verified token and must be masked. Of a target spread over
-    devices they are where their layer is.
+    slot. Rows at or after the anchor's position belong to no verified token and must be masked. Of a target that is
+    spread they are where their layer is: read them through `TargetView.fetch`.
     """
 
     keys: Tensor  # [B, kv_heads, S, head_dim]
@@ -68,6 +69,8 @@ class TargetView:
     kv: dict[str, KeyValueView]  # the last "full_attention" and "sliding_attention" layer that keeps its own
     device: torch.device
     dtype: torch.dtype
+    #: A part of a layer's keys or values [B, heads, S, head_dim], whole and on `device`, wherever the layer is.
+    fetch: Callable[[Tensor], Tensor] = lambda part: part
 
 
 class Drafter(Protocol):

@@ -85,9 +85,9 @@ class MTPDrafter:
         return logits
 
     def propose(self, anchor: Tensor, position: Tensor) -> Proposal:
-        masks, device = self._masks(position), anchor.device
+        masks, fetch = self._masks(position), self.target.fetch
         shared = {
-            kind: (kv.keys[:, :, : self._slots(kv)].to(device), kv.values[:, :, : self._slots(kv)].to(device))
+            kind: (fetch(kv.keys[:, :, : self._slots(kv)]), fetch(kv.values[:, :, : self._slots(kv)]))
             for kind, kv in self.target.kv.items()
         }
         positions = (position - self.position_back)[:, None]  # [B, 1], the same for every step

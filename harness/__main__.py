@@ -29,6 +29,7 @@ from harness.sweep.note import note_job
 from harness.sweep.plan import print_plan
 from harness.sweep.state import Job
 from harness.table import json_line, print_summary
+from harness.together import run_together
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
@@ -77,8 +78,9 @@ def attempt(
 def run_shared(config: RunConfig, run_dir: Path, *, command: list[str], group: str | None) -> Outcome | None:
     """Run on a device that no other run is timing, alone or with the other processes of a launcher."""
     around = processes()
-    if around.count > 1 and config.target.tp_plan is None:
-        return run_split(around, config, run_dir, command=command, group=group)
+    if around.count > 1:
+        many = run_split if config.target.tp_plan is None else run_together
+        return many(around, config, run_dir, command=command, group=group)
     with hold_device(parse_device(config.target.device), share=config.share_device, wait=group is not None):
         return run(config, run_dir, command=command, group=group)
 

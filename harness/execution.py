@@ -32,8 +32,8 @@ def choose_execution(name: str, device: torch.device, spread: str | None = None)
         if name in ("auto", "eager"):
             return "eager"
         raise InputError(
-            f"execution is {name!r}, but the target is spread by target.device_map ({spread}) and runs eagerly only; "
-            "use execution=auto or eager"
+            f"execution is {name!r}, but the target is spread by target.device_map or target.tp_plan ({spread}) and "
+            "runs eagerly only; use execution=auto or eager"
         )
     if name == "auto":
         return "cuda_graph" if device.type == "cuda" else "eager"

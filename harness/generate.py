@@ -101,9 +101,14 @@ def run(decoder: Decoder, prompts: Sequence[Sequence[int]], seed: int, settings:
     lengths = [len(prompt) for prompt in prompts]
     with position_addressed_attention(decoder.target.config):
         decoder.prepare(min(lengths) + decoder.k + 1, max(lengths) + settings.max_new_tokens + decoder.k)
-        if decoder.target.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(decoder.target.device)
+        for device in gpus(decoder.target):
+            torch.cuda.reset_peak_memory_stats(device)
         return _run(decoder, prompts, seed, limits)
+
+
+def gpus(target: Target) -> list[torch.device]:
+    """The GPUs that `target` is on."""
+    return [device for device in target.placement.devices if device.type == "cuda"]
 
 
 def _run(decoder: Decoder, prompts: Sequence[Sequence[int]], seed: int, limits: Limits) -> list[Generation]:
@@ -115,8 +120,8 @@ def _run(decoder: Decoder, prompts: Sequence[Sequence[int]], seed: int, limits: 
 
     def finish(row: Row) -> None:
         row.generation.decode_s = now(device) - row.started
-        if device.type == "cuda":
-            row.generation.peak_memory_bytes = torch.cuda.max_memory_allocated(device)
+        if used := gpus(decoder.target):
+            row.generation.peak_memory_bytes = sum(map(torch.cuda.max_memory_allocated, used))
         done[row.index] = row.generation
 
     while True:

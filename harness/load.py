@@ -25,6 +25,7 @@ from harness.target_files import (
 )
 from harness.target_files import MULTIMODAL_TYPES as MULTIMODAL_TYPES
 from harness.target_files import TEXT_TYPES as TEXT_TYPES
+from harness.tensor_parallel import loading
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 
@@ -84,8 +85,10 @@ def load_target(
     empty: Any = empty_target(config, model_type)
     if not is_quantized(config):
         refuse(target_problems(empty, stored_text(folder, key)), f"{key}: {folder}")
+    if (plan := options.pop("tp_plan", None)) is not None:
+        options |= loading(plan, raw)
     spread = options.get("device_map")
-    if not {"device_map", "tp_plan"} & options.keys():
+    if not {"device_map", "distributed_config"} & options.keys():
         options["device_map"] = {"": where}
     try:
         loaded = load_strictly(folder, key, kind, type(empty), config=config, key_mapping=KEY_MAPPING, **options)

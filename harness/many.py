@@ -56,11 +56,7 @@ def run_split(
     around: Processes, config: RunConfig, run_dir: Path, *, command: Sequence[str] = (), group: str | None = None
 ) -> Outcome | None:
     """Decode this process's share; the first process merges all and returns the outcome, the others None."""
-    if config.calibration.num_draft_tokens is not None:
-        raise InputError(
-            f"calibration.num_draft_tokens={config.calibration.num_draft_tokens} with {around.count} processes: each "
-            "would choose its own k; expected null here, and the k that a calibration in one process found"
-        )
+    refuse_calibration(around, config)
     own_group = not distributed.is_initialized()
     if own_group:
         distributed.init_process_group("gloo", timeout=PATIENCE)
@@ -83,6 +79,16 @@ def run_split(
     if EXIT_INTERRUPTED in codes:
         return replace(outcome, exit_code=EXIT_INTERRUPTED, error="interrupted")
     return outcome
+
+
+def refuse_calibration(around: Processes, config: RunConfig) -> None:
+    """Raise InputError where processes would each find a best k of their own."""
+    asked = config.calibration.num_draft_tokens
+    if asked is not None:
+        raise InputError(
+            f"calibration.num_draft_tokens={asked} with {around.count} processes: each would choose its own k; "
+            "expected null here, and the k that a calibration in one process found"
+        )
 
 
 def decode_share(around: Processes, config: RunConfig, run_dir: Path, command: Sequence[str]) -> int:

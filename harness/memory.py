@@ -175,12 +175,15 @@ def available_bytes(device: torch.device) -> int | None:
     return None if kib is None else kib * 1024
 
 
-def shortage(memory: Memory, device: torch.device) -> str | None:
-    """One line that says by how much the run is too large for `device` and what would help; None when it fits."""
-    free = available_bytes(device)
-    if free is None or memory.total <= free:
+def shortage(memory: Memory, *devices: torch.device, held: int = 0) -> str | None:
+    """One line that says by how much the run is too large for `devices` together, of which `held` bytes are its own
+    already, and what would help; None when it fits."""
+    known = [free for free in map(available_bytes, devices) if free is not None]
+    free = sum(known)
+    if not known or memory.total <= free + held:
         return None
+    where = " + ".join(map(str, devices))
     return (
-        f"the run needs {memory.text()}; {device} has {_gb(free)} free. Lower batch_size or max_new_tokens, choose "
+        f"the run needs {memory.text()}; {where} has {_gb(free)} free. Lower batch_size or max_new_tokens, choose "
         "fewer arms, a smaller target.dtype or a quantized target, or spread the target with target.device_map=auto"
     )

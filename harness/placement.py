@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from harness.errors import InputError
+from harness.tensor_parallel import processes_of
 
 
 def hooks_of(module: nn.Module) -> Iterator[Any]:
@@ -52,6 +53,7 @@ class Placement:
     device: torch.device  # of embedding and head, where the loop and the drafters are
     layers: tuple[torch.device, ...] | None = None
     offloaded: int = 0  # layers whose weights are fetched for each pass
+    processes: int = 1  # that share every layer (harness.tensor_parallel)
 
     @property
     def devices(self) -> tuple[torch.device, ...]:
@@ -61,8 +63,13 @@ class Placement:
     @property
     def text(self) -> str:
         """In words, as `cuda:0, cuda:1, 12 layers offloaded`."""
-        fetched = [f"{self.offloaded} layers offloaded"] if self.offloaded else []
-        return ", ".join([*map(str, self.devices), *fetched])
+        more = [f"{self.offloaded} layers offloaded"] if self.offloaded else []
+        more += [f"shared by {self.processes} processes"] if self.processes > 1 else []
+        return ", ".join([*map(str, self.devices), *more])
+
+    @property
+    def is_spread(self) -> bool:
+        return self.layers is not None or self.processes > 1
 
 
 def placement_of(model: nn.Module, text_model: Any, head: nn.Module) -> Placement:
@@ -82,6 +89,6 @@ def placement_of(model: nn.Module, text_model: Any, head: nn.Module) -> Placemen
             "target.device_map offloads embed_tokens or lm_head, expected both on a device: every draft needs them"
         )
     if not any(True for part in model.modules() for _ in hooks_of(part)):
-        return Placement(here)
+        return Placement(here, processes=processes_of(model))
     layers = list(text_model.layers)
     return Placement(here, tuple(map(runs_on, layers)), sum(map(is_offloaded, layers)))

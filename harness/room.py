@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from harness.config import RunConfig
+import torch
+
+from harness.config import RunConfig, TargetConfig
 from harness.engines.config import HARNESS
 from harness.errors import InputError
 from harness.load import parse_device, parse_dtype
-from harness.memory import Memory, available_bytes, estimate, shortage
+from harness.memory import Memory, estimate, shortage
 from harness.models import held_bytes, resolve_dtype
 from harness.preflight import Plan
 from harness.target_files import is_quantized, text_config_of
@@ -15,11 +17,12 @@ from harness.target_files import is_quantized, text_config_of
 def check_room(config: RunConfig, plan: Plan, longest_prompt: int) -> Memory | None:
     """The run's memory, estimated from the configs alone; None where they do not tell.
 
-    That is a quantized target, whose files decide, one that is spread over devices, and arms of another engine.
-    Raises InputError that says by how much the run is too large and what would help.
+    That is a quantized target, whose files decide, one that processes share or that lies on disk, and arms of another
+    engine. Raises InputError that says by how much the run is too large and what would help.
     """
     target = config.target
-    if config.engine.runs_baseline or target.quantization or target.device_map or target.tp_plan:
+    devices = devices_of(target)
+    if config.engine.runs_baseline or target.quantization or target.tp_plan or not devices:
         return None
     if is_quantized(text_config_of(plan.target_config, "target.path")):
         return None
@@ -32,9 +35,20 @@ def check_room(config: RunConfig, plan: Plan, longest_prompt: int) -> Memory | N
         capacity=longest_prompt + config.max_new_tokens,
         sampling=not config.decoding.greedy,
     )
-    device = parse_device(target.device)
-    problem = shortage(memory, device)
     # What this process holds of an earlier job is used again or let go.
-    if problem is not None and memory.total > (available_bytes(device) or 0) + held_bytes():
+    problem = shortage(memory, *devices, held=held_bytes())
+    if problem is not None:
         raise InputError(problem)
     return memory
+
+
+def devices_of(target: TargetConfig) -> list[torch.device]:
+    """Whose memory the target may take; none where it may lie on disk, which has room enough."""
+    if target.device_map is None:
+        return [parse_device(target.device)]
+    if isinstance(target.device_map, str):  # accelerate fills all GPUs, then the CPU's memory
+        return [*(torch.device("cuda", index) for index in range(torch.cuda.device_count())), torch.device("cpu")]
+    named = set(target.device_map.values())
+    if "disk" in named:
+        return []
+    return [torch.device("cuda", one) if isinstance(one, int) else parse_device(one) for one in sorted(named, key=str)]

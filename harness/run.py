@@ -107,7 +107,8 @@ class Material:
 
 def gather(config: RunConfig) -> Material:
     """Check everything that can be checked without weights. Raises InputError."""
-    choose_execution(config.execution, parse_device(config.target.device))
+    plan_of_processes = f"tp_plan={config.target.tp_plan}" if config.target.tp_plan else None
+    choose_execution(config.execution, parse_device(config.target.device), plan_of_processes)
     if config.published is not None:
         read_figures(config.published)
     check_engine(config)
@@ -154,6 +155,7 @@ def run(
     about_target = {
         "dtype": resolve_dtype(config.target, material.plan.target_config),
         "device": str(target.device),
+        "placement": target.placement.text if own_baseline else None,
         "execution": target.execution,
         "attention": "grouped attention over a position-addressed cache" if own_baseline else config.engine.name,
         "eos_token_ids": [] if config.synthetic else list(target.eos_token_ids),

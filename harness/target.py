@@ -17,6 +17,7 @@ from drafters.positions import additive, positions_of_slots, visible
 from harness.execution import choose_execution
 from harness.kv_cache import LayerBuffer, PositionCache
 from harness.placement import placement_of, runs_on
+from harness.tensor_parallel import all_heads, local_rows, whole_embedding
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 
@@ -35,7 +36,7 @@ class Target:
         attention = [layer.self_attn for layer in self.text_model.layers]
         self._keeps_kv = [not module.is_kv_shared_layer for module in attention]
         self._kv_shape = [
-            (kept.k_norm.weight.shape[0], kept.k_proj.out_features // kept.k_norm.weight.shape[0])
+            (kept.k_norm.weight.shape[0], local_rows(kept.k_proj.weight) // kept.k_norm.weight.shape[0])
             if keeps
             else (0, 0)
             for kept, keeps in zip(attention, self._keeps_kv, strict=True)
@@ -47,11 +48,12 @@ class Target:
         self.placement = placement_of(model, self.text_model, self.head)
         embeds_layers = getattr(self.text_model, "hidden_size_per_layer_input", 0)  # unified models have no such thing
         self._per_layer_device = runs_on(self.text_model.per_layer_projection_norm) if embeds_layers else None
+        self.borrowed_embed = whole_embedding(self.text_model.embed_tokens)
         self.set_execution(execution)
 
     def set_execution(self, name: str) -> None:
         """Let later rounds run as `name` says. Raises InputError for a way that this target cannot run."""
-        spread = None if self.placement.layers is None else self.placement.text
+        spread = self.placement.text if self.placement.is_spread else None
         self.execution = choose_execution(name, self.device, spread)
 
     @property
@@ -103,7 +105,11 @@ class Target:
             layer = cache.layers[index]
             assert layer is not None
             kv[kind] = layer.view()
-        return TargetView(self.config, self.text_model.embed_tokens, self.head, kv, self.device, self.dtype)
+        return TargetView(self.config, self.borrowed_embed, self.head, kv, self.device, self.dtype, self.fetch)
+
+    def fetch(self, part: Tensor) -> Tensor:
+        """A part of a layer's keys or values, all its heads, on the device that drafters are on."""
+        return all_heads(part) if self.placement.processes > 1 else part.to(self.device)
 
     def masks(self, cache: PositionCache, positions: Tensor) -> dict[str, Tensor]:
         """Additive masks [B, 1, W, S] for a pass at `positions` [B, W], one per layer type."""

@@ -37,9 +37,9 @@ def tokenizer() -> Any:
     )
 
 
-def write_pair(folder: Path) -> dict[str, str]:
-    """Write target, assistant and DFlash drafter below `folder`; their paths by name."""
-    target = tiny.target_model(vocab_size=VOCAB, vocab_size_per_layer_input=VOCAB)
+def write_pair(folder: Path, **overrides: Any) -> dict[str, str]:
+    """Write target, assistant and DFlash drafter below `folder`; their paths by name. `overrides` are the target's."""
+    target = tiny.target_model(vocab_size=VOCAB, vocab_size_per_layer_input=VOCAB, **overrides)
     paths = {name: str(folder / name) for name in ("target", "mtp", "dflash")}
     target.generation_config.eos_token_id = 1
     target.save_pretrained(paths["target"])

@@ -161,7 +161,7 @@ def test_a_spread_target_runs_eagerly_and_says_so(saved: tuple[str, Path]) -> No
     layers = layer_map(reference.target(structure).model, "cpu", "disk")
     assert load_target(str(folder), device_map=layers).execution == "eager"
     for name in ("compile", "cuda_graph"):
-        expected = rf"execution is '{name}', but the target is spread by target\.device_map \(cpu, 3 layers offloaded\)"
+        expected = rf"execution is '{name}', but the target is spread by .* \(cpu, 3 layers offloaded\)"
         with pytest.raises(InputError, match=expected):
             load_target(str(folder), execution=name, device_map=layers)
 

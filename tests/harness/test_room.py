@@ -46,7 +46,6 @@ def test_the_estimate_names_every_arm(pair: dict[str, str]) -> None:
 def test_too_large_is_said_with_numbers_and_ways_out(pair: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     models.release()
     monkeypatch.setattr("harness.memory.available_bytes", lambda device: 1000)
-    monkeypatch.setattr("harness.room.available_bytes", lambda device: 1000)
     with pytest.raises(InputError, match=r"the run needs .* cpu has .* free\. Lower batch_size"):
         room(configured(pair))
 
@@ -55,13 +54,27 @@ def test_a_target_held_from_an_earlier_job_is_not_counted_twice(
     pair: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needed = room(configured(pair)).total
-    for name in ("harness.memory.available_bytes", "harness.room.available_bytes"):
-        monkeypatch.setattr(name, lambda device: needed - 10)
+    monkeypatch.setattr("harness.memory.available_bytes", lambda device: needed - 10)
     monkeypatch.setattr("harness.room.held_bytes", lambda: 10)
     assert room(configured(pair)).total == needed
 
 
-@pytest.mark.parametrize("target", [{"device_map": "auto"}, {"tp_plan": "auto"}, {"quantization": {"bits": 4}}])
+@pytest.mark.parametrize("where", ["auto", {"model.layers": 1, "model": 0, "lm_head": 0, "model.norm": "cpu"}])
+def test_a_spread_target_may_take_the_memory_of_all_its_devices(
+    pair: dict[str, str], monkeypatch: pytest.MonkeyPatch, where: Any
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    needed = room(configured(pair)).total
+    third = -(-needed // 3)
+    monkeypatch.setattr("harness.room.held_bytes", lambda: 0)
+    monkeypatch.setattr("harness.memory.available_bytes", lambda device: third)
+    assert room(configured(pair, device_map=where)).total == needed
+    monkeypatch.setattr("harness.memory.available_bytes", lambda device: third - 1)
+    with pytest.raises(InputError, match=r"the run needs .*cuda:1.* has 0\.00 GB free"):
+        room(configured(pair, device_map=where))
+
+
+@pytest.mark.parametrize("target", [{"device_map": {"": "disk"}}, {"tp_plan": "auto"}, {"quantization": {"bits": 4}}])
 def test_what_the_configs_do_not_tell_is_not_guessed(pair: dict[str, str], target: dict[str, Any]) -> None:
     assert room(configured(pair, **target)) is None
 
@@ -79,8 +92,7 @@ def test_it_is_asked_before_anything_is_read(
     config = configured(pair)
     config.dataset.path = write_prompts(tmp_path / "rows.jsonl")
     monkeypatch.setattr("harness.run.describe_models", lambda config, plan: pytest.fail("files were read"))
-    for name in ("harness.memory.available_bytes", "harness.room.available_bytes"):
-        monkeypatch.setattr(name, lambda device: 1000)
+    monkeypatch.setattr("harness.memory.available_bytes", lambda device: 1000)
     with pytest.raises(InputError, match="the run needs"):
         gather(config)
     assert json.dumps(config.to_dict())
