@@ -55,6 +55,10 @@ class Target:
         """Let later rounds run as `name` says. Raises InputError for a way that this target cannot run."""
         spread = self.placement.text if self.placement.is_spread else None
         self.execution = choose_execution(name, self.device, spread)
+        has_experts = getattr(self.config, "enable_moe_block", False)
+        if self.execution == "cuda_graph" and has_experts and self.dtype != torch.bfloat16:
+            # Grouped kernels exist in bf16 alone; otherwise the host loops over experts, which no graph can hold.
+            self.text_model.set_experts_implementation("batched_mm")
 
     @property
     def device(self) -> torch.device:

@@ -15,8 +15,8 @@ from tests import tiny
 SMALL = {"num_hidden_layers": 2, "layer_types": [tiny.S, tiny.F]}
 
 
-def small_pair():
-    model = tiny.target_model("dense_k_eq_v", **SMALL)
+def small_pair(structure: str = "dense_k_eq_v"):
+    model = tiny.target_model(structure, **SMALL)
     drafters = {"mtp": tiny.assistant_model(model), "dflash": tiny.dflash_model(model, target_layer_ids=(0,))}
     return model, drafters
 
@@ -39,10 +39,17 @@ def test_reach_grows_in_steps_and_never_past_the_storage():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mtp", "dflash"])
-@pytest.mark.parametrize("temperature", [0.0, 0.9])
-def test_compiled_rounds_give_the_eager_tokens(name: str, temperature: float):
-    model, drafters = small_pair()
+@pytest.mark.parametrize(
+    ("name", "temperature", "structure"),
+    [
+        ("mtp", 0.0, "experts"),
+        ("mtp", 0.9, "dense_k_eq_v"),
+        ("dflash", 0.0, "dense_k_eq_v"),
+        ("dflash", 0.9, "dense_k_eq_v"),
+    ],
+)
+def test_compiled_rounds_give_the_eager_tokens(name: str, temperature: float, structure: str):
+    model, drafters = small_pair(structure)
     prompts = [tiny.prompt(20), tiny.prompt(7, seed=1)]
     answers = []
     for execution in ("eager", "compile"):
@@ -55,6 +62,17 @@ def test_compiled_rounds_give_the_eager_tokens(name: str, temperature: float):
             assert set(decoder.programs) == {REACH_STEP["compile"]}
             assert decoder.preparation_s > 0
     assert answers[0] == answers[1]
+
+
+def test_experts_a_graph_can_hold_give_the_same_tokens(monkeypatch: pytest.MonkeyPatch):
+    model = tiny.target_model("experts")
+    before = generate(load_target(model), None, tiny.prompt(20), max_new_tokens=30).token_ids
+    target = load_target(model)
+    monkeypatch.setattr("harness.target.choose_execution", lambda *_: "cuda_graph")
+    target.set_execution("cuda_graph")
+    assert model.config._experts_implementation == "batched_mm"
+    target.execution = "eager"
+    assert generate(target, None, tiny.prompt(20), max_new_tokens=30).token_ids == before
 
 
 def test_shapes_of_a_round_never_change(monkeypatch: pytest.MonkeyPatch):
