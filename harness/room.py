@@ -42,6 +42,14 @@ def check_room(config: RunConfig, plan: Plan, longest_prompt: int) -> Memory | N
     return memory
 
 
+def spread_of(target: TargetConfig) -> str | None:
+    """How the target will be spread, in words, as far as the configuration alone tells: `auto` may find one device."""
+    if target.tp_plan is not None:
+        return f"tp_plan={target.tp_plan}"
+    named = sorted(set(map(str, target.device_map.values()))) if isinstance(target.device_map, dict) else []
+    return " + ".join(named) if len(named) > 1 or "disk" in named else None
+
+
 def devices_of(target: TargetConfig) -> list[torch.device]:
     """Whose memory the target may take; none where it may lie on disk, which has room enough."""
     if target.device_map is None:

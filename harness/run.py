@@ -46,7 +46,7 @@ from harness.progress import RunProgress, warn
 from harness.prompts import Prompt
 from harness.published import read_figures, write_published
 from harness.report import write_report
-from harness.room import check_room
+from harness.room import check_room, spread_of
 from harness.schedule import Group, Share, groups_of
 from harness.scoring.scorer import Scorer
 from harness.stop import check_summary
@@ -107,8 +107,7 @@ class Material:
 
 def gather(config: RunConfig) -> Material:
     """Check everything that can be checked without weights. Raises InputError."""
-    plan_of_processes = f"tp_plan={config.target.tp_plan}" if config.target.tp_plan else None
-    choose_execution(config.execution, parse_device(config.target.device), plan_of_processes)
+    choose_execution(config.execution, parse_device(config.target.device), spread_of(config.target))
     if config.published is not None:
         read_figures(config.published)
     check_engine(config)

@@ -12,7 +12,7 @@ from harness import models
 from harness.config import RunConfig, read_config
 from harness.errors import InputError
 from harness.preflight import preflight
-from harness.room import check_room
+from harness.room import check_room, spread_of
 from harness.run import gather
 from tests.harness.checkpoints import write_pair, write_prompts
 
@@ -96,3 +96,26 @@ def test_it_is_asked_before_anything_is_read(
     with pytest.raises(InputError, match="the run needs"):
         gather(config)
     assert json.dumps(config.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("target", "spread"),
+    [
+        ({}, None),
+        ({"device_map": "auto"}, None),
+        ({"device_map": {"model": 0, "lm_head": 0}}, None),
+        ({"device_map": {"model": 0, "lm_head": 1}}, "0 + 1"),
+        ({"device_map": {"": "disk"}}, "disk"),
+        ({"tp_plan": "auto"}, "tp_plan=auto"),
+    ],
+    ids=str,
+)
+def test_a_spread_that_the_configuration_tells_is_known_before_loading(
+    pair: dict[str, str], target: dict[str, Any], spread: str | None
+) -> None:
+    config = configured(pair, **target)
+    assert spread_of(config.target) == spread
+    config.execution = "compile"
+    if spread is not None:
+        with pytest.raises(InputError, match="runs eagerly only"):
+            gather(config)
