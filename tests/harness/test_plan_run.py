@@ -190,8 +190,7 @@ def test_it_is_asked_whether_it_fits_before_anything_is_built(
 ) -> None:
     models.release()
     monkeypatch.setattr("harness.models.build_target", lambda *a, **k: pytest.fail("built"))
-    for name in ("harness.memory.available_bytes", "harness.room.available_bytes"):
-        monkeypatch.setattr(name, lambda device: 1000)
+    monkeypatch.setattr("harness.memory.available_bytes", lambda device: 1000)
     with pytest.raises(InputError, match="the run needs"):
         gather(configure())
 
