@@ -66,12 +66,15 @@ class MTPDrafter:
         return kv.keys.shape[2] if kv.ring else self.reach
 
     def _masks(self, position: Tensor) -> dict[str, Tensor]:
-        """Which target rows the constant query sees: verified ones, and in sliding layers the last window + 1."""
+        """Which target rows the constant query sees: verified ones, in sliding layers the window's last.
+
+        A query at the anchor's position sees one row more, as transformers' mask has it, than vLLM's one before it.
+        """
         masks = {}
         last_verified = (position - 1)[:, None]  # [B, 1]
         for kind, kv in self.target.kv.items():
             stored = positions_of_slots(self.newest, self._slots(kv), kv.ring)
-            window = self.target.config.sliding_window + 1 if kv.ring else None
+            window = self.target.config.sliding_window + 1 - self.position_back if kv.ring else None
             masks[kind] = additive(visible(last_verified, stored, window=window), self.target.dtype)
         return masks
 

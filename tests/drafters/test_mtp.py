@@ -36,6 +36,20 @@ def test_all_draft_steps_stand_at_one_position(position: str, back: int, monkeyp
     assert seen == [r.position - back for r in found.rounds for _ in range(3)]
 
 
+@pytest.mark.parametrize(("position", "more"), [("anchor", 1), ("anchor-1", 0)])
+def test_sliding_layers_see_the_window_as_it_is_counted_from_where_the_steps_stand(position: str, more: int) -> None:
+    drafter: Any = reference.drafter("mtp", STRUCTURE, position=position)
+    target, settings = reference.target(STRUCTURE), Settings(2, 4)
+    decoder = Decoder(target, drafter, settings, 1, 128)
+    with torch.inference_mode():
+        decoder.prefill(0, tiny.prompt(60), 0)
+        drafter.newest[:] = 59
+        decoder.set_reach(64)
+        masks = drafter._masks(torch.tensor([60]))
+    seen = {kind: int((mask == 0).sum()) for kind, mask in masks.items()}
+    assert seen == {"sliding_attention": target.window + more, "full_attention": 60}
+
+
 def fingerprint(decoder: Decoder) -> list[Tensor]:
     layers = [layer for layer in decoder.cache.layers if layer is not None]
     return [buffer.clone() for layer in layers for buffer in (layer.keys, layer.values)]
