@@ -236,6 +236,7 @@ class Comparison:
         row.thinking_tokens = self.chat.thinking_tokens(row.token_ids)
         row.finish_reason = generation.finish_reason
         row.prefill_s, row.decode_s = generation.prefill_s, generation.decode_s
+        row.wall_share_s = generation.wall_share_s
         row.peak_memory_bytes = generation.peak_memory_bytes
         row.engine_counters = generation.engine_counters
         return generation.rounds

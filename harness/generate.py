@@ -116,7 +116,7 @@ def _run(decoder: Decoder, prompts: Sequence[Sequence[int]], seed: int, limits: 
     waiting = deque(enumerate(prompts))
     rows: list[Row | None] = [None] * decoder.batch_size
     done: dict[int, Generation] = {}
-    clock = Clock(device)
+    clock, began = Clock(device), now(device)
 
     def finish(row: Row) -> None:
         row.generation.decode_s = now(device) - row.started
@@ -135,6 +135,9 @@ def _run(decoder: Decoder, prompts: Sequence[Sequence[int]], seed: int, limits: 
                     rows[slot] = row
         live = [row for row in rows if row is not None]
         if not live:
+            share = (now(device) - began) / len(prompts)
+            for generation in done.values():
+                generation.wall_share_s = share
             return [done[index] for index in range(len(prompts))]
 
         furthest = max(row.anchor_position for row in live) + decoder.k + 1

@@ -63,6 +63,7 @@ class GenerationRow:
     finish_reason: str | None = None
     prefill_s: float = 0.0
     decode_s: float = 0.0
+    wall_share_s: float | None = None
     peak_memory_bytes: int | None = None
     status: str = "ok"
     error: str | None = None

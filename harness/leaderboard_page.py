@@ -133,14 +133,17 @@ def _rows_table(board: Leaderboard) -> Table:
     varying = _varying(rows, ("group", "dataset", "batch_size", "temperature"))
     filled = [name for name in ("accuracy",) if rows[name].notna().any()]
     columns = [*(_title(name) for name in varying), "Speedup", "Same output?", "End to end", "Tokens/round"]
-    columns += ["Drafts accepted", "Tokens/s", *(["Accuracy"] if filled else []), "Prompts", "Run"]
+    together = ["throughput_tok_s"] if (rows["batch_size"] > 1).any() else []
+    columns += ["Drafts accepted", "Tokens/s", *(["Tokens/s, all rows"] if together else [])]
+    columns += [*(["Accuracy"] if filled else []), "Prompts", "Run"]
     lines = []
     for row in _records(rows):
         void = bool(known(row["verdict_mismatch"]) and row["verdict_mismatch"])
         cells = [Cell(_plain(row[name])) for name in varying]
         cells += [speedup_cell(row), verdict_cell(row), Cell(times(row["speedup_end_to_end"]))]
         cells += [Cell(number(row["acceptance_length"])), Cell(percent(row["acceptance_rate"]))]
-        cells += [Cell(number(row["decode_tok_s"], 1)), *(Cell(percent(row[name])) for name in filled)]
+        cells += [Cell(number(row[name], 1)) for name in ("decode_tok_s", *together)]
+        cells += [Cell(percent(row[name])) for name in filled]
         cells += [Cell(number(row["prompts"], 0)), Cell(clean(row["run"]), "synthetic" if row["synthetic"] else "")]
         lines.append(_line(row["arm"], row["num_draft_tokens"], cells, void))
     return Table(tuple((name, "") for name in columns), tuple(lines))

@@ -212,6 +212,8 @@ def _add_speed(figures: dict[str, pd.Series], ok: pd.DataFrame, cells: pd.DataFr
     in_rounds = figures["draft_s"] + figures["verify_s"] + figures["other_s"]
     figures["decode_tok_s"] = (figures["tokens"] - figures["generations"]) / decode_s
     figures["end_to_end_tok_s"] = figures["tokens"] / total_s.where(total_s > 0)
+    wall_s = grouped["wall_share_s"].sum(min_count=1).where(grouped["wall_share_s"].count() == grouped.size())
+    figures["throughput_tok_s"] = figures["tokens"] / wall_s.reindex(cells.index)
     figures["ttft_ms"] = grouped["prefill_s"].median().reindex(cells.index) * 1e3
     figures["ttft_p95_ms"] = grouped["prefill_s"].quantile(0.95).reindex(cells.index) * 1e3
     figures["unattributed_share"] = 1 - in_rounds.where(rounds.notna()) / decode_s

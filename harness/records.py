@@ -33,6 +33,7 @@ class Round:
 class Generation:
     """One decoded prompt; the first token comes from prefill, so `len(token_ids) == 1 + sum(emitted)`.
 
+    `wall_share_s` is what the whole batch took, from its first prefill to its last token, divided by its prompts.
     Another engine may tell no rounds; `engine_counters` are its own counts over this generation, where it has them.
     """
 
@@ -41,5 +42,6 @@ class Generation:
     rounds: list[Round] = field(default_factory=list)
     prefill_s: float = 0.0
     decode_s: float = 0.0
+    wall_share_s: float | None = None
     peak_memory_bytes: int | None = None
     engine_counters: dict[str, Any] | None = None

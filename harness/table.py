@@ -23,6 +23,7 @@ JSON_FIELDS = (
     "tokens",
     "rounds",
     "decode_tok_s",
+    "throughput_tok_s",
     "end_to_end_tok_s",
     "ttft_ms",
     "speedup_decode",
@@ -66,8 +67,13 @@ def render(summary: Mapping[str, Any], order: Sequence[str] = ()) -> Table:
     scored = any(row.get("scored") for row in rows)
     if scored:
         table.add_column("accuracy", justify="right", no_wrap=True)
+    batched = any(row.get("batch_size", 1) > 1 for row in rows)
+    if batched:
+        table.add_column("batch", justify="right", no_wrap=True)
+        table.add_column("tok/s of all rows", justify="right", no_wrap=True)
     for row in rows:
         more = [percent(row.get("accuracy"))] if scored else []
+        more += [str(row["batch_size"]), number(row.get("throughput_tok_s"), 1)] if batched else []
         table.add_row(*cells(row), *more, style="bold red" if row.get("verdict_mismatch") else None)
     return table
 

@@ -41,6 +41,14 @@ def alone_and_together(structure: str, name: str | None, batch_size: int, **opti
     return [what_happened(g) for g in alone], [what_happened(g) for g in together]
 
 
+def test_every_prompt_bears_an_equal_share_of_the_time_of_all() -> None:
+    found = generate(reference.target("dense_k_eq_v"), None, PROMPTS, max_new_tokens=6, batch_size=2)
+    [share] = {g.wall_share_s for g in found}
+    assert share is not None
+    longest = max(g.prefill_s + g.decode_s for g in found)
+    assert longest <= share * len(PROMPTS) <= sum(g.prefill_s + g.decode_s for g in found)
+
+
 @pytest.mark.parametrize("batch_size", [5, 2])
 @pytest.mark.parametrize(("structure", "name"), CASES)
 def test_greedy_rows_of_unequal_prompts(structure: str, name: str | None, batch_size: int) -> None:

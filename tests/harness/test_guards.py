@@ -88,6 +88,12 @@ def test_time_outside_the_rounds_is_said() -> None:
     assert "50% of the decode time" in guards_of(records)["unattributed_time"].message
 
 
+def test_in_a_batch_other_rows_are_prefilled_meanwhile() -> None:
+    records = drafting([(4, 2, 3)] * 13, batch_size=4)
+    records[1][1]["decode_s"] *= 2
+    assert "unattributed_time" not in guards_of(records)
+
+
 def test_rounds_that_do_not_add_up_to_the_tokens_are_an_error() -> None:
     found = guards_of(drafting([(4, 2, 3)] * 13, token_ids=list(range(99))))
     assert found["inconsistent_records"].severity == "error"

@@ -145,6 +145,15 @@ def test_costs_are_in_decode_steps_of_the_same_cell() -> None:
     assert row["unattributed_share"] == pytest.approx(0.0)
 
 
+def test_throughput_counts_the_tokens_of_all_rows_in_the_time_of_the_batch() -> None:
+    records = [record(name, "mtp", [(3, 2, 3)] * 4, seconds=(0.004, 0.012, 0.002)) for name in "pq"]
+    for _, generation in records:
+        generation["wall_share_s"] = 0.2 / 2  # both were decoded in the same 0.2 s
+    assert cell(cell_metrics(*tables(records)), "mtp")["throughput_tok_s"] == pytest.approx(26 / 0.2)
+    records[0][1]["wall_share_s"] = None
+    assert np.isnan(cell(cell_metrics(*tables(records)), "mtp")["throughput_tok_s"]), "never guessed from a part"
+
+
 def test_a_slower_drafter_shows_in_draft_time_and_nowhere_else() -> None:
     quick = record("p", "mtp", [(3, 2, 3)] * 4, seconds=(0.004, 0.012, 0.002))
     slow = record("p", "mtp", [(3, 2, 3)] * 4, seconds=(0.024, 0.012, 0.002))
