@@ -13,7 +13,7 @@ from rich.table import Table
 from harness.config import BASELINE
 from harness.guards import SYNTHETIC
 
-MIN_WIDTH = 130  # so that a log keeps a row on a line
+MIN_WIDTH = 140  # so that a log keeps a row on a line
 JSON_FIELDS = (
     "num_draft_tokens",
     "batch_size",
@@ -69,11 +69,10 @@ def render(summary: Mapping[str, Any], order: Sequence[str] = ()) -> Table:
         table.add_column("accuracy", justify="right", no_wrap=True)
     batched = any(row.get("batch_size", 1) > 1 for row in rows)
     if batched:
-        table.add_column("batch", justify="right", no_wrap=True)
-        table.add_column("tok/s of all rows", justify="right", no_wrap=True)
+        table.add_column("all rows tok/s", justify="right", no_wrap=True)
     for row in rows:
         more = [percent(row.get("accuracy"))] if scored else []
-        more += [str(row["batch_size"]), number(row.get("throughput_tok_s"), 1)] if batched else []
+        more += [number(row.get("throughput_tok_s"), 1)] if batched else []
         table.add_row(*cells(row), *more, style="bold red" if row.get("verdict_mismatch") else None)
     return table
 
