@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.checks import at_least
 from harness.errors import InputError
 
 
@@ -23,5 +24,4 @@ class CalibrationConfig:
                 )
             self.num_draft_tokens = sorted(set(self.num_draft_tokens))
         for key, least in (("prompts", 1), ("max_new_tokens", 2)):
-            if getattr(self, key) < least:
-                raise InputError(f"calibration.{key}={getattr(self, key)}: expected {least} or more")
+            at_least(getattr(self, key), least, f"calibration.{key}")

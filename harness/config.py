@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from harness.calibration_settings import CalibrationConfig
+from harness.checks import at_least, one_of
 from harness.datasets.settings import RowConfig, SourceConfig
 from harness.drafter_settings import Arm as Arm
 from harness.drafter_settings import Defaults, read_arm
@@ -37,16 +38,6 @@ def asset(name: str) -> str:
 
 
 OmegaConf.register_new_resolver("asset", asset, replace=True)
-
-
-def _one_of(value: str, allowed: tuple[str, ...], key: str) -> None:
-    if value not in allowed:
-        raise InputError(f"{key}={value}: expected one of {', '.join(allowed)}")
-
-
-def _at_least(value: float | None, least: float, key: str) -> None:
-    if value is not None and value < least:
-        raise InputError(f"{key}={value}: expected {least} or more")
 
 
 @dataclass
@@ -76,8 +67,8 @@ class TargetConfig:
     def __post_init__(self) -> None:
         if not self.path:
             raise InputError("target.path is empty: expected a checkpoint folder or a hub id")
-        _one_of(self.dtype, DTYPES, "target.dtype")
-        _one_of(self.weights, WEIGHTS, "target.weights")
+        one_of(self.dtype, DTYPES, "target.dtype")
+        one_of(self.weights, WEIGHTS, "target.weights")
         for key in ("device_map", "tp_plan", "quantization"):
             if self.weights == RANDOM and getattr(self, key) is not None:
                 raise InputError(f"target.{key} with target.weights=random: expected null, as one device holds them")
@@ -130,10 +121,10 @@ class DatasetConfig:
             licence = f" (licence: {self.source.licence})" if self.source.licence else ""
             how = f"{self.name} is fetched by you{licence}. {self.source.by_hand}" if self.source.by_hand else None
             raise InputError(f"dataset.path is empty: {how or 'expected a JSONL file'}")
-        _at_least(self.limit, 1, "dataset.limit")
-        _at_least(self.context_tokens, 1, "dataset.context_tokens")
+        at_least(self.limit, 1, "dataset.limit")
+        at_least(self.context_tokens, 1, "dataset.context_tokens")
         if self.scorer is not None:
-            _one_of(self.scorer, SCORERS, "dataset.scorer")
+            one_of(self.scorer, SCORERS, "dataset.scorer")
 
     @property
     def label(self) -> str:
@@ -151,11 +142,11 @@ class DecodingConfig:
     verification: str = "rejection"
 
     def __post_init__(self) -> None:
-        _at_least(self.temperature, 0.0, "decoding.temperature")
-        _at_least(self.top_k, 1, "decoding.top_k")
+        at_least(self.temperature, 0.0, "decoding.temperature")
+        at_least(self.top_k, 1, "decoding.top_k")
         if self.top_p is not None and not 0.0 < self.top_p <= 1.0:
             raise InputError(f"decoding.top_p={self.top_p}: expected a number in (0, 1]")
-        _one_of(self.verification, VERIFICATIONS, "decoding.verification")
+        one_of(self.verification, VERIFICATIONS, "decoding.verification")
 
     @property
     def greedy(self) -> bool:
@@ -185,8 +176,8 @@ class TrackingConfig:
     tags: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        _one_of(self.name, TRACKERS, "tracking")
-        _one_of(self.mode, TRACKING_MODES, "tracking.mode")
+        one_of(self.name, TRACKERS, "tracking")
+        one_of(self.mode, TRACKING_MODES, "tracking.mode")
 
 
 @dataclass
@@ -217,11 +208,11 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         for key in ("num_draft_tokens", "max_new_tokens", "repeats", "batch_size"):
-            _at_least(getattr(self, key), 1, key)
+            at_least(getattr(self, key), 1, key)
         if self.max_new_tokens < 2:
             raise InputError("max_new_tokens=1: expected 2 or more, as the first token comes from prefill")
-        _at_least(self.seed, 0, "seed")
-        _one_of(self.execution, EXECUTIONS, "execution")
+        at_least(self.seed, 0, "seed")
+        one_of(self.execution, EXECUTIONS, "execution")
         self.arms = self.engine.arms(
             [read_arm(name, self.drafters[name], self._defaults()) for name in self._arm_names()]
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drafters.registry import TRAINED
+from harness.checks import at_least, one_of
 from harness.engines.config import HARNESS
 from harness.errors import InputError
 from harness.synthetic import CHECKPOINT, RATES_KEY, WEIGHTS, check_rates
@@ -69,13 +70,12 @@ def read_arm(name: str, settings: Mapping[str, Any] | None, defaults: Defaults) 
 def _count(value: Any, key: str) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
         raise InputError(f"{key}={value}: expected a whole number")
-    if value is not None and value < 1:
-        raise InputError(f"{key}={value}: expected 1 or more")
+    at_least(value, 1, key)
     return value
 
 
 def _weights(value: Any, kind: str, key: str) -> str | None:
     allowed = WEIGHTS if kind in TRAINED else (CHECKPOINT,)  # a control has no weights
-    if value is not None and value not in allowed:
-        raise InputError(f"{key}={value}: expected one of {', '.join(allowed)}")
+    if value is not None:
+        one_of(value, allowed, key)
     return value

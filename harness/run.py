@@ -146,7 +146,7 @@ def run(
     own_baseline = not config.engine.runs_baseline
     models = (load_models if own_baseline else engine_models)(config, material.plan)
     target = models.target
-    if own_baseline:
+    if own_baseline and config.calibration.num_draft_tokens is not None:
         material.plan = calibrate(config, material.plan, models, material.sample(config), run_dir)
     arms = describe_arms(material.plan, models.drafters)
     kinds = {arm["name"]: arm["kind"] for arm in arms}

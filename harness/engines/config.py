@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drafters.errors import InputError
+from harness.checks import at_least, one_of
 
 if TYPE_CHECKING:
     from harness.config import Arm
@@ -44,13 +45,11 @@ class EngineConfig:
     start_timeout_s: float = 1800.0
 
     def __post_init__(self) -> None:
-        if self.name not in ENGINES:
-            raise InputError(f"engine={self.name}: expected one of {', '.join(ENGINES)}")
+        one_of(self.name, ENGINES, "engine")
         if self.beside and self.name == HARNESS:
             raise InputError("engine.beside=true: expected engine=vllm, which then runs beside the harness")
         for key in ("tensor_parallel", "pipeline_parallel", "data_parallel"):
-            if getattr(self, key) < 1:
-                raise InputError(f"engine.{key}={getattr(self, key)}: expected 1 or more")
+            at_least(getattr(self, key), 1, f"engine.{key}")
         if self.data_parallel > 1 and self.url is None and self.name == VLLM:
             raise InputError(
                 f"engine.data_parallel={self.data_parallel}: vLLM spreads requests over copies only as a server; "

@@ -17,10 +17,15 @@ from tests.harness.test_every_yaml import CONF, composed
 from tests.harness.wandb_file import read_back
 
 
+def sweep_file() -> dict[str, Any]:
+    found = utils.load_sweep_config(str(CONF / "wandb_sweep.yaml"))
+    assert found is not None
+    return found
+
+
 def trials() -> list[dict[str, Any]]:
     """The arguments of every trial of the grid, as an agent receives them."""
-    sweep = utils.load_sweep_config(str(CONF / "wandb_sweep.yaml"))
-    assert sweep is not None
+    sweep = sweep_file()
     names = list(sweep["parameters"])
     grid = itertools.product(*(sweep["parameters"][name]["values"] for name in names))
     return [{name: {"value": value} for name, value in zip(names, values, strict=True)} for values in grid]
@@ -28,8 +33,7 @@ def trials() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("trial", trials(), ids=str)
 def test_every_trial_is_a_command_that_validates(trial: dict[str, Any]) -> None:
-    sweep = utils.load_sweep_config(str(CONF / "wandb_sweep.yaml"))
-    assert sweep is not None
+    sweep = sweep_file()
     interpreter, flag, module, *rest = utils.create_sweep_command(sweep["command"])
     assert (interpreter, flag, module) == ("${interpreter}", "-m", "harness")
     given = utils.create_sweep_command_args({"args": trial})["args_no_hyphens"]
@@ -51,6 +55,4 @@ def test_a_trial_is_the_run_that_its_agent_waits_for(tmp_path: Path) -> None:
     subprocess.run(command, cwd=tmp_path, env={**os.environ, **agent}, check=True)
     [written] = read_back(tmp_path)
     assert (written.run.run_id, written.run.sweep_id) == ("trial7", "sweep1")
-    sweep = utils.load_sweep_config(str(CONF / "wandb_sweep.yaml"))
-    assert sweep is not None
-    assert written.summary[sweep["metric"]["name"]] > 0, "what the sweep asks for is what a trial logs"
+    assert written.summary[sweep_file()["metric"]["name"]] > 0, "what the sweep asks for is what a trial logs"
