@@ -80,31 +80,50 @@ def _training(facts: Figures) -> str:
     return "\n\n".join(parts)
 
 
-CARDS = {
-    "target": (
-        "Embedded target",
-        "A small Gemma 4 text model (`gemma4_text`), trained from scratch on the procedural corpus of "
-        "`harness/training/corpus`. It answers only the kinds of prompts it was trained on.",
-    ),
-    "mtp": (
-        "Embedded MTP assistant",
-        "A two-layer assistant (`gemma4_assistant`) for the embedded target, trained unrolled over its draft steps.",
-    ),
-    "dflash": (
-        "Embedded DFlash drafter",
-        "A two-layer block drafter (`DFlashDraftModel`) for the embedded target. It takes the target's embedding rows "
-        "unscaled (`input_embedding_scale` 1.0).",
-    ),
-}
+def _read(folder: Path) -> Figures:
+    config: Figures = json.loads((folder / "config.json").read_text())
+    return config
+
+
+def _target_words(config: Figures) -> str:
+    """What the target's structure is, in words."""
+    kinds = "".join(kind[0].upper() for kind in config["layer_types"])
+    parts = [f"layers {kinds} (S sliding over {config['sliding_window']} tokens, F full)"]
+    if config["attention_k_eq_v"]:
+        parts.append("keys that serve as values in full layers")
+    if config["num_kv_shared_layers"]:
+        parts.append(f"the last {config['num_kv_shared_layers']} reading keys and values of earlier ones")
+    if config["hidden_size_per_layer_input"]:
+        parts.append(f"embeddings of {config['hidden_size_per_layer_input']} values per layer")
+    return "; ".join(parts)
+
+
+def _opening(out: Path, name: str) -> tuple[str, str]:
+    """Title and first paragraph of a card."""
+    config = _read(out / name)
+    if name == "target":
+        what = "A small Gemma 4 text model (`gemma4_text`), trained from scratch on the procedural corpus of "
+        what += "`harness/training/corpus`. It answers only the kinds of prompts it was trained on. Its structure: "
+        return "Embedded target", f"{what}{_target_words(config)}."
+    if name == "mtp":
+        head = f" Its head is ordered: {config['num_centroids']} clusters of tokens, of which the best "
+        head += f"{config['centroid_intermediate_top_k']} are scored."
+        what = f"A {config['text_config']['num_hidden_layers']}-layer assistant (`gemma4_assistant`) for the target "
+        what += "beside it, trained unrolled over its draft steps."
+        return "Embedded MTP assistant", what + head * config["use_ordered_embeddings"]
+    what = f"A {config['num_hidden_layers']}-layer block drafter (`DFlashDraftModel`, block {config['block_size']}) "
+    what += "for the target beside it. It takes the target's embedding rows unscaled (`input_embedding_scale` 1.0)."
+    return "Embedded DFlash drafter", what
 
 
 def write_cards(out: Path, per_kind: int, figures: Figures | None = None) -> None:
     """Write `README.md` into each folder of `out`, from `facts.json` and what `measure` finds."""
     figures = figures or measure(out, per_kind)
     facts = json.loads((out / "facts.json").read_text())
-    for name, (title, what) in CARDS.items():
+    for name in ("target", "mtp", "dflash"):
+        title, what = _opening(out, name)
         parts = [f"# {title}", what, "## Training", _training(facts[name])]
-        parts.append(f"Made by `python -m harness.train {name}`, data seed 0.")
+        parts.append(f"Made by `{facts[name]['command']}`, data seed {facts[name]['seed']}.")
         if name == "target":
             parts.append(f"## Greedy answers to held-out prompts, {per_kind} per kind, fp32")
             parts.append(_quality_table(figures["quality"]))

@@ -20,13 +20,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .data import Batch, Batches
+from .muon import Muon
 from .settings import LoopSettings
 
 CHECKPOINT = "checkpoint.pt"
 LOSSES = "losses.jsonl"
 
 
-def make_optimizers(module: nn.Module, settings: LoopSettings) -> list[torch.optim.Optimizer]:
+def make_optimizers(module: nn.Module, settings: LoopSettings, precision: str) -> list[torch.optim.Optimizer]:
     """Muon for the hidden matrices, AdamW for embeddings, norms and vectors."""
     named = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
     matrices = [p for n, p in named if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
@@ -34,11 +35,8 @@ def make_optimizers(module: nn.Module, settings: LoopSettings) -> list[torch.opt
     others = [p for _, p in named if id(p) not in chosen]
     optimizers: list[torch.optim.Optimizer] = []
     if matrices:
-        optimizers.append(
-            torch.optim.Muon(
-                matrices, lr=settings.learning_rate, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"
-            )
-        )
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        optimizers.append(Muon(matrices, settings.learning_rate, settings.weight_decay, dtype=dtype))
     if others:
         optimizers.append(torch.optim.AdamW(others, lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.0))
     return optimizers
@@ -82,12 +80,11 @@ def train(
     `folder`; a run that finds a checkpoint there goes on from it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    accelerator = Accelerator(
-        cpu=settings.device == "cpu", mixed_precision="bf16" if settings.precision == "bf16" else "no"
-    )
+    precision = settings.chosen_precision()
+    accelerator = Accelerator(cpu=settings.device == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")
     torch.manual_seed(settings.seed)
     module.to(accelerator.device)
-    optimizers = make_optimizers(module, settings)
+    optimizers = make_optimizers(module, settings, precision)
     step, before = _resume(folder, module, optimizers, batches)
     for optimizer in optimizers:
         for group in optimizer.param_groups:  # a continued run may bring another rate than its checkpoint

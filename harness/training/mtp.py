@@ -21,6 +21,7 @@ from harness.errors import InputError
 
 from .data import Batch
 from .distill import distill
+from .ordered import CENTROID_WEIGHT, centroid_loss, cluster
 from .teacher import Teacher, TeacherPass
 
 
@@ -92,6 +93,8 @@ def build_assistant(teacher: Teacher, shape: MTPShape, seed: int) -> Gemma4Assis
         start = rows @ main.T
         with torch.no_grad():
             model.lm_head.weight.copy_(start * (0.05 / start.std()))
+    if shape.ordered:
+        model.masked_embedding.token_ordering.copy_(cluster(rows, shape.centroids))
     return model
 
 
@@ -132,7 +135,10 @@ def mtp_loss(
             wanted = torch.zeros_like(batch.spoken)  # at p: is token p+step one to predict?
             wanted[:, 1 : length - step] = batch.spoken[:, 1 + step :]
             states = torch.roll(seen.hidden, 1 - step, dims=1)[wanted]  # the state that predicts token p+step
-            loss, right = distill(model.lm_head(normed[wanted]), teacher.logits(states), hard_share)
+            wished, drafted = teacher.logits(states), normed[wanted]
+            loss, right = distill(model.lm_head(drafted), wished, hard_share)
+            if shape.ordered:
+                loss = loss + CENTROID_WEIGHT * centroid_loss(model.masked_embedding, drafted, wished, hard_share)
             weight = shape.step_decay ** (step - 1)
             total, weights = total + weight * loss, weights + weight
             if step in (1, 2, 4):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import platform
+import sys
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from harness.chat import load_tokenizer
 from harness.errors import InputError
 from harness.load import load_target
+from harness.machine import hardware, redact_command
 from harness.target import Target
 
 from .answers import regenerate
@@ -54,14 +55,16 @@ def run(config: TrainConfig) -> None:
             write_cards(out, config.quality_prompts)
 
 
-def keep_fact(out: Path, name: str, facts: dict[str, Any]) -> None:
+def keep_fact(config: TrainConfig, out: Path, name: str, facts: dict[str, Any]) -> None:
     """Add what was measured to `facts.json`, the source of the model cards."""
     path = out / "facts.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     known[name] = {
         **facts,
+        "seed": config.seed,
         "torch": torch.__version__,
-        "hardware": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "hardware": f"{hardware(torch.device('cpu'))['cpu']}, {torch.get_num_threads()} threads",
+        "command": " ".join(("python -m harness.train", *redact_command(sys.argv[1:]))),
     }
     path.write_text(json.dumps(known, indent=2) + "\n")
 
@@ -92,7 +95,7 @@ def train_target(config: TrainConfig, out: Path) -> None:
         facts = train(model, target_loss(model, config.prompt_weight), batches, loop, out / "runs" / "target", "target")
     export_target(model, tokenizer, out / "target")
     facts["parameters"] = sum(p.numel() for p in model.parameters())
-    keep_fact(out, "target", facts)
+    keep_fact(config, out, "target", facts)
 
 
 def load_source(config: TrainConfig, out: Path) -> tuple[Target, Any]:
@@ -125,7 +128,7 @@ def train_mtp(config: TrainConfig, out: Path) -> None:
         loss = mtp_loss(model, teacher, config.mtp, config.hard_share)
         facts = train(model, loss, _batches(config, sequences), config.drafter_loop, out / "runs" / "mtp", "mtp")
     export_assistant(model, out / "mtp")
-    keep_fact(out, "mtp", _drafter_facts(facts, model, sequences))
+    keep_fact(config, out, "mtp", _drafter_facts(facts, model, sequences))
 
 
 def train_dflash(config: TrainConfig, out: Path) -> None:
@@ -141,4 +144,4 @@ def train_dflash(config: TrainConfig, out: Path) -> None:
         loss = dflash_loss(model, teacher, config.dflash, config.hard_share)
         facts = train(model, loss, _batches(config, sequences), config.drafter_loop, out / "runs" / "dflash", "dflash")
     export_dflash(model, out / "dflash", teacher.config)
-    keep_fact(out, "dflash", _drafter_facts(facts, model, sequences))
+    keep_fact(config, out, "dflash", _drafter_facts(facts, model, sequences))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from harness.errors import InputError
 
 
@@ -22,7 +24,7 @@ class LoopSettings:
     decay_fraction: float = 0.3
     weight_decay: float = 0.01
     clip_norm: float = 1.0
-    precision: str = "bf16"
+    precision: str = "auto"  # bf16 where the device has units for it, else fp32
     device: str = "cpu"
     seed: int = 0
     save_every_s: float = 120.0
@@ -38,8 +40,8 @@ class LoopSettings:
             raise InputError(f"loop.learning_rate is {self.learning_rate}: expected more than 0")
         if not 0 < self.decay_fraction <= 1:
             raise InputError(f"loop.decay_fraction is {self.decay_fraction}: expected a share in (0, 1]")
-        if self.precision not in ("bf16", "fp32"):
-            raise InputError(f"loop.precision is {self.precision!r}: expected 'bf16' or 'fp32'")
+        if self.precision not in ("auto", "bf16", "fp32"):
+            raise InputError(f"loop.precision is {self.precision!r}: expected 'auto', 'bf16' or 'fp32'")
         if self.tracking not in ("none", "wandb"):
             raise InputError(f"loop.tracking is {self.tracking!r}: expected 'none' or 'wandb'")
 
@@ -49,3 +51,12 @@ class LoopSettings:
             return (step + 1) / self.warmup_steps
         left = (self.steps - step) / max(1.0, self.steps * self.decay_fraction)
         return min(1.0, max(0.0, left))
+
+    def chosen_precision(self) -> str:
+        """`bf16` or `fp32`: a CPU without bf16 units runs bf16 some sixty times slower."""
+        if self.precision != "auto":
+            return self.precision
+        if self.device != "cpu":
+            return "bf16"
+        able = torch.cpu.get_capabilities()
+        return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
