@@ -1,17 +1,19 @@
 """One GPU against the published side by side: real shapes, random weights, synthetic acceptance.
 
-    python -m benchmarks.gpu --size 31B [--tokens 128] [--context 512] [--batch 1] [--peer]
+    python -m benchmarks.gpu --size 31B [--tokens 128] [--context 512] [--batch 1] [--peer] [--profile]
 
 For the baseline, MTP k=8 and DFlash k=15: tokens per second, milliseconds of a round by part, and the floor: the bytes
 a pass must read over the copy bandwidth measured here. Acceptance is not measured: positions are accepted at the rates
 below, which follow the published shape (about 80 % and 75 % at the first position, under 20 % by the eighth to ninth).
-`--peer` runs transformers `generate` on the same weights in the same process.
+`--peer` runs transformers `generate` on the same weights in the same process; `--profile` keeps the costliest kernels
+of every arm. The result file is written again after each arm.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,9 +23,11 @@ from harness import generate
 from harness.planning import random_drafter, random_target
 
 RATES = {"mtp": [0.80 * 0.82**j for j in range(8)], "dflash": [0.75 * 0.82**j for j in range(15)]}
-PUBLISHED = {  # tok/s with vLLM on one H100, concurrency 1: baseline, MTP k=8, DFlash k=15
-    "31B": {"baseline": 40.3, "mtp": 125.3, "dflash": 122.1},
-    "26B-A4B": {"baseline": 177.1, "mtp": 264.2, "dflash": 306.4},
+PUBLISHED = {  # tok/s with vLLM on one H100, by size and concurrency: baseline, MTP k=8, DFlash k=15
+    ("31B", 1): {"baseline": 40.3, "mtp": 125.3, "dflash": 122.1},
+    ("31B", 16): {"baseline": 375.0, "mtp": 953.0, "dflash": 725.0},
+    ("26B-A4B", 1): {"baseline": 177.1, "mtp": 264.2, "dflash": 306.4},
+    ("26B-A4B", 16): {"baseline": 975.0, "mtp": 1808.0, "dflash": 1957.0},
 }
 
 
@@ -56,6 +60,62 @@ def bytes_per_pass(target: Any) -> int:
     return total
 
 
+def decode_arm(target: Any, arm: str, k: int | None, prompts: list[list[int]], flags: Any) -> dict[str, Any]:
+    """Tokens per second and the parts of a round of one arm."""
+    drafter = None if arm == "baseline" else random_drafter(arm, flags.size, target=target)
+    options = {"num_draft_tokens": k, "max_new_tokens": flags.tokens, "synthetic_acceptance": RATES.get(arm, ())}
+    generate(target, drafter, prompts, **options)  # compiles, captures and warms up
+    runs = [generate(target, drafter, prompts, **options) for _ in range(flags.repeats)]
+    rates = [
+        sum(len(g.token_ids) - 1 for g in generations) / max(g.decode_s for g in generations) for generations in runs
+    ]
+    rounds = [r for generations in runs for r in generations[0].rounds[1:]]
+    on_device = sum(r.draft_s + r.verify_s for generations in runs for r in generations[0].rounds)
+    published = PUBLISHED.get((flags.size, flags.batch), {}).get(arm)
+    found = {
+        "k": k or 0,
+        "tokens_per_s": statistics.median(rates),
+        "published_vllm_tokens_per_s": published,
+        "over_published": statistics.median(rates) / published if published else None,
+        **{
+            part: 1e3 * statistics.median(getattr(r, part) for r in rounds)
+            for part in ("draft_s", "verify_s", "other_s")
+        },
+        # Between the device's own marks and the wall clock; in a batch a row's clock runs while others are prefilled.
+        "host_share": 1 - on_device / sum(g[0].decode_s for g in runs) if flags.batch == 1 else None,
+        "tokens_per_round": statistics.mean(r.emitted for r in rounds),
+        "peak_gib": (runs[-1][0].peak_memory_bytes or 0) / 2**30,
+        "preparation_s": target.decoders[drafter][1].preparation_s,
+    }
+    if flags.profile:
+        found["kernels"] = costliest_kernels(lambda: generate(target, drafter, prompts, **options))
+    target.decoders.clear()
+    return found
+
+
+def costliest_kernels(run: Callable[[], Any], count: int = 25) -> list[dict[str, Any]]:
+    """Where a run's time on the device goes: the profile to read where a figure is missed."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
+        run()
+    rows = sorted(profiler.key_averages(), key=lambda row: row.self_device_time_total, reverse=True)
+    return [
+        {"kernel": row.key[:120], "ms": row.self_device_time_total / 1e3, "calls": row.count} for row in rows[:count]
+    ]
+
+
+def peer_rate(target: Any, prompts: list[list[int]], tokens: int) -> float:
+    """Tokens per second of transformers `generate` on the same weights."""
+    ids = torch.tensor(prompts, device="cuda")
+    for _ in range(2):  # the first warms up
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        target.model.generate(ids, do_sample=False, max_new_tokens=tokens, pad_token_id=0)
+        torch.cuda.synchronize()
+    return len(prompts) * tokens / (time.perf_counter() - started)
+
+
 def main() -> None:
     flags = arguments(
         __doc__ or "",
@@ -65,6 +125,7 @@ def main() -> None:
         batch={"type": int, "default": 1},
         execution={"default": "auto"},
         peer={"action": "store_true"},
+        profile={"action": "store_true"},
     )
     before = hardware()
     target = random_target(flags.size, "cuda", "bfloat16", execution=flags.execution)
@@ -72,55 +133,31 @@ def main() -> None:
     floor_ms = 1e3 * bytes_per_pass(target) / bandwidth
     prompts = [torch.randint(10, target.vocab_size, (flags.context,)).tolist() for _ in range(flags.batch)]
     rows: dict[str, Any] = {}
+
+    def keep_so_far() -> None:  # after every arm: a run that is cut short leaves what it has measured
+        result = {
+            "size": flags.size,
+            "context": flags.context,
+            "batch": flags.batch,
+            "execution": target.execution,
+            "synthetic": "random weights, synthetic acceptance",
+            "rates": RATES,
+            "copy_bytes_per_s": bandwidth,
+            "floor_ms": floor_ms,
+            "arms": rows,
+        }
+        keep("gpu", result, before, f"{flags.size}-b{flags.batch}" + ("-" + flags.name if flags.name else ""))
+
     for arm, k in (("baseline", None), ("mtp", 8), ("dflash", 15)):
         if arm == "dflash" and flags.size in ("E2B", "E4B"):
             continue
-        drafter = None if arm == "baseline" else random_drafter(arm, flags.size, target=target)
-        options = {"num_draft_tokens": k, "max_new_tokens": flags.tokens, "synthetic_acceptance": RATES.get(arm, ())}
-        generate(target, drafter, prompts, **options)  # compiles, captures and warms up
-        runs = [generate(target, drafter, prompts, **options) for _ in range(flags.repeats)]
-        rates = [
-            sum(len(g.token_ids) - 1 for g in generations) / max(g.decode_s for g in generations)
-            for generations in runs
-        ]
-        rounds = [r for generations in runs for r in generations[0].rounds[1:]]
-        rows[arm] = {
-            "k": k or 0,
-            "tokens_per_s": statistics.median(rates),
-            "published_vllm_tokens_per_s": PUBLISHED.get(flags.size, {}).get(arm) if flags.batch == 1 else None,
-            **{
-                part: 1e3 * statistics.median(getattr(r, part) for r in rounds)
-                for part in ("draft_s", "verify_s", "other_s")
-            },
-            "tokens_per_round": statistics.mean(r.emitted for r in rounds),
-            "peak_gib": (runs[-1][0].peak_memory_bytes or 0) / 2**30,
-            "preparation_s": target.decoders[drafter][1].preparation_s,
-        }
+        rows[arm] = decode_arm(target, arm, k, prompts, flags)
+        if arm == "baseline":
+            rows[arm]["share_of_floor"] = floor_ms / rows[arm]["verify_s"]
+            if flags.peer:
+                rows["transformers generate"] = {"tokens_per_s": peer_rate(target, prompts, flags.tokens)}
         print(arm, {name: round(value, 3) for name, value in rows[arm].items() if isinstance(value, float)}, flush=True)
-        target.decoders.clear()
-    rows["baseline"]["share_of_floor"] = floor_ms / rows["baseline"]["verify_s"]
-    if flags.peer:
-        tokens = torch.tensor(prompts, device="cuda")
-        for _ in range(2):
-            torch.cuda.synchronize()
-            started = time.perf_counter()
-            target.model.generate(tokens, do_sample=False, max_new_tokens=flags.tokens, pad_token_id=0)
-            torch.cuda.synchronize()
-        rows["transformers generate"] = {
-            "tokens_per_s": flags.batch * flags.tokens / (time.perf_counter() - started)
-        }
-    result = {
-        "size": flags.size,
-        "context": flags.context,
-        "batch": flags.batch,
-        "execution": target.execution,
-        "synthetic": "random weights, synthetic acceptance",
-        "rates": RATES,
-        "copy_bytes_per_s": bandwidth,
-        "floor_ms": floor_ms,
-        "arms": rows,
-    }
-    keep("gpu", result, before, f"{flags.size}-b{flags.batch}" + ("-" + flags.name if flags.name else ""))
+        keep_so_far()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ post-norm last entry of `hidden_states`), masks built from positions, and no per
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,6 +32,25 @@ def position_addressed_attention(config: Any) -> Iterator[None]:
         yield
     finally:
         config._attn_implementation_internal = before
+
+
+def call_layer(layer: torch.nn.Module, hidden: Tensor, **arguments: Any) -> Tensor:
+    """One decoder layer. The layer is an argument, so that compiled, layers of one kind are one program."""
+    out: Tensor = layer(hidden, **arguments)
+    return out
+
+
+_calls: list[Callable[..., Tensor]] = [call_layer]  # the last is in force
+
+
+@contextmanager
+def layers_run_by(call: Callable[..., Tensor]) -> Iterator[None]:
+    """Let `run_layers` call each layer through `call`, a compiled `call_layer`, meanwhile."""
+    _calls.append(call)
+    try:
+        yield
+    finally:
+        _calls.pop()
 
 
 def text_model_of(model: Any) -> Any:
@@ -63,6 +82,7 @@ def run_layers(
     rope = {kind: text_model.rotary_emb(hidden, positions, kind) for kind in dict.fromkeys(kinds)}
     shared = {} if shared_kv is None else shared_kv
     tapped: dict[int, Tensor] = {}
+    call = _calls[-1]
     for index, (layer, kind) in enumerate(zip(text_model.layers, kinds, strict=False)):
         if devices is not None and (index == 0 or devices[index] != devices[index - 1]):
             here = devices[index]
@@ -73,14 +93,15 @@ def run_layers(
             cache.positions = positions
         # Layers of the unified models know no per-layer input at all.
         extra = {} if per_layer is None else {"per_layer_input": per_layer[:, :, index]}
-        hidden = layer(
+        hidden = call(
+            layer,
             hidden,
             **extra,
             shared_kv_states=shared,
             position_embeddings=rope[kind],
             attention_mask=masks[kind],
             position_ids=positions,
-            past_key_values=cache,
+            past_key_values=None if cache is None else cache.at(index),
         )
         if index in taps:
             tapped[index] = hidden

@@ -151,7 +151,7 @@ class Decoder:
         if reach not in self.programs:
             self.programs[reach] = RoundPrograms(
                 program(self.propose, self.execution),
-                program(self.verify, self.execution),
+                program(self.verify, self.execution, walks_target=True),
                 program(self.observe, self.execution),
             )
         return self.programs[reach]

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from drafters.gemma4 import call_layer, layers_run_by
 from harness.errors import InputError
 
 EXECUTIONS = ("auto", "eager", "compile", "cuda_graph")
@@ -43,7 +44,7 @@ def choose_execution(name: str, device: torch.device, spread: str | None = None)
 
 
 def compiled(function: Program) -> Program:
-    """`function` through torch.compile, one graph without breaks.
+    """`function` through torch.compile, one program without breaks.
 
     On the CPU weights are frozen into the program, which lets the compiler lay them out once for the widths that use
     them, and the calls between kernels are C++, which Python would take a fifth of a small model's time for. On CUDA
@@ -90,10 +91,25 @@ class GraphProgram:
         return outputs
 
 
-def program(function: Program, execution: str) -> Program:
-    """`function` run the way `execution` says."""
+def layer_by_layer(function: Program) -> Program:
+    """`function` with every layer that it walks compiled by itself, once for all layers of one kind.
+
+    A program of sixty layers takes minutes to compile as a whole. What is between the layers stays as it is: in a graph
+    that is a few small kernels more per pass, and the host is out of the way already.
+    """
+    call = compiled(call_layer)
+
+    def run(*args: Any) -> Any:
+        with layers_run_by(call):
+            return function(*args)
+
+    return run
+
+
+def program(function: Program, execution: str, *, walks_target: bool = False) -> Program:
+    """`function` run the way `execution` says; one that `walks_target` goes through all of the target's layers."""
     if execution == "eager":
         return function
     if execution == "compile":
         return compiled(function)
-    return GraphProgram(compiled(function))
+    return GraphProgram(layer_by_layer(function) if walks_target else compiled(function))

@@ -15,6 +15,16 @@ from torch import Tensor
 from drafters.base import KeyValueView
 from drafters.positions import slots_of
 
+RING_STEP = 8  # rows of a mask that are whole multiples of this suit attention kernels
+
+
+def ring_slots(window: int, width: int) -> int:
+    """Slots of a ring for passes of `width` tokens.
+
+    One row more than the window itself is kept, because an assistant may look one row further back (drafters.mtp).
+    """
+    return -(-(window + width + 2) // RING_STEP) * RING_STEP
+
 
 class LayerBuffer:
     """Keys and values [B, kv_heads, S, head_dim] of one layer."""
@@ -50,11 +60,36 @@ class LayerBuffer:
         return KeyValueView(self.keys, self.values, self.ring)
 
 
-class PositionCache:
-    """The cache a transformers attention module writes through, for passes of up to `max_width` tokens.
+class LayerPass:
+    """One layer's storage as a transformers attention module writes through it, for one pass at `positions` [B, W].
 
-    `positions` [B, W] must be set before a pass. A prefill chunk wider than `max_width` attends, in sliding layers,
-    to the ring as it was followed by the chunk itself (`wide`), because the ring is too small to hold both.
+    It does not know which layer it belongs to, so layers of one kind are one program when they are compiled. A pass
+    that is `wide` attends, in sliding layers, to the ring as it was followed by the pass itself.
+    """
+
+    def __init__(self, buffer: LayerBuffer | None, positions: Tensor, reach: int, wide: bool) -> None:
+        self.buffer, self.positions, self.reach, self.wide = buffer, positions, reach, wide
+
+    def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Store rows [B, kv_heads, W, D] and return all that the pass may attend to."""
+        buffer, positions = self.buffer, self.positions
+        assert buffer is not None
+        if buffer.ring and self.wide:
+            before = buffer.keys.clone(), buffer.values.clone()
+            last = min(keys.shape[2], buffer.slots)
+            buffer.write(keys[:, :, -last:], values[:, :, -last:], positions[:, -last:])
+            return torch.cat((before[0], keys), dim=2), torch.cat((before[1], values), dim=2)
+        buffer.write(keys, values, positions)
+        if buffer.ring:
+            return buffer.keys, buffer.values
+        return buffer.keys[:, :, : self.reach], buffer.values[:, :, : self.reach]
+
+
+class PositionCache:
+    """The storage of all layers, for passes of up to `max_width` tokens.
+
+    `positions` [B, W] must be set before a pass. A prefill chunk wider than `max_width` is told to the layers as
+    `wide`, because a ring is too small to hold both it and what it attends to.
     """
 
     def __init__(self, layers: list[LayerBuffer | None], capacity: int, max_width: int) -> None:
@@ -71,16 +106,7 @@ class PositionCache:
     def is_wide(self, width: int) -> bool:
         return width > self.max_width
 
-    def update(self, keys: Tensor, values: Tensor, layer_idx: int, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        layer, positions = self.layers[layer_idx], self.positions
-        assert layer is not None and positions is not None
-        width = keys.shape[2]
-        if layer.ring and self.is_wide(width):
-            before = layer.keys.clone(), layer.values.clone()
-            last = min(width, layer.slots)
-            layer.write(keys[:, :, -last:], values[:, :, -last:], positions[:, -last:])
-            return torch.cat((before[0], keys), dim=2), torch.cat((before[1], values), dim=2)
-        layer.write(keys, values, positions)
-        if layer.ring:
-            return layer.keys, layer.values
-        return layer.keys[:, :, : self.reach], layer.values[:, :, : self.reach]
+    def at(self, layer: int) -> LayerPass:
+        """What layer `layer` writes through in the pass at `positions`."""
+        assert self.positions is not None
+        return LayerPass(self.layers[layer], self.positions, self.reach, self.is_wide(self.positions.shape[1]))

@@ -19,6 +19,7 @@ from drafters.fit import kv_geometry, text_config
 from drafters.layouts.known import layout_of
 from harness.describe import stored_bytes
 from harness.errors import InputError
+from harness.kv_cache import ring_slots
 from harness.target_files import empty_target, is_quantized, text_config_of
 
 SLIDING = "sliding_attention"
@@ -87,7 +88,7 @@ def target_cache_bytes(raw: dict[str, Any], dtype: torch.dtype, batch: int, capa
     shapes = kv_geometry(config)
     kinds = list(config["layer_types"])
     kept = kinds[: len(kinds) - int(config.get("num_kv_shared_layers") or 0)]
-    ring = min(int(config["sliding_window"]) + k + 3, capacity)
+    ring = min(ring_slots(int(config["sliding_window"]), k + 1), capacity)
     slots = {kind: ring if kind == SLIDING else capacity for kind in shapes}
     rows = sum(slots[kind] * shapes[kind][0] * shapes[kind][1] for kind in kept)
     return 2 * batch * rows * dtype.itemsize

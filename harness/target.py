@@ -15,7 +15,7 @@ from drafters.base import KeyValueView, TargetPass, TargetView
 from drafters.gemma4 import position_addressed_attention, run_layers, text_model_of
 from drafters.positions import additive, positions_of_slots, visible
 from harness.execution import choose_execution
-from harness.kv_cache import LayerBuffer, PositionCache
+from harness.kv_cache import LayerBuffer, PositionCache, ring_slots
 from harness.placement import placement_of, runs_on
 from harness.tensor_parallel import all_heads, local_rows, whole_embedding
 
@@ -91,8 +91,7 @@ class Target:
 
     def new_cache(self, batch: int, capacity: int, max_width: int) -> PositionCache:
         """Storage for `batch` rows of up to `capacity` positions, for passes of up to `max_width` tokens."""
-        # One more row than the window itself, because an assistant may look one row further back (drafters.mtp).
-        ring = min(self.window + max_width + 2, capacity)
+        ring = min(ring_slots(self.window, max_width), capacity)
         layers: list[LayerBuffer | None] = []
         places = self.placement.layers or (self.device,) * len(self.layer_types)
         described = zip(self.layer_types, self._keeps_kv, self._kv_shape, places, strict=True)

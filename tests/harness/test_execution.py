@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
 from harness import generate, load_drafter, load_target
-from harness.decoder import Decoder, Settings
+from harness.decoder import Decoder, RoundPrograms, Settings
 from harness.errors import InputError
-from harness.execution import REACH_STEP, choose_execution
+from harness.execution import REACH_STEP, choose_execution, program
 from harness.generate import run
 from tests import tiny
 
@@ -62,6 +63,30 @@ def test_compiled_rounds_give_the_eager_tokens(name: str, temperature: float, st
             assert set(decoder.programs) == {REACH_STEP["compile"]}
             assert decoder.preparation_s > 0
     assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("structure", ["dense_k_eq_v", "experts"])
+def test_layers_of_one_kind_are_compiled_once_for_a_graph(structure: str, monkeypatch: pytest.MonkeyPatch):
+    """What a graph captures, without the capture: the same tokens, and no program more for twice as many layers."""
+    counts = []
+    for repeats in (2, 4):
+        kinds = [tiny.S, tiny.S, tiny.F] * repeats
+        model = tiny.target_model(structure, num_hidden_layers=len(kinds), layer_types=kinds)
+        prompt, drafter = tiny.prompt(20), tiny.dflash_model(model)
+        wanted = generate(load_target(model), None, prompt, max_new_tokens=12).token_ids
+        torch._dynamo.reset()
+        counter = CompileCounter()
+        monkeypatch.setattr("harness.execution.compiled", lambda f: torch.compile(f, backend=counter, fullgraph=True))  # noqa: B023
+        monkeypatch.setattr("harness.execution.GraphProgram", lambda function: function)
+        target = load_target(model)
+        settings = Settings(3, 12)
+        decoder = Decoder(target, load_drafter("dflash", drafter, target=target), settings, 1, 64)
+        decoder.programs[64] = RoundPrograms(
+            decoder.propose, program(decoder.verify, "cuda_graph", walks_target=True), decoder.observe
+        )
+        assert run(decoder, [prompt], 0, settings)[0].token_ids == wanted
+        counts.append(counter.frame_count)
+    assert counts[0] == counts[1] <= 4, "S and F, and those of each that an assistant would read"
 
 
 def test_experts_a_graph_can_hold_give_the_same_tokens(monkeypatch: pytest.MonkeyPatch):
@@ -138,9 +163,15 @@ def test_synthetic_rates_that_cannot_be_are_refused(rates: list[float]):
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 class TestOnCuda:
-    @pytest.mark.parametrize("execution", ["eager", "compile", "cuda_graph"])
-    @pytest.mark.parametrize("name", ["mtp", "dflash"])
-    @pytest.mark.parametrize("structure", list(tiny.STRUCTURES))
+    @pytest.mark.parametrize(
+        ("structure", "name", "execution"),
+        [
+            *((structure, name, "eager") for structure in tiny.EVERY_STRUCTURE for name in ("mtp", "dflash")),
+            *((structure, "mtp", "cuda_graph") for structure in tiny.STRUCTURES),
+            ("dense_k_eq_v", "dflash", "cuda_graph"),
+            ("dense_k_eq_v", "dflash", "compile"),
+        ],
+    )
     def test_tokens_are_those_of_transformers(self, structure: str, name: str, execution: str):
         model = tiny.target_model(structure).cuda()
         drafters = {"mtp": tiny.assistant_model(model), "dflash": tiny.dflash_model(model)}

@@ -12,7 +12,7 @@ from transformers import DynamicCache
 
 from harness import decoder as decoder_module
 from harness import generate
-from harness.kv_cache import LayerBuffer, PositionCache
+from harness.kv_cache import RING_STEP, LayerBuffer, PositionCache
 from harness.target import Target
 from tests import reference, tiny
 
@@ -160,7 +160,8 @@ def test_a_ring_is_as_small_as_the_window_allows_and_wraps() -> None:
     target = reference.target("dense_k_eq_v")
     cache = target.new_cache(1, 128, K + 1)
     rings = {layer.slots for layer in cache.layers if layer is not None and layer.ring}
-    assert rings == {tiny.WINDOW + K + 1 + 2}
+    assert len(rings) == 1
+    assert 0 <= max(rings) - (tiny.WINDOW + K + 1 + 2) < RING_STEP and max(rings) % RING_STEP == 0
     assert {layer.slots for layer in cache.layers if layer is not None and not layer.ring} == {128}
     (ids, _), *_ = reversed(rounds(target, cache, EVERY_PLACE))
     assert ids.shape[1] > 2 * max(rings)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness import load_target
-from harness.kv_cache import PositionCache
+from harness.kv_cache import LayerPass
 from harness.width import logits_of_tail, probe_widths
 from tests import tiny
 
@@ -23,12 +23,12 @@ def test_a_wide_pass_that_loses_its_context_is_seen(monkeypatch: pytest.MonkeyPa
     target = load_target(tiny.target_model())
     tokens = tiny.prompt(40)
     wanted = logits_of_tail(target, tokens, 6, 1)
-    update = PositionCache.update
+    update = LayerPass.update
 
     def forgetful(self, keys, values, layer_idx, *args, **kwargs):
         keys, values = update(self, keys, values, layer_idx, *args, **kwargs)
         return (torch.zeros_like(keys), values) if self.positions.shape[1] == 6 else (keys, values)
 
-    monkeypatch.setattr(PositionCache, "update", forgetful)
+    monkeypatch.setattr(LayerPass, "update", forgetful)
     assert not torch.allclose(logits_of_tail(target, tokens, 6, 6), wanted, atol=1e-2)
     assert probe_widths(target, tokens, [6])["6"]["max_abs_difference"] > 1e-2
