@@ -24,6 +24,8 @@ from harness.scoring.settings import SCORERS, ScoringConfig
 from harness.synthetic import CHECKPOINT, RANDOM, WEIGHTS, check_rates, label
 
 ASSETS = Path(__file__).resolve().parent / "assets"
+#: Targets that come with the harness, by name, and their folders in the assets.
+EMBEDDED = {"embedded": "target", "embedded_e2b": "e2b/target"}
 BASELINE = "baseline"
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 VERIFICATIONS = ("rejection", "match")
@@ -88,7 +90,7 @@ class TargetConfig:
 
     @property
     def is_embedded(self) -> bool:
-        return self.path == asset("target")
+        return self.name in EMBEDDED and self.path == asset(EMBEDDED[self.name])
 
 
 @dataclass
@@ -241,8 +243,8 @@ class RunConfig:
         return names
 
     def _defaults(self) -> Defaults:
-        # `target.path=X` on top of the embedded target replaces the model, and its drafters fit no other.
-        fitting = self.target.name != "embedded" or self.target.is_embedded
+        # `target.path=X` on top of an embedded target replaces the model, and its drafters fit no other.
+        fitting = self.target.name not in EMBEDDED or self.target.is_embedded
         return Defaults(
             self.target.drafters if fitting else {},
             self.num_draft_tokens,

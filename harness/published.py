@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from harness.config import BASELINE, RunConfig
+from harness.config import BASELINE, EMBEDDED, RunConfig
 from harness.errors import InputError
 from harness.run_files import replace_file
 
@@ -23,7 +23,6 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 FIGURES = CONF / "experiment" / "published"
 PUBLISHED = "published.json"
 LONG_ANSWER = 2048  # tokens that `seconds_for_2048` is about
-EMBEDDED = "embedded"
 
 Row = Mapping[str, Any]
 
@@ -104,13 +103,13 @@ def applicable(figures: Iterable[Figure], config: RunConfig, k: Mapping[str, int
     """Those that can stand beside this run, as plain values; `differs` says in words where their setting is another.
 
     `k` holds each arm's draft tokens. A figure for another Gemma 4 target never applies; one for another model does, as
-    the papers' do, but not beside the embedded pair. Of figures that differ in k alone, only the run's k applies.
+    the papers' do, but not beside an embedded pair. Of figures that differ in k alone, only the run's k applies.
     """
     ours = {path.stem for path in (CONF / "target").glob("*.yaml")}
     arms = {BASELINE: BASELINE, **{arm.name: arm.kind for arm in config.arms}}
     found = []
     for figure in figures:
-        if figure.target != config.target.name and (figure.target in ours or config.target.name == EMBEDDED):
+        if figure.target != config.target.name and (figure.target in ours or config.target.name in EMBEDDED):
             continue
         same = (
             figure.dataset in (None, config.dataset.label),

@@ -36,7 +36,8 @@ def write_reference(path: Path, assets: Path, per_kind: int, new_tokens: int, ks
     tokenizer = load_tokenizer(str(assets / "target"))
     prompts: list[list[int]] = []
     taken: dict[str, int] = {}
-    for prompt in read_jsonl(assets / "prompts.jsonl"):
+    shipped = assets / "prompts.jsonl"
+    for prompt in read_jsonl(shipped if shipped.is_file() else ASSETS / "prompts.jsonl"):
         taken[prompt.category] = taken.get(prompt.category, 0) + 1
         if taken[prompt.category] <= per_kind:
             messages = [{"role": role, "content": text} for role, text in prompt.opening]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harness.config import EMBEDDED
 from harness.report.data import RunData
 from harness.report.names import arm_name, bytes_text, clean, number
 
@@ -17,7 +18,7 @@ def notices(run: RunData) -> list[tuple[str, str]]:
     if run.synthetic:
         text = clean(run.synthetic) if isinstance(run.synthetic, str) else "Not measured on any model."
         found.append(("Synthetic", f"{text} Nothing here may be quoted."))
-    if _at(run.manifest, "config", "target", "name") == "embedded":
+    if _at(run.manifest, "config", "target", "name") in EMBEDDED:
         found.append(
             (
                 "Embedded models",

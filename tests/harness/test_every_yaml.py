@@ -10,7 +10,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from harness.config import RunConfig, read_config
+from harness.config import EMBEDDED, RunConfig, read_config
 from harness.datasets.mapping import RowMapping
 from harness.errors import InputError
 from harness.preflight import preflight
@@ -25,8 +25,9 @@ EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 GROUPS = [
     f"{path.parent.name}={path.stem}"
     for path in sorted(CONF.glob("*/*.yaml"))
-    if path.parent.name not in ("hydra", "experiment")
+    if path.parent.name not in ("hydra", "experiment", "family")
 ]
+FAMILIES = sorted(path.stem for path in (CONF / "family").glob("*.yaml"))  # of what `harness.train` makes
 #: What `dataset.KEY=...` must be able to say of every dataset.
 OVERRIDABLE = {"path", "limit", "categories", "chat_template", "thinking", "context_tokens", "scorer"}
 #: What no config can know.
@@ -72,6 +73,14 @@ def test_every_published_figure_names_a_target_or_model_a_dataset_of_ours_and_it
         assert figure.arm in ("baseline", "mtp", "dflash")
         assert figure.metric in METRICS
         assert figure.target in (None, *FAMILY) or "Qwen" in str(figure.target)
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_an_embedded_target_brings_its_drafters_and_prompts(name: str) -> None:
+    config = composed(f"target={name}")
+    assert config.target.is_embedded
+    assert [arm.path is not None and Path(arm.path).is_dir() for arm in config.arms] == [True, True]
+    assert not composed(f"target={name}", "target.path=elsewhere").target.is_embedded
 
 
 @pytest.mark.parametrize("name", FAMILY)
@@ -135,9 +144,12 @@ def test_the_schema_knows_every_key_of_the_targets() -> None:
 
 
 @pytest.mark.parametrize("recipe", ["pair", "target", "mtp", "dflash"])
-def test_the_training_config_validates_for_every_recipe(recipe: str) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_training_config_validates_for_every_recipe_and_family(recipe: str, family: str) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        assert read_training(compose("train", [f"recipe={recipe}"])).recipe == recipe
+        config = read_training(compose("train", [f"recipe={recipe}", f"family={family}"]))
+    assert config.recipe == recipe
+    assert config.mtp.ordered == bool(config.shape.per_layer_size) == (family == "e2b")
 
 
 def test_no_file_is_left_out() -> None:
@@ -146,5 +158,5 @@ def test_no_file_is_left_out() -> None:
     covered |= {CONF / "experiment" / f"{name}.yaml" for name in EXPERIMENTS} | set(FIGURES.glob("*.yaml"))
     # wandb_sweep.yaml is an agent's, with tests of its own; the sweeper is part of every composed config.
     covered |= {CONF / name for name in ("config.yaml", "train.yaml", "wandb_sweep.yaml")}
-    covered |= {CONF / "hydra/sweeper/drafthouse.yaml"}
+    covered |= {CONF / "hydra/sweeper/drafthouse.yaml"} | {CONF / "family" / f"{name}.yaml" for name in FAMILIES}
     assert set(CONF.rglob("*.yaml")) == covered
