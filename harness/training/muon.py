@@ -55,11 +55,12 @@ class Muon(torch.optim.Optimizer):
             for shape, parameters in alike.items():
                 moved = []
                 for parameter in parameters:
-                    state = self.state[parameter]
+                    gradient, state = parameter.grad, self.state[parameter]
+                    assert gradient is not None
                     if "momentum" not in state:
                         state["momentum"] = torch.zeros_like(parameter)
-                    state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-                    moved.append(parameter.grad.lerp(state["momentum"], group["momentum"]))
+                    state["momentum"].lerp_(gradient, 1 - group["momentum"])
+                    moved.append(gradient.lerp(state["momentum"], group["momentum"]))
                 rate = group["lr"] * 0.2 * max(shape) ** 0.5
                 for parameter, direction in zip(parameters, orthogonal(torch.stack(moved), self._dtype), strict=True):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
