@@ -97,7 +97,8 @@ def test_unknown_keys_do_not_compose() -> None:
 
 def _choices() -> list[str]:
     files = [path.relative_to(CONF) for path in sorted(CONF.glob("*/*.yaml"))]
-    return [f"{path.parent}={path.stem}" for path in files if not path.parts[0].startswith(("hydra", "train", "family"))]
+    others = ("hydra", "train", "family")  # family is a group of train.yaml
+    return [f"{path.parent}={path.stem}" for path in files if not path.parts[0].startswith(others)]
 
 
 @pytest.mark.parametrize("choice", _choices())
