@@ -35,7 +35,7 @@ def cluster(rows: Tensor, count: int) -> Tensor:
         left = clusters // 2
         return halve(index[: left * size], left) + halve(index[left * size :], clusters - left)
 
-    return torch.cat(halve(torch.arange(len(rows)), count))
+    return torch.cat(halve(torch.arange(len(rows), device=rows.device), count))
 
 
 def centroid_loss(masked_embedding: Any, normed: Tensor, teacher: Tensor, hard_share: float) -> Tensor:
