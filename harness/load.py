@@ -38,16 +38,16 @@ def parse_dtype(name: str | torch.dtype) -> torch.dtype:
     return DTYPES[name]
 
 
-def parse_device(name: str | torch.device) -> torch.device:
-    """The device, checked to exist here."""
+def parse_device(name: str | torch.device, key: str = "target.device") -> torch.device:
+    """The device, checked to exist here. Raises InputError with the configuration's `key`."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise InputError(f"target.device is {name!r}, expected cpu, cuda, cuda:N or auto") from error
+        raise InputError(f"{key} is {name!r}, expected cpu, cuda, cuda:N or auto") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"target.device is {name!r}, but this machine has no CUDA device; use cpu or auto")
+        raise InputError(f"{key} is {name!r}, but this machine has no CUDA device; use cpu or auto")
     return device
 
 

@@ -10,6 +10,7 @@ import hydra
 from omegaconf import DictConfig
 
 from harness.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK, InputError
+from harness.training.config import read_config
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 _exit_codes: list[int] = []
@@ -18,8 +19,6 @@ _exit_codes: list[int] = []
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def job(composed: DictConfig) -> None:
     try:
-        from harness.training.config import read_config
-
         config = read_config(composed)
         from harness.training.recipes import run
 

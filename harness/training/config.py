@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -57,6 +58,8 @@ class TrainConfig:
     dflash: DFlashShape = field(default_factory=DFlashShape)
 
     def __post_init__(self) -> None:
+        self.target_loop.check("target_loop")
+        self.drafter_loop.check("drafter_loop")
         if self.recipe not in RECIPES:
             raise InputError(f"recipe={self.recipe}: expected one of {', '.join(RECIPES)}")
         if self.recipe == "pair" and self.source.path:
@@ -64,6 +67,10 @@ class TrainConfig:
         for key in ("prompt_weight", "hard_share"):
             if not 0 <= getattr(self, key) <= 1:
                 raise InputError(f"{key}={getattr(self, key)}: expected a share in [0, 1]")
+
+
+# conf/train.yaml starts from it, so that every key can be set by its name without standing in the file.
+ConfigStore.instance().store("train_schema", TrainConfig)
 
 
 def read_config(composed: DictConfig | dict[str, Any]) -> TrainConfig:

@@ -19,6 +19,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from harness.load import parse_device
+
 from .data import Batch, Batches
 from .muon import Muon
 from .settings import LoopSettings
@@ -81,7 +83,8 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     precision = settings.chosen_precision()
-    accelerator = Accelerator(cpu=settings.device == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")
+    on_cpu = parse_device(settings.device).type == "cpu"
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision="bf16" if precision == "bf16" else "no")
     torch.manual_seed(settings.seed)
     module.to(accelerator.device)
     optimizers = make_optimizers(module, settings, precision)

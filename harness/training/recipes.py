@@ -12,7 +12,7 @@ import torch
 
 from harness.chat import load_tokenizer
 from harness.errors import InputError
-from harness.load import load_target
+from harness.load import load_target, parse_device
 from harness.machine import hardware, redact_command
 from harness.target import Target
 
@@ -59,11 +59,14 @@ def keep_fact(config: TrainConfig, out: Path, name: str, facts: dict[str, Any]) 
     """Add what was measured to `facts.json`, the source of the model cards."""
     path = out / "facts.json"
     known = json.loads(path.read_text()) if path.exists() else {}
+    device = parse_device(config.target_loop.device if name == "target" else config.drafter_loop.device)
+    machine = hardware(device)
+    place = machine["gpu"]["name"] if machine["gpu"] else f"{machine['cpu']}, {torch.get_num_threads()} threads"
     known[name] = {
         **facts,
         "seed": config.seed,
         "torch": torch.__version__,
-        "hardware": f"{hardware(torch.device('cpu'))['cpu']}, {torch.get_num_threads()} threads",
+        "hardware": place,
         "command": " ".join(("python -m harness.train", *redact_command(sys.argv[1:]))),
     }
     path.write_text(json.dumps(known, indent=2) + "\n")

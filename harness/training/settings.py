@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from harness.errors import InputError
+from harness.load import parse_device
 
 
 @dataclass
@@ -32,18 +33,20 @@ class LoopSettings:
     max_length: int = 640
     tracking: str = "none"
 
-    def __post_init__(self) -> None:
+    def check(self, name: str) -> None:
+        """Raises InputError that names the key, `name` being what the configuration calls these settings."""
         for key in ("steps", "batch_tokens", "log_every", "max_length"):
             if getattr(self, key) < 1:
-                raise InputError(f"loop.{key} is {getattr(self, key)}: expected at least 1")
+                raise InputError(f"{name}.{key} is {getattr(self, key)}: expected at least 1")
         if self.learning_rate <= 0:
-            raise InputError(f"loop.learning_rate is {self.learning_rate}: expected more than 0")
+            raise InputError(f"{name}.learning_rate is {self.learning_rate}: expected more than 0")
         if not 0 < self.decay_fraction <= 1:
-            raise InputError(f"loop.decay_fraction is {self.decay_fraction}: expected a share in (0, 1]")
+            raise InputError(f"{name}.decay_fraction is {self.decay_fraction}: expected a share in (0, 1]")
         if self.precision not in ("auto", "bf16", "fp32"):
-            raise InputError(f"loop.precision is {self.precision!r}: expected 'auto', 'bf16' or 'fp32'")
+            raise InputError(f"{name}.precision is {self.precision!r}: expected 'auto', 'bf16' or 'fp32'")
         if self.tracking not in ("none", "wandb"):
-            raise InputError(f"loop.tracking is {self.tracking!r}: expected 'none' or 'wandb'")
+            raise InputError(f"{name}.tracking is {self.tracking!r}: expected 'none' or 'wandb'")
+        parse_device(self.device, f"{name}.device")
 
     def rate(self, step: int) -> float:
         """The share of the learning rate at a step."""
@@ -56,7 +59,7 @@ class LoopSettings:
         """`bf16` or `fp32`: a CPU without bf16 units runs bf16 some sixty times slower."""
         if self.precision != "auto":
             return self.precision
-        if self.device != "cpu":
+        if parse_device(self.device).type != "cpu":
             return "bf16"
         able = torch.cpu.get_capabilities()
         return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"

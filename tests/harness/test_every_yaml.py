@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from harness.config import EMBEDDED, RunConfig, read_config
@@ -150,6 +151,14 @@ def test_the_training_config_validates_for_every_recipe_and_family(recipe: str, 
         config = read_training(compose("train", [f"recipe={recipe}", f"family={family}"]))
     assert config.recipe == recipe
     assert config.mtp.ordered == bool(config.shape.per_layer_size) == (family == "e2b")
+
+
+def test_every_key_of_a_training_run_can_be_set_by_its_name() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = read_training(compose("train", ["drafter_loop.precision=fp32", "shape.kv_shared_layers=2", "seed=3"]))
+    assert (config.drafter_loop.precision, config.shape.kv_shared_layers, config.target_loop.seed) == ("fp32", 2, 3)
+    with initialize_config_dir(str(CONF), version_base="1.3"), pytest.raises(ConfigCompositionException):
+        compose("train", ["drafter_loop.stepz=3"])
 
 
 def test_no_file_is_left_out() -> None:

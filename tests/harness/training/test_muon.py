@@ -47,5 +47,6 @@ def test_bf16_is_chosen_where_there_are_units_for_it(
     abilities: dict[str, bool], device: str, wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: device == "cuda")
     assert LoopSettings(device=device).chosen_precision() == wanted
     assert LoopSettings(device=device, precision="bf16").chosen_precision() == "bf16"

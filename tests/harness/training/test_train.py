@@ -102,7 +102,9 @@ def test_drafters_train_for_an_existing_target_from_a_prompt_file(tmp_path: Path
     [
         ({"recipe": "eagle"}, "recipe"),
         ({"hard_share": 2}, "hard_share"),
-        ({"target_loop": {"steps": 0}}, "steps"),
+        ({"target_loop": {"steps": 0}}, "target_loop.steps"),
+        ({"drafter_loop": {"precision": "fp8"}}, "drafter_loop.precision"),
+        ({"drafter_loop": {"device": "gpu"}}, "drafter_loop.device"),
         ({"source": {"path": "x"}}, "source.path"),
         ({"shape": {"pattern": "SSS"}}, "pattern"),
         ({"nonsense": 1}, "nonsense"),
