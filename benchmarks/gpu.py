@@ -5,7 +5,7 @@
 For the baseline, MTP k=8 and DFlash k=15: tokens per second, milliseconds of a round by part, and the floor: the bytes
 a pass must read over the copy bandwidth measured here. Acceptance is not measured: positions are accepted at the rates
 below, which follow the published shape (about 80 % and 75 % at the first position, under 20 % by the eighth to ninth).
-`--peer` runs transformers `generate` on the same weights in the same process; `--profile` keeps the costliest kernels
+`--peer` runs transformers `generate` on the same weights in the same process, plain and with the MTP assistant; `--profile` keeps the costliest kernels
 of every arm. The result file is written again after each arm.
 """
 
@@ -88,7 +88,8 @@ def decode_arm(target: Any, arm: str, k: int | None, prompts: list[list[int]], f
         "preparation_s": target.decoders[drafter][1].preparation_s,
     }
     if flags.profile:
-        found["kernels"] = costliest_kernels(lambda: generate(target, drafter, prompts, **options))
+        few = {**options, "max_new_tokens": 16}  # a profiler keeps every kernel of every layer
+        found["kernels"] = costliest_kernels(lambda: generate(target, drafter, prompts, **few))
     target.decoders.clear()
     return found
 
@@ -105,15 +106,33 @@ def costliest_kernels(run: Callable[[], Any], count: int = 25) -> list[dict[str,
     ]
 
 
-def peer_rate(target: Any, prompts: list[list[int]], tokens: int) -> float:
-    """Tokens per second of transformers `generate` on the same weights."""
+def peer(target: Any, prompts: list[list[int]], tokens: int, k: int = 0, assistant: Any = None) -> dict[str, Any]:
+    """transformers `generate` on the same weights, with `assistant` drafting `k` if given.
+
+    A random assistant's drafts are never accepted, so what its loop costs is told per round, not per token.
+    """
     ids = torch.tensor(prompts, device="cuda")
+    options = {} if assistant is None else {"assistant_model": assistant}
+    if assistant is not None:
+        assistant.generation_config.num_assistant_tokens = k
+        assistant.generation_config.num_assistant_tokens_schedule = "constant"
+    passes = 0
+
+    def count(*_: Any) -> None:
+        nonlocal passes
+        passes += 1
+
+    hook = target.text_model.register_forward_hook(count)
     for _ in range(2):  # the first warms up
+        passes = 0
         torch.cuda.synchronize()
         started = time.perf_counter()
-        target.model.generate(ids, do_sample=False, max_new_tokens=tokens, pad_token_id=0)
+        target.model.generate(ids, do_sample=False, max_new_tokens=tokens, pad_token_id=0, **options)
         torch.cuda.synchronize()
-    return len(prompts) * tokens / (time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+    hook.remove()
+    rate = None if assistant is not None else len(prompts) * tokens / seconds
+    return {"k": k, "tokens_per_s": rate, "ms_per_round": 1e3 * seconds / passes}
 
 
 def main() -> None:
@@ -154,10 +173,15 @@ def main() -> None:
         rows[arm] = decode_arm(target, arm, k, prompts, flags)
         if arm == "baseline":
             rows[arm]["share_of_floor"] = floor_ms / rows[arm]["verify_s"]
-            if flags.peer:
-                rows["transformers generate"] = {"tokens_per_s": peer_rate(target, prompts, flags.tokens)}
         print(arm, {name: round(value, 3) for name, value in rows[arm].items() if isinstance(value, float)}, flush=True)
         keep_so_far()
+    if flags.peer:  # last, as `generate` leaves hooks on the model
+        rows["transformers generate"] = peer(target, prompts, 32)
+        keep_so_far()
+        if flags.batch == 1:
+            assistant = random_drafter("mtp", flags.size, target=target).model
+            rows["transformers generate, assisted"] = peer(target, prompts, 16, len(RATES["mtp"]), assistant)
+            keep_so_far()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+FEW_ROWS = 32  # tokens of a row of the batch in one pass; a prefill chunk has more
+
 
 def grouped_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float) -> Tensor:
     """Attention output [B, L, Hq, D] of `query` [B, Hq, L, D] over `key`, `value` [B, Hkv, S, D].
@@ -22,8 +24,21 @@ def grouped_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, s
     folded = query.reshape(batch, kv_heads, groups * length, dim)
     if groups > 1 and length > 1:
         mask = mask.expand(batch, groups, length, stored).reshape(batch, 1, groups * length, stored)
-    out = F.scaled_dot_product_attention(folded, key, value, attn_mask=mask, scale=scale)
+    in_parts = query.is_cuda and length <= FEW_ROWS and torch.compiler.is_compiling()
+    attend = attention_in_parts if in_parts else F.scaled_dot_product_attention
+    out = attend(folded, key, value, attn_mask=mask, scale=scale)
     return out.reshape(batch, heads, length, dim).transpose(1, 2)
+
+
+def attention_in_parts(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor, scale: float) -> Tensor:
+    """Attention output [B, H, R, D] of `query` [B, H, R, D] over `key`, `value` [B, H, S, D], one product at a time.
+
+    A round has few query rows. The library's one kernel then keeps a whole head on one of a GPU's multiprocessors; two
+    matrix products spread it over all of them and took 14 us instead of 58 (16 heads of 256, 1024 rows, one H200), and
+    the softmax between them is one kernel when it is compiled.
+    """
+    scores = (query @ key.transpose(-1, -2)).float() * scale + attn_mask  # [B, H, R, S]
+    return scores.softmax(dim=-1).to(value.dtype) @ value
 
 
 def transformers_attention(

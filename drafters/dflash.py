@@ -18,6 +18,7 @@ from drafters.base import Proposal, Sampling, TargetPass, TargetView
 from drafters.dflash_model import BlockModel, Join
 from drafters.errors import InputError
 from drafters.layouts.choose import choose
+from drafters.pieces import run_piece
 from drafters.positions import additive, positions_of_slots, slots_of, visible
 
 log = logging.getLogger(__name__)
@@ -120,7 +121,7 @@ class DFlashDrafter:
 
     def observe(self, verified: TargetPass, accepted: Tensor) -> None:
         # All k+1 rows are stored, at fixed shape; rejected ones stand at or after the new anchor and are masked there.
-        self._take_in(verified, None)
+        run_piece(self._take_in, verified, None)
 
     def _slots(self, buffer: ContextBuffer) -> int:
         return buffer.keys.shape[2] if buffer.ring else self.reach
@@ -154,6 +155,9 @@ class DFlashDrafter:
         return joins, per_layer
 
     def propose(self, anchor: Tensor, position: Tensor) -> Proposal:
+        return run_piece(self._draft, anchor, position)
+
+    def _draft(self, anchor: Tensor, position: Tensor) -> Proposal:
         self.block[:, 0] = anchor
         positions = position[:, None] + self.offsets  # [B, L], L = k+1 or k
         x = self.model.embed(self.block, self.target.embed.weight, self.scale)  # from raw, unscaled rows [B, L, H]

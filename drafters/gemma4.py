@@ -6,7 +6,7 @@ post-norm last entry of `hidden_states`), masks built from positions, and no per
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from drafters.attention import transformers_attention
+from drafters.pieces import run_piece
 
 ATTENTION = "position_addressed"
 ALL_ATTENTION_FUNCTIONS.register(ATTENTION, transformers_attention)
@@ -32,25 +33,6 @@ def position_addressed_attention(config: Any) -> Iterator[None]:
         yield
     finally:
         config._attn_implementation_internal = before
-
-
-def call_layer(layer: torch.nn.Module, hidden: Tensor, **arguments: Any) -> Tensor:
-    """One decoder layer. The layer is an argument, so that compiled, layers of one kind are one program."""
-    out: Tensor = layer(hidden, **arguments)
-    return out
-
-
-_calls: list[Callable[..., Tensor]] = [call_layer]  # the last is in force
-
-
-@contextmanager
-def layers_run_by(call: Callable[..., Tensor]) -> Iterator[None]:
-    """Let `run_layers` call each layer through `call`, a compiled `call_layer`, meanwhile."""
-    _calls.append(call)
-    try:
-        yield
-    finally:
-        _calls.pop()
 
 
 def text_model_of(model: Any) -> Any:
@@ -79,10 +61,9 @@ def run_layers(
     Returns the normed hidden states [B, W, H] and the raw outputs of the tapped layers, wherever they came out.
     """
     kinds = text_model.config.layer_types
-    rope = {kind: text_model.rotary_emb(hidden, positions, kind) for kind in dict.fromkeys(kinds)}
+    rope = {kind: run_piece(text_model.rotary_emb, hidden, positions, kind) for kind in dict.fromkeys(kinds)}
     shared = {} if shared_kv is None else shared_kv
     tapped: dict[int, Tensor] = {}
-    call = _calls[-1]
     for index, (layer, kind) in enumerate(zip(text_model.layers, kinds, strict=False)):
         if devices is not None and (index == 0 or devices[index] != devices[index - 1]):
             here = devices[index]
@@ -93,7 +74,7 @@ def run_layers(
             cache.positions = positions
         # Layers of the unified models know no per-layer input at all.
         extra = {} if per_layer is None else {"per_layer_input": per_layer[:, :, index]}
-        hidden = call(
+        hidden = run_piece(
             layer,
             hidden,
             **extra,

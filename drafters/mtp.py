@@ -17,6 +17,7 @@ from torch import Tensor
 from drafters.base import KeyValueView, Proposal, Sampling, TargetPass, TargetView
 from drafters.errors import InputError
 from drafters.gemma4 import position_addressed_attention, run_layers
+from drafters.pieces import run_piece
 from drafters.positions import additive, positions_of_slots, visible
 from drafters.sampling import draw, token_probs
 
@@ -87,35 +88,49 @@ class MTPDrafter:
             logits = torch.tanh(logits / self.softcap) * self.softcap
         return logits
 
+    def _step(
+        self,
+        token: Tensor,
+        hidden: Tensor,
+        positions: Tensor,
+        masks: dict[str, Tensor],
+        shared: dict[str, tuple[Tensor, Tensor]],
+        uniform: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The token [B] after `token` [B], drawn at `uniform` [B] if given; what it was chosen by, [B, V] logits or q;
+        and the hidden state [B, 1, backbone] for the step after."""
+        inputs = torch.cat((self.target.embed(token[:, None]), hidden), dim=-1)  # [B, 1, 2*backbone]
+        normed, _ = run_layers(
+            self.text_model, self.model.pre_projection(inputs), positions, masks, shared_kv=shared
+        )
+        hidden = self.model.post_projection(normed)
+        logits = self._logits(normed)[:, 0]  # [B, V]
+        if uniform is None:
+            return logits.argmax(dim=-1), logits, hidden
+        q = token_probs(logits, self.sampling)
+        return draw(q, uniform), q, hidden
+
     def propose(self, anchor: Tensor, position: Tensor) -> Proposal:
-        masks, fetch = self._masks(position), self.target.fetch
+        masks, fetch = run_piece(self._masks, position), self.target.fetch
         shared = {
             kind: (fetch(kv.keys[:, :, : self._slots(kv)]), fetch(kv.values[:, :, : self._slots(kv)]))
             for kind, kv in self.target.kv.items()
         }
         positions = (position - self.position_back)[:, None]  # [B, 1], the same for every step
-        token, hidden = anchor, self.hidden[:, None]
+        token, hidden = anchor.clone(), self.hidden[:, None].clone()  # as a step returns them: compiled once for all
         tokens, probs = [], []
         sampled = self.sample and self.sampling.temperature > 0
         with position_addressed_attention(self.config):
             for step in range(1, self.k + 1):
-                inputs = torch.cat((self.target.embed(token[:, None]), hidden), dim=-1)  # [B, 1, 2*backbone]
-                normed, _ = run_layers(
-                    self.text_model, self.model.pre_projection(inputs), positions, masks, shared_kv=shared
-                )
-                logits = self._logits(normed)[:, 0]  # [B, V]
-                if sampled:
-                    q = token_probs(logits, self.sampling)
-                    token = draw(q, self.noise.gather(1, (position + step)[:, None]).squeeze(1))
-                    probs.append(q)
-                else:
-                    token = logits.argmax(dim=-1)
+                uniform = self.noise.gather(1, (position + step)[:, None]).squeeze(1) if sampled else None
+                token, chosen_by, hidden = run_piece(self._step, token, hidden, positions, masks, shared, uniform)
                 tokens.append(token)
+                if sampled:
+                    probs.append(chosen_by)
                 if self.watch is not None:
-                    self.watch.saw(step - 1, q if sampled else logits)
+                    self.watch.saw(step - 1, chosen_by)
                     if self.watch.enough(step - 1):
                         break
-                hidden = self.model.post_projection(normed)
         missing = self.k - len(tokens)  # no row proposes these; the shape stays
         tokens += tokens[-1:] * missing
         probs += probs[-1:] * missing

@@ -14,10 +14,9 @@ import torch
 
 
 class Clock:
-    """Marks in the order they are set; `lap` gives the seconds between neighbours."""
+    """Marks in the order they are set. `take` hands them out, `laps` gives the seconds between neighbours."""
 
     def __init__(self, device: torch.device) -> None:
-        self.device = device
         self.cuda = device.type == "cuda"
         self._marks: list[Any] = []
 
@@ -29,9 +28,13 @@ class Clock:
         else:
             self._marks.append(time.perf_counter())
 
-    def laps(self) -> list[float]:
-        """Seconds between successive marks; clears them. On CUDA the last mark must have completed."""
+    def take(self) -> list[Any]:
+        """The marks since the last call."""
         marks, self._marks = self._marks, []
+        return marks
+
+    def laps(self, marks: list[Any]) -> list[float]:
+        """Seconds between successive `marks`. On CUDA it waits until the last is reached."""
         if self.cuda:
             if marks:
                 marks[-1].synchronize()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from drafters.base import Drafter, Proposal, Sampling, TargetPass
+from drafters.pieces import run_piece
 from drafters.sampling import draw, token_probs
 from harness.clock import now
 from harness.execution import REACH_STEP, Program, program
@@ -107,14 +108,19 @@ class Decoder:
         tokens = torch.cat((self.anchor[:, None], proposal.tokens), dim=1)  # [B, k+1]
         positions = self.position[:, None] + self.offsets  # [B, k+1]
         seen = self.target.run(self.cache, tokens, positions, self.taps)
-        accepted = self.accept(proposal, self.target.logits(seen.hidden), positions + 1)
+        accepted, report = run_piece(self.settle, proposal, seen.hidden, positions)
+        return seen, accepted, report
+
+    def settle(self, proposal: Proposal, hidden: Tensor, positions: Tensor) -> tuple[Accepted, Tensor]:
+        """What follows the pass that gave `hidden` [B, k+1, H] at `positions` [B, k+1]: accept, move on, report."""
+        accepted = self.accept(proposal, self.target.logits(hidden), positions + 1)
         # Rejected rows are left behind: their positions will be written again.
         self.anchor.copy_(accepted.tokens.gather(1, accepted.drafts[:, None]).squeeze(1))
         # A finished row keeps decoding until it is replaced; it must not walk out of its storage.
         self.position.copy_((self.position + accepted.drafts + 1).clamp(max=self.capacity - self.k - 2))
         proposed = torch.full_like(accepted.drafts, self.k) if proposal.count is None else proposal.count
         report = torch.cat((accepted.drafts[:, None], proposed[:, None], accepted.tokens, proposal.tokens), dim=1)
-        return seen, accepted, report
+        return accepted, report
 
     def accept(self, proposal: Proposal, logits: Tensor, drawn: Tensor) -> Accepted:
         """Apply the accept rule to `logits` [B, k+1, V] of the tokens at positions `drawn` [B, k+1]."""
@@ -151,7 +157,7 @@ class Decoder:
         if reach not in self.programs:
             self.programs[reach] = RoundPrograms(
                 program(self.propose, self.execution),
-                program(self.verify, self.execution, walks_target=True),
+                program(self.verify, self.execution),
                 program(self.observe, self.execution),
             )
         return self.programs[reach]

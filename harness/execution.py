@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from drafters.gemma4 import call_layer, layers_run_by
+from drafters.pieces import call_piece, pieces_run_by
 from harness.errors import InputError
 
 EXECUTIONS = ("auto", "eager", "compile", "cuda_graph")
@@ -91,25 +91,24 @@ class GraphProgram:
         return outputs
 
 
-def layer_by_layer(function: Program) -> Program:
-    """`function` with every layer that it walks compiled by itself, once for all layers of one kind.
+def in_pieces(function: Program) -> Program:
+    """`function` with each of its pieces (drafters.pieces) compiled by itself, once for all pieces of one kind.
 
-    A program of sixty layers takes minutes to compile as a whole. What is between the layers stays as it is: in a graph
-    that is a few small kernels more per pass, and the host is out of the way already.
+    What is between the pieces stays as it is: a few small kernels, and in a graph the host is out of the way already.
     """
-    call = compiled(call_layer)
+    caller = compiled(call_piece)
 
     def run(*args: Any) -> Any:
-        with layers_run_by(call):
+        with pieces_run_by(caller):
             return function(*args)
 
     return run
 
 
-def program(function: Program, execution: str, *, walks_target: bool = False) -> Program:
-    """`function` run the way `execution` says; one that `walks_target` goes through all of the target's layers."""
+def program(function: Program, execution: str) -> Program:
+    """`function` run the way `execution` says."""
     if execution == "eager":
         return function
     if execution == "compile":
         return compiled(function)
-    return GraphProgram(layer_by_layer(function) if walks_target else compiled(function))
+    return GraphProgram(in_pieces(function))

@@ -8,9 +8,11 @@ strategies. This is the host's side: it starts rows, reads one small tensor per 
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -68,10 +70,10 @@ def start_row(decoder: Decoder, slot: int, index: int, prompt: Sequence[int], se
     return Row(index, generation, len(prompt), answered, now(device) - answered)
 
 
-def absorb(row: Row, k: int, report: list[int], laps: list[float], limits: Limits) -> bool:
+def absorb(row: Row, k: int, report: list[int], limits: Limits) -> bool:
     """Commit a row's verified tokens up to EOS or the length limit; True when the row is finished.
 
-    `report` is the row's part of what `Decoder.verify` returned; `laps` are propose, verify, observe and other seconds.
+    `report` is the row's part of what `Decoder.verify` returned. The round's times follow (`add_times`).
     """
     accepted, proposed, *tokens = report
     drafted = tuple(tokens[k + 1 : k + 1 + proposed])
@@ -82,13 +84,19 @@ def absorb(row: Row, k: int, report: list[int], laps: list[float], limits: Limit
         emitted += 1
         if finished := limits.stop(generation):
             break
+    generation.rounds.append(
+        Round(len(generation.rounds), position, proposed, accepted, emitted, None, None, None, drafted)
+    )
+    return finished
+
+
+def add_times(row: Row, laps: list[float]) -> None:
+    """Write down how long the row's last round took; `laps` are propose, verify, observe and other seconds."""
     propose_s, verify_s, observe_s, other_s = laps
     draft_s = propose_s + observe_s + row.pending_draft_s
     row.pending_draft_s = 0.0
-    generation.rounds.append(
-        Round(len(generation.rounds), position, proposed, accepted, emitted, draft_s, verify_s, other_s, drafted)
-    )
-    return finished
+    rounds = row.generation.rounds
+    rounds[-1] = dataclasses.replace(rounds[-1], draft_s=draft_s, verify_s=verify_s, other_s=other_s)
 
 
 @torch.inference_mode()
@@ -117,6 +125,16 @@ def _run(decoder: Decoder, prompts: Sequence[Sequence[int]], seed: int, limits: 
     rows: list[Row | None] = [None] * decoder.batch_size
     done: dict[int, Generation] = {}
     clock, began = Clock(device), now(device)
+
+    untimed: tuple[list[Row], list[Any]] = [], []  # the last round's rows and marks
+
+    def write_times() -> None:
+        nonlocal untimed
+        timed, marks = untimed
+        untimed = [], []
+        laps = clock.laps(marks)
+        for row in timed:
+            add_times(row, laps)
 
     def finish(row: Row) -> None:
         row.generation.decode_s = now(device) - row.started
@@ -149,13 +167,21 @@ def _run(decoder: Decoder, prompts: Sequence[Sequence[int]], seed: int, limits: 
         clock.mark()
         programs.observe(seen, accepted)
         clock.mark()
+        write_times()  # of the round before, while the device is busy with this one
         read = report.tolist()  # the one synchronisation of a round
         clock.mark()
-        laps = clock.laps()
-        for slot, current in enumerate(rows):
-            if current is not None and absorb(current, decoder.k, read[slot], laps, limits):
-                finish(current)
-                rows[slot] = None
+        untimed = live, clock.take()
+        finished = [
+            slot
+            for slot, current in enumerate(rows)
+            if current is not None and absorb(current, decoder.k, read[slot], limits)
+        ]
+        if finished:
+            write_times()
+        for slot in finished:
+            done_with, rows[slot] = rows[slot], None
+            assert done_with is not None
+            finish(done_with)
 
 
 def capacity_for(prompts: Sequence[Sequence[int]], max_new_tokens: int, k: int, execution: str = "eager") -> int:

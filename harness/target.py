@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 
 from drafters.base import KeyValueView, TargetPass, TargetView
+from drafters.experts import EXPERTS
 from drafters.gemma4 import position_addressed_attention, run_layers, text_model_of
+from drafters.joined import join_projections
+from drafters.pieces import run_piece
 from drafters.positions import additive, positions_of_slots, visible
 from harness.execution import choose_execution
 from harness.kv_cache import LayerBuffer, PositionCache, ring_slots
@@ -56,9 +59,10 @@ class Target:
         spread = self.placement.text if self.placement.is_spread else None
         self.execution = choose_execution(name, self.device, spread)
         has_experts = getattr(self.config, "enable_moe_block", False)
-        if self.execution == "cuda_graph" and has_experts and self.dtype != torch.bfloat16:
-            # Grouped kernels exist in bf16 alone; otherwise the host loops over experts, which no graph can hold.
-            self.text_model.set_experts_implementation("batched_mm")
+        if self.execution == "cuda_graph":
+            join_projections(self.text_model.layers)
+            if has_experts:
+                self.text_model.set_experts_implementation(EXPERTS)
 
     @property
     def device(self) -> torch.device:
@@ -131,23 +135,30 @@ class Target:
             masks[kind] = additive(mask, self.dtype)
         return masks
 
+    def entry(
+        self, cache: PositionCache, tokens: Tensor, positions: Tensor
+    ) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
+        """What the first layer is given: embeddings [B, W, H], per-layer ones [B, W, layers, P] or None, and masks."""
+        embeds = self.text_model.embed_tokens(tokens)
+        per_layer = None
+        if self._per_layer_device is not None:
+            known = self.text_model.get_per_layer_inputs(tokens, embeds).to(self._per_layer_device)
+            per_layer = self.text_model.project_per_layer_inputs(embeds, known)
+        return embeds, per_layer, self.masks(cache, positions)
+
     def run(
         self, cache: PositionCache, tokens: Tensor, positions: Tensor, taps: tuple[int, ...] = ()
     ) -> TargetPass:
         """One pass over `tokens` [B, W] at `positions` [B, W]; their rows are in `cache` afterwards."""
         text = self.text_model
         with position_addressed_attention(self.config):
-            embeds = text.embed_tokens(tokens)  # [B, W, H]
-            per_layer = None
-            if self._per_layer_device is not None:
-                known = text.get_per_layer_inputs(tokens, embeds).to(self._per_layer_device)
-                per_layer = text.project_per_layer_inputs(embeds, known)
+            embeds, per_layer, masks = run_piece(self.entry, cache, tokens, positions)
             cache.positions = positions
             hidden, tapped = run_layers(
                 text,
                 embeds,
                 positions,
-                self.masks(cache, positions),
+                masks,
                 cache=cache,
                 per_layer=per_layer,
                 taps=taps,

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -50,13 +50,20 @@ def _save(path: Path, state: dict[str, Any]) -> None:
     os.replace(part, path)
 
 
-def _resume(
-    folder: Path, module: nn.Module, optimizers: list[torch.optim.Optimizer], batches: Batches
-) -> tuple[int, float]:
+class Reached(NamedTuple):
+    """How far a run has come, and what it has spent and measured until there."""
+
+    step: int = 0
+    seconds: float = 0.0
+    loss: float = 0.0  # a running mean
+    tokens: int = 0
+
+
+def _resume(folder: Path, module: nn.Module, optimizers: list[torch.optim.Optimizer], batches: Batches) -> Reached:
     path = folder / CHECKPOINT
     if not path.exists():
         (folder / LOSSES).unlink(missing_ok=True)
-        return 0, 0.0
+        return Reached()
     state = torch.load(path, map_location="cpu", weights_only=True)
     module.load_state_dict(state["module"], strict=False)  # frozen parts are not kept in a checkpoint
     for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
@@ -65,7 +72,7 @@ def _resume(
     torch.set_rng_state(state["rng"])
     lines = (folder / LOSSES).read_text().splitlines()
     (folder / LOSSES).write_text("".join(f"{x}\n" for x in lines if json.loads(x)["step"] < state["step"]))
-    return int(state["step"]), float(state["seconds"])
+    return Reached(int(state["step"]), float(state["seconds"]), float(state["loss"]), int(state["tokens"]))
 
 
 def train(
@@ -88,7 +95,7 @@ def train(
     torch.manual_seed(settings.seed)
     module.to(accelerator.device)
     optimizers = make_optimizers(module, settings, precision)
-    step, before = _resume(folder, module, optimizers, batches)
+    step, before, mean, tokens = _resume(folder, module, optimizers, batches)
     for optimizer in optimizers:
         for group in optimizer.param_groups:  # a continued run may bring another rate than its checkpoint
             group["base_lr"] = settings.learning_rate
@@ -96,7 +103,6 @@ def train(
     trainable = [p for p in module.parameters() if p.requires_grad]
     kept = {n for n, p in module.named_parameters() if p.requires_grad}
     started = saved = time.monotonic()
-    mean, tokens = 0.0, 0
     module.train()
     with (folder / LOSSES).open("a") as log, tqdm(total=settings.steps, initial=step, desc=name, mininterval=5) as bar:
         while step < settings.steps:
@@ -130,7 +136,7 @@ def train(
                     folder / CHECKPOINT,
                     {
                         "module": state, "optimizers": [o.state_dict() for o in optimizers], "batches": batches.state(),
-                        "rng": torch.get_rng_state(), "step": step, "seconds": before + time.monotonic() - started,
+                        "rng": torch.get_rng_state(), "step": step, "seconds": before + time.monotonic() - started, "loss": mean, "tokens": tokens,
                     },
                 )  # fmt: skip
                 saved = time.monotonic()

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
 
+from drafters.experts import EXPERTS
 from harness import generate, load_drafter, load_target
 from harness.decoder import Decoder, RoundPrograms, Settings
 from harness.errors import InputError
 from harness.execution import REACH_STEP, choose_execution, program
 from harness.generate import run
-from tests import tiny
+from tests import reference, tiny
 
 SMALL = {"num_hidden_layers": 2, "layer_types": [tiny.S, tiny.F]}
 
@@ -65,39 +66,55 @@ def test_compiled_rounds_give_the_eager_tokens(name: str, temperature: float, st
     assert answers[0] == answers[1]
 
 
-@pytest.mark.parametrize("structure", ["dense_k_eq_v", "experts"])
-def test_layers_of_one_kind_are_compiled_once_for_a_graph(structure: str, monkeypatch: pytest.MonkeyPatch):
-    """What a graph captures, without the capture: the same tokens, and no program more for twice as many layers."""
+@torch._dynamo.config.patch(recompile_limit=64)
+@pytest.mark.parametrize(
+    ("structure", "name"), [("dense_k_eq_v", "mtp"), ("dense_k_eq_v", "dflash"), ("experts", "mtp")]
+)
+def test_pieces_of_one_kind_are_compiled_once_for_a_graph(structure: str, name: str, monkeypatch: pytest.MonkeyPatch):
+    """What a graph captures, without the capture: the same tokens, and no program more for twice as many layers or, of
+    a chain, twice as many drafts."""
     counts = []
     for repeats in (2, 4):
         kinds = [tiny.S, tiny.S, tiny.F] * repeats
         model = tiny.target_model(structure, num_hidden_layers=len(kinds), layer_types=kinds)
-        prompt, drafter = tiny.prompt(20), tiny.dflash_model(model)
+        prompt = tiny.prompt(20)
+        network = tiny.assistant_model(model) if name == "mtp" else tiny.dflash_model(model)
         wanted = generate(load_target(model), None, prompt, max_new_tokens=12).token_ids
         torch._dynamo.reset()
         counter = CompileCounter()
         monkeypatch.setattr("harness.execution.compiled", lambda f: torch.compile(f, backend=counter, fullgraph=True))  # noqa: B023
         monkeypatch.setattr("harness.execution.GraphProgram", lambda function: function)
         target = load_target(model)
-        settings = Settings(3, 12)
-        decoder = Decoder(target, load_drafter("dflash", drafter, target=target), settings, 1, 64)
-        decoder.programs[64] = RoundPrograms(
-            decoder.propose, program(decoder.verify, "cuda_graph", walks_target=True), decoder.observe
-        )
+        settings = Settings(2 * repeats, 12)
+        decoder = Decoder(target, load_drafter(name, network, target=target), settings, 1, 64)
+        rounds = (decoder.propose, decoder.verify, decoder.observe)
+        decoder.programs[64] = RoundPrograms(*(program(part, "cuda_graph") for part in rounds))
         assert run(decoder, [prompt], 0, settings)[0].token_ids == wanted
         counts.append(counter.frame_count)
-    assert counts[0] == counts[1] <= 4, "S and F, and those of each that an assistant would read"
+    kinds_of_pieces = {
+        "layers S and F, and those of each that an assistant would read": 4,
+        "entry, two rotary embeddings, settle": 4,
+        "a chain's masks and step, or a block and what it takes in": 2,
+    }
+    assert counts[0] == counts[1] <= sum(kinds_of_pieces.values())
 
 
-def test_experts_a_graph_can_hold_give_the_same_tokens(monkeypatch: pytest.MonkeyPatch):
-    model = tiny.target_model("experts")
-    before = generate(load_target(model), None, tiny.prompt(20), max_new_tokens=30).token_ids
-    target = load_target(model)
+@pytest.mark.parametrize("structure", ["dense_k_eq_v", "experts"])
+def test_what_a_graph_changes_in_the_target_gives_the_same_tokens(structure: str, monkeypatch: pytest.MonkeyPatch):
+    """Joined projections, and experts that a graph can hold: compiled as pieces, eagerly, and in the model itself."""
+    model = tiny.target_model(structure, **SMALL)
+    prompt = tiny.prompt(20)
+    wanted = generate(load_target(model), None, prompt, max_new_tokens=30).token_ids
     monkeypatch.setattr("harness.target.choose_execution", lambda *_: "cuda_graph")
-    target.set_execution("cuda_graph")
-    assert model.config._experts_implementation == "batched_mm"
+    monkeypatch.setattr("harness.execution.compiled", lambda f: torch.compile(f, backend="eager", fullgraph=True))
+    monkeypatch.setattr("harness.execution.GraphProgram", lambda function: function)
+    target = load_target(model)
+    assert "forward" in vars(model.model.layers[0].mlp.up_proj)
+    assert structure != "experts" or model.config._experts_implementation == EXPERTS
+    assert generate(target, None, prompt, max_new_tokens=30).token_ids == wanted
     target.execution = "eager"
-    assert generate(target, None, tiny.prompt(20), max_new_tokens=30).token_ids == before
+    assert generate(target, None, prompt, max_new_tokens=30).token_ids == wanted
+    assert reference.transformers_greedy(model, prompt, 30) == wanted
 
 
 def test_shapes_of_a_round_never_change(monkeypatch: pytest.MonkeyPatch):

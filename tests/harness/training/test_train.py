@@ -81,6 +81,14 @@ def test_a_killed_run_goes_on_along_the_same_loss_curve(tmp_path: Path, monkeypa
     expected = losses(tmp_path / "whole" / "runs" / "target")
     assert losses(tmp_path / "cut" / "runs" / "target") == pytest.approx(expected, rel=1e-6)
     assert len(expected) == 6
+    train_target(cut, tmp_path / "cut")  # once more, with nothing left to do
+
+    def facts(name: str) -> dict[str, float]:
+        found = json.loads((tmp_path / name / "facts.json").read_text())["target"]
+        return {key: found[key] for key in ("loss", "tokens", "steps")}
+
+    assert facts("cut") == pytest.approx(facts("whole"), rel=1e-6)
+    assert facts("whole")["tokens"] > 0
 
 
 def test_drafters_train_for_an_existing_target_from_a_prompt_file(tmp_path: Path) -> None:

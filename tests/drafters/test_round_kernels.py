@@ -1,0 +1,104 @@
+"""What compiled rounds compute in another way on a GPU is the same function: attention, experts, joined projections."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from drafters.attention import attention_in_parts
+from drafters.experts import MOST_PAIRS, chosen_experts, few_tokens_experts
+from drafters.joined import join_projections
+from drafters.pieces import call_piece, pieces_run_by, run_piece
+from tests import tiny
+
+
+def test_attention_in_parts_is_attention() -> None:
+    query, (key, value) = torch.randn(2, 3, 10, 8), torch.randn(2, 2, 3, 20, 8)
+    mask = torch.zeros(2, 1, 10, 20).masked_fill(torch.rand(2, 1, 10, 20) < 0.3, torch.finfo(torch.float32).min)
+    found = attention_in_parts(query, key, value, attn_mask=mask, scale=0.3)
+    torch.testing.assert_close(found, F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=0.3))
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 9])
+@pytest.mark.parametrize("crowded", [False, True])
+def test_chosen_experts_are_the_mixture(tokens: int, crowded: bool) -> None:
+    layer = tiny.target_model("experts").model.layers[0]
+    hidden = torch.randn(tokens, layer.hidden_size)
+    _, weights, index = layer.router(hidden)
+    index = index[:1].expand(tokens, -1) if crowded else index  # every token chose the same experts
+    layer.experts.config._experts_implementation = "eager"
+    wanted = layer.experts(hidden, index, weights)
+    torch.testing.assert_close(chosen_experts(layer.experts, hidden, index, weights), wanted)
+    torch.testing.assert_close(few_tokens_experts(layer.experts, hidden, index, weights), wanted)
+    compiled = torch.compile(few_tokens_experts, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(layer.experts, hidden, index, weights), wanted)
+
+
+def test_many_tokens_take_the_grouped_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    experts = tiny.target_model("experts").model.layers[0].experts
+    monkeypatch.setattr("drafters.experts.chosen_experts", lambda *_: pytest.fail("too many to read one by one"))
+    index = torch.arange(2).expand(MOST_PAIRS, 2)
+    hidden, weights = torch.randn(MOST_PAIRS, experts.hidden_dim), torch.full((MOST_PAIRS, 2), 0.5)
+    compiled = torch.compile(few_tokens_experts, backend="eager", fullgraph=True)
+    assert compiled(experts, hidden, index, weights).shape == hidden.shape
+
+
+class TestJoinedProjections:
+    @pytest.fixture(params=["dense_k_eq_v", "kv_shared", "experts"])
+    def model(self, request: pytest.FixtureRequest):
+        return tiny.target_model(request.param)
+
+    def test_weights_are_views_of_one_matrix_and_keep_names_and_values(self, model) -> None:
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        join_projections(model.model.layers)
+        after = model.state_dict()
+        assert list(after) == list(before)
+        assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+        attention = model.model.layers[0].self_attn
+        assert attention.q_proj.weight.untyped_storage().data_ptr() == (
+            attention.k_proj.weight.untyped_storage().data_ptr()
+        )
+
+    def test_joining_twice_changes_nothing(self, model) -> None:
+        join_projections(model.model.layers)
+        whole = model.model.layers[0].mlp.gate_proj.joined
+        join_projections(model.model.layers)
+        assert model.model.layers[0].mlp.gate_proj.joined is whole
+
+    def test_compiled_it_is_one_product_with_the_same_result(self, model) -> None:
+        mlp, x = model.model.layers[0].mlp, torch.randn(1, 3, model.config.hidden_size)
+        with torch.inference_mode():
+            wanted = mlp(x)
+            join_projections(model.model.layers)
+            products = []
+
+            def counting(graph: torch.fx.GraphModule, _inputs: list) -> torch.fx.GraphModule:
+                products.append(sum("linear" in str(node.target) for node in graph.graph.nodes))
+                return graph
+
+            compiled = torch.compile(call_piece, backend=counting, fullgraph=True)
+            for _ in range(2):
+                torch.testing.assert_close(compiled(mlp, x), wanted)
+            assert products == [2], "gate and up together, and down"
+            torch.testing.assert_close(mlp(x), wanted)
+
+
+def test_a_piece_inside_a_piece_is_a_plain_call() -> None:
+    called = []
+
+    def caller(piece, *args):
+        called.append(piece)
+        return piece(*args)
+
+    def inner(x: int) -> int:
+        return x + 1
+
+    def outer(x: int) -> int:
+        return run_piece(inner, x) * 2
+
+    with pieces_run_by(caller):
+        assert run_piece(outer, 1) == 4
+        assert run_piece(inner, 1) == 2
+    assert called == [outer, inner]
+    assert run_piece(outer, 1) == 4 and len(called) == 2
