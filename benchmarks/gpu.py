@@ -5,8 +5,8 @@
 For the baseline, MTP k=8 and DFlash k=15: tokens per second, milliseconds of a round by part, and the floor: the bytes
 a pass must read over the copy bandwidth measured here. Acceptance is not measured: positions are accepted at the rates
 below, which follow the published shape (about 80 % and 75 % at the first position, under 20 % by the eighth to ninth).
-`--peer` runs transformers `generate` on the same weights in the same process, plain and with the MTP assistant; `--profile` keeps the costliest kernels
-of every arm. The result file is written again after each arm.
+`--peer` runs transformers `generate` on the same weights in the same process, plain and with the MTP assistant;
+`--profile` keeps the costliest kernels of every arm. The result file is written again after each arm.
 """
 
 from __future__ import annotations
@@ -143,6 +143,7 @@ def main() -> None:
         context={"type": int, "default": 512},
         batch={"type": int, "default": 1},
         execution={"default": "auto"},
+        arms={"default": "baseline,mtp,dflash"},
         peer={"action": "store_true"},
         profile={"action": "store_true"},
     )
@@ -168,7 +169,7 @@ def main() -> None:
         keep("gpu", result, before, f"{flags.size}-b{flags.batch}" + ("-" + flags.name if flags.name else ""))
 
     for arm, k in (("baseline", None), ("mtp", 8), ("dflash", 15)):
-        if arm == "dflash" and flags.size in ("E2B", "E4B"):
+        if arm not in flags.arms.split(",") or (arm == "dflash" and flags.size in ("E2B", "E4B")):
             continue
         rows[arm] = decode_arm(target, arm, k, prompts, flags)
         if arm == "baseline":

@@ -136,7 +136,9 @@ def train(
                     folder / CHECKPOINT,
                     {
                         "module": state, "optimizers": [o.state_dict() for o in optimizers], "batches": batches.state(),
-                        "rng": torch.get_rng_state(), "step": step, "seconds": before + time.monotonic() - started, "loss": mean, "tokens": tokens,
+                        "rng": torch.get_rng_state(), "step": step,
+                        "seconds": before + time.monotonic() - started,
+                        "loss": mean, "tokens": tokens,
                     },
                 )  # fmt: skip
                 saved = time.monotonic()
