@@ -6,9 +6,9 @@ cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
 status=0
 step() { echo "== $*"; timeout "$LIMIT" "$@" || { echo "-- ended with $?: $*"; status=1; }; }
-LIMIT=150 step "$PYTHON" -m pytest -q -m cuda tests
+LIMIT=110 step "$PYTHON" -m pytest -q -m cuda tests
 LIMIT=40 step "$PYTHON" -m harness execution=eager target.dtype=bfloat16 dataset.limit=14 hydra.run.dir=outputs/gpu_bf16
 LIMIT=160 step "$PYTHON" -m benchmarks.gpu --size 31B --repeats 3 --peer --profile
-LIMIT=120 step "$PYTHON" -m benchmarks.gpu --size 26B-A4B --repeats 3 --peer --profile
+LIMIT=150 step "$PYTHON" -m benchmarks.gpu --size 26B-A4B --repeats 3 --peer --profile
 LIMIT=120 step "$PYTHON" -m benchmarks.gpu --size 31B --repeats 2 --batch 16
 exit $status

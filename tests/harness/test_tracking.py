@@ -15,7 +15,7 @@ from harness.config import TrackingConfig
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.run_files import MANIFEST, SUMMARY_JSON
 from tests.harness.recorded import record
-from tests.harness.wandb_file import Written, read_back
+from tests.harness.wandb_file import Written, read_back, records
 
 OFFLINE = TrackingConfig("wandb", mode="offline", tags=["mine"])
 
@@ -194,6 +194,17 @@ def test_upload_rebuilds_a_run_from_its_files(run_dir: Path, capsys: pytest.Capt
     assert rebuilt.config["max_new_tokens"] == live.config["max_new_tokens"]
     assert rebuilt.exit_code == 0
     assert rebuilt.run.run_id in capsys.readouterr().out
+
+
+def test_a_file_that_is_still_being_written_holds_what_is_whole(run_dir: Path, tmp_path: Path) -> None:
+    assert upload.main([str(run_dir), "--mode", "offline"]) == EXIT_OK
+    read_back(run_dir)  # waits for the last record
+    [written] = run_dir.rglob("run-*.wandb")
+    whole, data = list(records(written)), written.read_bytes()
+    for cut in range(1, 200):
+        (tmp_path / "cut").write_bytes(data[:-cut])
+        kept = list(records(tmp_path / "cut"))
+        assert kept == whole[: len(kept)] and len(kept) < len(whole)
 
 
 def test_upload_takes_a_sweep_as_one_group_and_marks_failures(tmp_path: Path) -> None:

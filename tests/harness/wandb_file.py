@@ -17,7 +17,7 @@ FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 
 def records(path: Path) -> Iterator[Any]:
-    """Every record of one `.wandb` file, in order."""
+    """Every record of one `.wandb` file, in order; one that is still being written is none yet."""
     data, at, pending = path.read_bytes(), FILE_HEADER, b""
     while at + CHUNK_HEADER <= len(data):
         left = BLOCK - at % BLOCK
@@ -28,6 +28,8 @@ def records(path: Path) -> Iterator[Any]:
         if kind not in (FULL, FIRST, MIDDLE, LAST):
             at += left
             continue
+        if at + CHUNK_HEADER + length > len(data):
+            return
         pending += data[at + CHUNK_HEADER : at + CHUNK_HEADER + length]
         at += CHUNK_HEADER + length
         if kind in (FULL, LAST):
