@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.common import alternate, arguments, hardware, keep, ratio, warn_if_busy
 from harness import generate, load_drafter, load_target
-from harness.execution import compiled
+from harness.execution import compiled, frozen_weights
 
 ASSETS = Path(__file__).parents[1] / "harness" / "assets"
 K = 4
@@ -57,8 +57,9 @@ def bare_forward_ms(model: Any, width: int, repeats: int = 50) -> float:
     tokens = torch.zeros(1, width, dtype=torch.long)
     with torch.inference_mode():
         run = compiled(lambda ids: model(input_ids=ids, use_cache=False).logits)
-        for _ in range(5):
-            run(tokens)
+        with frozen_weights(0):
+            for _ in range(5):
+                run(tokens)
         seconds = []
         for _ in range(repeats):
             started = time.perf_counter()

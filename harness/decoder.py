@@ -16,7 +16,7 @@ from drafters.base import Drafter, Proposal, Sampling, TargetPass
 from drafters.pieces import run_piece
 from drafters.sampling import draw, token_probs
 from harness.clock import now
-from harness.execution import REACH_STEP, Program, program
+from harness.execution import REACH_STEP, Program, frozen_weights, program
 from harness.target import Target
 from harness.verify import Accepted, greedy, rejection, sample_and_match, synthetic
 
@@ -173,12 +173,13 @@ class Decoder:
             if reach in self.programs:
                 continue
             programs = self.set_reach(reach)
-            for _ in range(2):  # a first call may still settle something that the second depends on
-                self.anchor.zero_()
-                self.position.zero_()
-                proposal = programs.propose()
-                seen, accepted, _report = programs.verify(proposal)
-                programs.observe(seen, accepted)
+            with frozen_weights(sum(part.nbytes for part in self.target.model.parameters())):
+                for _ in range(2):  # a first call may still settle something that the second depends on
+                    self.anchor.zero_()
+                    self.position.zero_()
+                    proposal = programs.propose()
+                    seen, accepted, _report = programs.verify(proposal)
+                    programs.observe(seen, accepted)
         self.preparation_s += now(self.target.device) - started
 
     # -- one prompt into one row -------------------------------------------------------------------------------------

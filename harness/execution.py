@@ -6,7 +6,8 @@ differ in time only. Whatever a way costs at first use is paid in `Decoder.prepa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from harness.errors import InputError
 EXECUTIONS = ("auto", "eager", "compile", "cuda_graph")
 #: Full-attention buffers are read up to a multiple of this many positions; each step is one more set of programs.
 REACH_STEP = {"eager": 64, "compile": 256, "cuda_graph": 512}
+
+FROZEN_UP_TO = 2**28  # bytes of a target's weights; each program of each arm, and of each reach, holds a copy
 
 Program = Callable[..., Any]
 
@@ -43,18 +46,51 @@ def choose_execution(name: str, device: torch.device, spread: str | None = None)
     return name
 
 
-def compiled(function: Program) -> Program:
-    """`function` through torch.compile, one program without breaks.
+def compiled(function: Program, **options: Any) -> Program:
+    """`function` through torch.compile with these `options`, one program without breaks.
 
-    On the CPU weights are frozen into the program, which lets the compiler lay them out once for the widths that use
-    them, and the calls between kernels are C++, which Python would take a fifth of a small model's time for. On CUDA
-    weights stay where they are, since a second copy of a large model would not fit.
+    On the CPU the calls between kernels are C++, which Python would take a fifth of a small model's time for.
     """
     # One code object serves every arm, width and reach; each of them is a specialisation, not a recompilation loop.
     torch._dynamo.config.recompile_limit = 256
     torch._dynamo.config.accumulated_recompile_limit = 1024
-    options: dict[str, Any] | None = None if torch.cuda.is_available() else {"freezing": True, "cpp_wrapper": True}
+    if not torch.cuda.is_available():
+        options["cpp_wrapper"] = True
     return torch.compile(function, fullgraph=True, dynamic=False, options=options)
+
+
+@contextmanager
+def frozen_weights(count_bytes: int) -> Iterator[None]:
+    """Let programs first called meanwhile have the weights they read, `count_bytes` of them, as constants of their own.
+
+    The compiler then lays them out for the width that reads them, and writes the matrix product for it. Every program
+    holds such a copy, so large weights, and any on CUDA, stay where they are.
+    """
+    if count_bytes > FROZEN_UP_TO or torch.cuda.is_available():
+        yield
+        return
+    from torch._inductor.select_algorithm import get_algorithm_selector_cache  # takes seconds
+
+    # The tracer reads the first of these as well, so that as an option of one program it would do nothing.
+    settings = {"freezing": True, "max_autotune_gemm": True, "max_autotune_gemm_backends": "CPP,ATEN"}
+    selector = get_algorithm_selector_cache()
+    selector.add_preprocessing_fn(generated)
+    try:
+        with torch._inductor.config.patch(settings):
+            yield
+    finally:
+        selector.preprocessing_fns.remove(generated)
+
+
+def generated(choices: list[Any]) -> list[Any]:
+    """Of the ways to compute a product, those the compiler writes itself, where there are any.
+
+    The libraries' are slower for a few rows, and a choice by timing would differ from one run to the next.
+    """
+    from torch._inductor.select_algorithm import ExternKernelCaller
+
+    own = [choice for choice in choices if not isinstance(choice, ExternKernelCaller)]
+    return own or choices
 
 
 class GraphProgram:
@@ -105,10 +141,24 @@ def in_pieces(function: Program) -> Program:
     return run
 
 
+def apart(function: Program) -> Program:
+    """`function` with code of its own, for which the compiler then keeps one program and no other.
+
+    Whether that program still fits need not be looked at in every call, which takes a tenth of a small model's round:
+    a decoder calls it with one set of shapes, on state that stays in place.
+    """
+
+    def run(*args: Any) -> Any:
+        return function(*args)
+
+    run.__code__ = run.__code__.replace()
+    return run
+
+
 def program(function: Program, execution: str) -> Program:
     """`function` run the way `execution` says."""
     if execution == "eager":
         return function
     if execution == "compile":
-        return compiled(function)
+        return compiled(apart(function), guard_filter_fn=torch.compiler.skip_all_guards_unsafe)
     return GraphProgram(in_pieces(function))

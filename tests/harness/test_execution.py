@@ -10,7 +10,7 @@ from drafters.experts import EXPERTS
 from harness import generate, load_drafter, load_target
 from harness.decoder import Decoder, RoundPrograms, Settings
 from harness.errors import InputError
-from harness.execution import REACH_STEP, choose_execution, program
+from harness.execution import FROZEN_UP_TO, REACH_STEP, choose_execution, compiled, frozen_weights, program
 from harness.generate import run
 from tests import reference, tiny
 
@@ -64,6 +64,34 @@ def test_compiled_rounds_give_the_eager_tokens(name: str, temperature: float, st
             assert set(decoder.programs) == {REACH_STEP["compile"]}
             assert decoder.preparation_s > 0
     assert answers[0] == answers[1]
+
+
+@pytest.mark.slow
+def test_compiled_programs_of_two_arms_and_two_reaches_are_kept_apart():
+    """Nothing looks at what a compiled program is called with, so each must be found by whom it was made for."""
+    model = tiny.target_model(num_hidden_layers=1, layer_types=[tiny.F])
+    target = load_target(model, execution="compile")
+    drafter = load_drafter("random", target=target)
+    for arm, prompt in ((None, tiny.prompt(9)), (drafter, tiny.prompt(REACH_STEP["compile"] - 8))):
+        wanted = generate(load_target(model), None, prompt, max_new_tokens=12)
+        given = generate(target, arm, prompt, num_draft_tokens=3 if arm else None, max_new_tokens=12)
+        assert given.token_ids == wanted.token_ids
+    assert [len(target.decoders[arm][1].programs) for arm in (None, drafter)] == [1, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frozen", [True, False])
+def test_small_weights_are_part_of_a_program_and_large_ones_are_not(frozen: bool):
+    torch._dynamo.utils.counters.clear()
+    layer = torch.nn.Linear(64, 48, bias=False)
+    rows = torch.randn(3, 64)
+    with torch.inference_mode(), frozen_weights(FROZEN_UP_TO + (not frozen)):
+        wanted = layer(rows)
+        run = compiled(lambda x: layer(x))
+        torch.testing.assert_close(run(rows), wanted)
+        layer.weight.zero_()
+        torch.testing.assert_close(run(rows), wanted if frozen else torch.zeros_like(wanted))
+    assert torch._dynamo.utils.counters["inductor"]["cpp_templated_kernel_counter"] == frozen
 
 
 @torch._dynamo.config.patch(recompile_limit=64)
