@@ -36,6 +36,11 @@ class Settings:
     #: Accept at these unconditional rates per position instead of by comparison; the output is then no answer at all.
     synthetic_acceptance: tuple[float, ...] = ()
 
+    @property
+    def in_programs(self) -> tuple[int, Sampling, str, tuple[float, ...]]:
+        """What a round's programs are made for; the rest is the host's."""
+        return self.k, self.sampling, self.verification, self.synthetic_acceptance
+
 
 def noise_table(seed: int, stream: int, length: int, width: int) -> Tensor:
     """Uniform numbers [length, width] in [0, 1), a function of seed, stream and index alone.
@@ -155,11 +160,10 @@ class Decoder:
         if self.drafter is not None:
             self.drafter.reach = reach
         if reach not in self.programs:
-            self.programs[reach] = RoundPrograms(
-                program(self.propose, self.execution),
-                program(self.verify, self.execution),
-                program(self.observe, self.execution),
-            )
+            codes = self.target.codes.setdefault(self.target if self.drafter is None else self.drafter, {})
+            made_for = (*self.settings.in_programs, self.batch_size, self.capacity, reach)
+            parts = (self.propose, self.verify, self.observe)
+            self.programs[reach] = RoundPrograms(*(program(part, self.execution, codes, made_for) for part in parts))
         return self.programs[reach]
 
     def prepare(self, shortest: int, longest: int) -> None:

@@ -6,8 +6,9 @@ differ in time only. Whatever a way costs at first use is paid in `Decoder.prepa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from types import CodeType
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ REACH_STEP = {"eager": 64, "compile": 256, "cuda_graph": 512}
 FROZEN_UP_TO = 2**28  # bytes of a target's weights; each program of each arm, and of each reach, holds a copy
 
 Program = Callable[..., Any]
+Codes = dict[tuple[Hashable, ...], CodeType]
 
 
 def choose_execution(name: str, device: torch.device, spread: str | None = None) -> str:
@@ -64,9 +66,12 @@ def frozen_weights(count_bytes: int) -> Iterator[None]:
     """Let programs first called meanwhile have the weights they read, `count_bytes` of them, as constants of their own.
 
     The compiler then lays them out for the width that reads them, and writes the matrix product for it. Every program
-    holds such a copy, so large weights, and any on CUDA, stay where they are.
+    holds such a copy, so large weights, and any on CUDA, stay where they are; so do all on a machine that does not
+    tell how large its caches are, which the product is cut to.
     """
-    if count_bytes > FROZEN_UP_TO or torch.cuda.is_available():
+    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch
+    caches_known = told.get("l1d_cache_size", 0) > 0 and told.get("l2_cache_size", 0) > 0
+    if count_bytes > FROZEN_UP_TO or torch.cuda.is_available() or not caches_known:
         yield
         return
     from torch._inductor.select_algorithm import get_algorithm_selector_cache  # takes seconds
@@ -141,24 +146,27 @@ def in_pieces(function: Program) -> Program:
     return run
 
 
-def apart(function: Program) -> Program:
-    """`function` with code of its own, for which the compiler then keeps one program and no other.
+def apart(function: Program, codes: Codes, made_for: tuple[Hashable, ...]) -> Program:
+    """`function` with code of its own for what it is `made_for`, for which the compiler keeps one program and no other.
 
     Whether that program still fits need not be looked at in every call, which takes a tenth of a small model's round:
-    a decoder calls it with one set of shapes, on state that stays in place.
+    what is made for the same is called with the same shapes, on state that stays in place.
     """
 
     def run(*args: Any) -> Any:
         return function(*args)
 
-    run.__code__ = run.__code__.replace()
+    run.__code__ = codes.setdefault((function.__name__, *made_for), run.__code__.replace())
     return run
 
 
-def program(function: Program, execution: str) -> Program:
-    """`function` run the way `execution` says."""
+def program(
+    function: Program, execution: str, codes: Codes | None = None, made_for: tuple[Hashable, ...] = ()
+) -> Program:
+    """`function` run the way `execution` says; compiled, as the one in `codes` that was made for the same."""
     if execution == "eager":
         return function
     if execution == "compile":
-        return compiled(apart(function), guard_filter_fn=torch.compiler.skip_all_guards_unsafe)
+        own = apart(function, {} if codes is None else codes, made_for)
+        return compiled(own, guard_filter_fn=torch.compiler.skip_all_guards_unsafe)
     return GraphProgram(in_pieces(function))

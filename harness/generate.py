@@ -198,10 +198,7 @@ def decoder_for(
 
     Allocation, compilation and capture are thus paid once per arm and not once per prompt.
     """
-    way = (
-        *(settings.k, settings.sampling, settings.verification, settings.synthetic_acceptance),
-        *(batch_size, target.execution),
-    )
+    way = (*settings.in_programs, batch_size, target.execution)
     known = target.decoders.get(drafter)
     if (
         known is not None

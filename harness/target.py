@@ -7,6 +7,7 @@ its tokens there and returns what a drafter may see.
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from drafters.gemma4 import position_addressed_attention, run_layers, text_model
 from drafters.joined import join_projections
 from drafters.pieces import run_piece
 from drafters.positions import additive, positions_of_slots, visible
-from harness.execution import choose_execution
+from harness.execution import Codes, choose_execution
 from harness.kv_cache import LayerBuffer, PositionCache, ring_slots
 from harness.placement import placement_of, runs_on
 from harness.tensor_parallel import all_heads, local_rows, whole_embedding
@@ -31,6 +32,7 @@ class Target:
     def __init__(self, model: Any, execution: str = "auto") -> None:
         self.model = model.eval()
         self.decoders: dict[Any, Any] = {}  # per drafter, what it was last decoded with (harness.generate)
+        self.codes: WeakKeyDictionary[Any, Codes] = WeakKeyDictionary()  # per drafter, or the target alone: programs
         self.text_model: Any = text_model_of(model)
         self.config = self.text_model.config
         self.head = model.get_output_embeddings()

@@ -67,25 +67,40 @@ def test_compiled_rounds_give_the_eager_tokens(name: str, temperature: float, st
 
 
 @pytest.mark.slow
-def test_compiled_programs_of_two_arms_and_two_reaches_are_kept_apart():
+def test_compiled_programs_are_kept_apart_and_found_again():
     """Nothing looks at what a compiled program is called with, so each must be found by whom it was made for."""
     model = tiny.target_model(num_hidden_layers=1, layer_types=[tiny.F])
     target = load_target(model, execution="compile")
     drafter = load_drafter("random", target=target)
-    for arm, prompt in ((None, tiny.prompt(9)), (drafter, tiny.prompt(REACH_STEP["compile"] - 8))):
-        wanted = generate(load_target(model), None, prompt, max_new_tokens=12)
-        given = generate(target, arm, prompt, num_draft_tokens=3 if arm else None, max_new_tokens=12)
-        assert given.token_ids == wanted.token_ids
+    asked = [(None, tiny.prompt(9)), (drafter, tiny.prompt(REACH_STEP["compile"] - 8))]
+    wanted = [generate(load_target(model), None, prompt, max_new_tokens=12).token_ids for _, prompt in asked]
+
+    def answers() -> list[list[int]]:
+        options = {"max_new_tokens": 12}
+        return [generate(target, arm, p, num_draft_tokens=3 if arm else None, **options).token_ids for arm, p in asked]
+
+    assert answers() == wanted
     assert [len(target.decoders[arm][1].programs) for arm in (None, drafter)] == [1, 2]
+    compiled_so_far = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    target.decoders.clear()  # as when another k is asked for in between: storage is new, programs are not
+    assert answers() == wanted
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == compiled_so_far > 0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("frozen", [True, False])
-def test_small_weights_are_part_of_a_program_and_large_ones_are_not(frozen: bool):
+@pytest.mark.parametrize(
+    ("count_bytes", "capabilities", "frozen"),
+    [(FROZEN_UP_TO, None, True), (FROZEN_UP_TO + 1, None, False), (1, {"l1d_cache_size": 0}, False)],
+)
+def test_small_weights_are_part_of_a_program_where_the_caches_are_known(
+    count_bytes: int, capabilities: dict[str, int] | None, frozen: bool, monkeypatch: pytest.MonkeyPatch
+):
+    if capabilities is not None:
+        monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities)
     torch._dynamo.utils.counters.clear()
     layer = torch.nn.Linear(64, 48, bias=False)
     rows = torch.randn(3, 64)
-    with torch.inference_mode(), frozen_weights(FROZEN_UP_TO + (not frozen)):
+    with torch.inference_mode(), frozen_weights(count_bytes):
         wanted = layer(rows)
         run = compiled(lambda x: layer(x))
         torch.testing.assert_close(run(rows), wanted)
