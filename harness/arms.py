@@ -68,10 +68,14 @@ class Arms:
         )
         return decode(self.target, drafter, tokens, settings, seed=seed, capacity=self.capacity)
 
-    def warm_up(self, tokens: Sequence[list[int]], failed: Callable[[str, Exception], None]) -> None:
+    def warm_up(
+        self, tokens: Sequence[list[int]], show: Callable[[str], None], failed: Callable[[str, Exception], None]
+    ) -> None:
         """A few uncounted rounds of every width on `tokens`: first calls compile, allocate and page in."""
+        preparing = {"compile": "compiling", "cuda_graph": "capturing"}.get(self.target.execution, "warming up")
         answers: list[list[int]] = [[] for _ in tokens]
         for arm in self.names:
+            show(f"{preparing} {arm}")
             before = allocated_bytes(self.target.device)
             try:
                 warmed = self.warm_up_arm(arm, tokens, answers)

@@ -66,9 +66,8 @@ class Comparison:
         longest = max(self.longest(prompt) for group in groups for prompt in group.prompts)
         self.arms = Arms(self.config, self.plan, self.models, min(longest, self.plan.context))
         self.watch = Watch(self.arms.kind, assumed=bool(self.config.synthetic))
-        self.progress.show("warming up")
         first = [self.chat.render(prompt, []).token_ids for prompt in groups[0].prompts]
-        self.arms.warm_up(first, lambda arm, error: self.log_error(f"warm-up of {arm}", error))
+        self.arms.warm_up(first, self.progress.show, lambda arm, error: self.log_error(f"warm-up of {arm}", error))
         if not self.config.synthetic:  # it explains verdicts, and here there are none
             write_width_probe(self.journal.run_dir, self.target, first[0], (k + 1 for k in self.arms.k.values()))
         self.progress.restart()
