@@ -142,6 +142,7 @@ def test_pieces_of_one_kind_are_compiled_once_for_a_graph(structure: str, name: 
     assert counts[0] == counts[1] <= sum(kinds_of_pieces.values())
 
 
+@torch._dynamo.config.patch(recompile_limit=64)
 @pytest.mark.parametrize("structure", ["dense_k_eq_v", "experts"])
 def test_what_a_graph_changes_in_the_target_gives_the_same_tokens(structure: str, monkeypatch: pytest.MonkeyPatch):
     """Joined projections, and experts that a graph can hold: compiled as pieces, eagerly, and in the model itself."""

@@ -79,9 +79,9 @@ def place(module: nn.Module, device: str) -> None:
 
 @pytest.fixture
 def no_storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Devices gpu:0 and gpu:1 of tensors that hold nothing; what mixes devices is an error, as on real ones."""
-    if torch._C._get_privateuse1_backend_name() != "gpu":
-        _setup_privateuseone_for_python_backend("gpu")
+    """Devices mock:0 and mock:1 of tensors that hold nothing; what mixes devices is an error, as on real ones."""
+    if torch._C._get_privateuse1_backend_name() != "mock":
+        _setup_privateuseone_for_python_backend("mock")
     real = torch.tensor
 
     def empty(data: Any, **options: Any) -> torch.Tensor:
@@ -93,14 +93,14 @@ def no_storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def spread(structure: str) -> Target:
-    """A target on gpu:0 whose second half of layers, final norm and per-layer projection are on gpu:1."""
+    """A target on mock:0 whose second half of layers, final norm and per-layer projection are on mock:1."""
     model = tiny.target_model(structure)
     for name, part in model.model.named_children():
         if name != "layers":
-            place(part, "gpu:1" if "norm" in name or "projection" in name else "gpu:0")
+            place(part, "mock:1" if "norm" in name or "projection" in name else "mock:0")
     for index, layer in enumerate(model.model.layers):
-        place(layer, "gpu:0" if index < 3 else "gpu:1")
-    place(model.lm_head, "gpu:0")
+        place(layer, "mock:0" if index < 3 else "mock:1")
+    place(model.lm_head, "mock:0")
     return Target(model)
 
 
@@ -112,23 +112,23 @@ def test_every_part_of_a_round_meets_its_tensors_on_one_device(
     structure: str, name: str, temperature: float, batch: int, no_storage: None
 ) -> None:
     target = spread(structure)
-    assert (str(target.device), target.placement.text) == ("gpu:0", "gpu:0, gpu:1")
+    assert (str(target.device), target.placement.text) == ("mock:0", "mock:0, mock:1")
     network = NETWORKS[name](target.model)
     for part in network.children():
-        place(part, "gpu:0")
+        place(part, "mock:0")
     drafter = load_drafter(name, network, target=target)
     decoder = Decoder(target, drafter, Settings(4, 20, Sampling(temperature)), batch, 64)
     for index, layer in enumerate(decoder.cache.layers):
         if layer is not None:
             assert layer.keys.device == layer.values.device == runs_on(target.text_model.layers[index])
-    tokens, positions = torch.zeros(1, 9, dtype=torch.long, device="gpu:0"), torch.arange(9, device="gpu:0")[None]
+    tokens, positions = torch.zeros(1, 9, dtype=torch.long, device="mock:0"), torch.arange(9, device="mock:0")[None]
     for row in range(batch):
         seen = target.run(decoder.cache.row(row), tokens, positions, decoder.taps)
         drafter.start(seen, row)
     programs = decoder.set_reach(decoder.reach_of(20))
     seen, accepted, report = programs.verify(programs.propose())
     programs.observe(seen, accepted)
-    assert str(report.device) == str(seen.hidden.device) == "gpu:0"
+    assert str(report.device) == str(seen.hidden.device) == "mock:0"
 
 
 @pytest.mark.skipif(GPUS < 1, reason="needs a GPU")
@@ -189,8 +189,8 @@ def test_maps_that_cannot_be(part: str, device: str | None, message: str, tmp_pa
 
 def test_embedding_and_head_apart_are_refused(no_storage: None) -> None:
     model = spread("dense_k_eq_v").model
-    place(model.lm_head, "gpu:1")
-    with pytest.raises(InputError, match=r"embed_tokens on gpu:0 and lm_head on gpu:1, expected both on one device"):
+    place(model.lm_head, "mock:1")
+    with pytest.raises(InputError, match=r"embed_tokens on mock:0 and lm_head on mock:1, expected both on one device"):
         Target(model)
 
 
