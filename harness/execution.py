@@ -53,7 +53,7 @@ def compiled(function: Program, **options: Any) -> Program:
 
     On the CPU the calls between kernels are C++, which Python would take a fifth of a small model's time for.
     """
-    # One code object serves every arm, width and reach; each of them is a specialisation, not a recompilation loop.
+    # Pieces of every kind share one code object; each kind is a specialisation, not a recompilation loop.
     torch._dynamo.config.recompile_limit = 256
     torch._dynamo.config.accumulated_recompile_limit = 1024
     if not torch.cuda.is_available():
