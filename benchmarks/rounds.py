@@ -108,7 +108,10 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
         figure.axes[0].legend(frameon=False)
         hardware = result["hardware"]
         where = hardware["gpu"] or f"{hardware['cpu']}, {hardware['threads']} threads"
-        figure.suptitle(f"{where}, {result['date']}, load {hardware['load_before']:.1f} before", fontsize=9)
+        title = f"{where}, {result['date']}, load {hardware['load_before']:.1f} before"
+        if result.get("synthetic"):
+            title += f"\n{result['synthetic']}"
+        figure.suptitle(title, fontsize=9)
         figure.savefig(path, dpi=PNG_DPI, facecolor=light("card"))
     print(f"drawn in {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
 
