@@ -17,6 +17,7 @@ from drafters.attention import grouped_attention
 from drafters.dflash_config import DFlashConfig as DFlashConfig
 from drafters.layouts.parts import CandidateSelector, ConfidenceHead, DynamicConv, MarkovHead
 from drafters.positions import additive
+from drafters.sampling import soft_cap
 
 #: Takes a layer's new block keys and values [B, Hkv, L, D] and returns all it may attend to [B, Hkv, S, D].
 Join = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -67,9 +68,9 @@ class BlockModel(nn.Module):
     def logits(self, hidden: Tensor, borrowed: nn.Module, dtype: torch.dtype) -> Tensor:
         """Draft logits [B, L, head vocabulary] by the own head, else by the `borrowed` one, which runs in `dtype`."""
         raw = borrowed(hidden.to(dtype)) if self.lm_head is None else self.lm_head(hidden)
-        raw = raw * self.config.output_multiplier
-        cap = self.config.final_logit_softcapping
-        return raw if cap is None else torch.tanh(raw / cap) * cap
+        if self.config.output_multiplier != 1.0:
+            raw = raw * self.config.output_multiplier
+        return soft_cap(raw, self.config.final_logit_softcapping)
 
     def context_keys_values(self, context: Tensor, positions: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Every layer's context keys and values [B, Hkv, W, D] from features [B, W, H] at `positions` [B, W]."""

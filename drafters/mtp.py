@@ -19,7 +19,7 @@ from drafters.errors import InputError
 from drafters.gemma4 import position_addressed_attention, run_layers
 from drafters.pieces import run_piece
 from drafters.positions import additive, positions_of_slots, visible
-from drafters.sampling import draw, token_probs
+from drafters.sampling import draw, soft_cap, token_probs
 
 
 class MTPDrafter:
@@ -84,9 +84,7 @@ class MTPDrafter:
             logits = ordered_logits(self.model.masked_embedding, normed, self.model.lm_head.weight)
         else:
             logits = self.model.lm_head(normed)
-        if self.softcap is not None:
-            logits = torch.tanh(logits / self.softcap) * self.softcap
-        return logits
+        return soft_cap(logits, self.softcap)
 
     def _step(
         self,

@@ -28,6 +28,14 @@ def token_probs(logits: Tensor, sampling: Sampling) -> Tensor:
     return probs
 
 
+def soft_cap(logits: Tensor, cap: float | None) -> Tensor:
+    """`logits` [..., V] bounded to +-`cap` as Gemma does, in place: new memory for a vocabulary costs more than tanh.
+
+    Each step rounds as it does in transformers, so that ties are the same ties.
+    """
+    return logits if cap is None else logits.div_(cap).tanh_().mul_(cap)
+
+
 def draw(weights: Tensor, uniform: Tensor) -> Tensor:
     """Tokens [...] from unnormalised `weights` [..., V] by inversion of their cumulative sum at `uniform` [...].
 

@@ -18,6 +18,7 @@ from drafters.gemma4 import position_addressed_attention, run_layers, text_model
 from drafters.joined import join_projections
 from drafters.pieces import run_piece
 from drafters.positions import additive, positions_of_slots, visible
+from drafters.sampling import soft_cap
 from harness.execution import Codes, choose_execution
 from harness.kv_cache import LayerBuffer, PositionCache, ring_slots
 from harness.placement import placement_of, runs_on
@@ -171,10 +172,7 @@ class Target:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits [..., V] of normed hidden states [..., H], soft-capped as the model does."""
-        logits = self.head(hidden)
-        if self.softcap is not None:
-            logits = torch.tanh(logits / self.softcap) * self.softcap
-        return logits
+        return soft_cap(self.head(hidden), self.softcap)
 
     @torch.inference_mode()
     def teacher_forced_logits(self, token_ids: list[int]) -> Tensor:
