@@ -21,7 +21,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.common import alternate, arguments, hardware, keep, ratio, warn_if_busy
 from harness import generate, load_drafter, load_target
-from harness.execution import compiled, frozen_weights
+from harness.execution import compiled
+from harness.frozen import frozen_weights
 
 ASSETS = Path(__file__).parents[1] / "harness" / "assets"
 K = 4

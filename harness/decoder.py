@@ -16,7 +16,8 @@ from drafters.base import Drafter, Proposal, Sampling, TargetPass
 from drafters.pieces import run_piece
 from drafters.sampling import draw, token_probs
 from harness.clock import now
-from harness.execution import REACH_STEP, Program, frozen_weights, program
+from harness.execution import REACH_STEP, Program, program
+from harness.frozen import frozen_weights
 from harness.target import Target
 from harness.verify import Accepted, greedy, rejection, sample_and_match, synthetic
 

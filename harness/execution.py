@@ -6,8 +6,7 @@ differ in time only. Whatever a way costs at first use is paid in `Decoder.prepa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from types import CodeType
 from typing import Any
 
@@ -19,8 +18,6 @@ from harness.errors import InputError
 EXECUTIONS = ("auto", "eager", "compile", "cuda_graph")
 #: Full-attention buffers are read up to a multiple of this many positions; each step is one more set of programs.
 REACH_STEP = {"eager": 64, "compile": 256, "cuda_graph": 512}
-
-FROZEN_UP_TO = 2**28  # bytes of a target's weights; each program of each arm, and of each reach, holds a copy
 
 Program = Callable[..., Any]
 Codes = dict[tuple[Hashable, ...], CodeType]
@@ -59,43 +56,6 @@ def compiled(function: Program, **options: Any) -> Program:
     if not torch.cuda.is_available():
         options["cpp_wrapper"] = True
     return torch.compile(function, fullgraph=True, dynamic=False, options=options)
-
-
-@contextmanager
-def frozen_weights(count_bytes: int) -> Iterator[None]:
-    """Let programs first called meanwhile have the weights they read, `count_bytes` of them, as constants of their own.
-
-    The compiler then lays them out for the width that reads them, and writes the matrix product for it. Every program
-    holds such a copy, so large weights, and any on CUDA, stay where they are; so do all on a machine that does not
-    tell how large its caches are, which the product is cut to.
-    """
-    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch
-    caches_known = told.get("l1d_cache_size", 0) > 0 and told.get("l2_cache_size", 0) > 0
-    if count_bytes > FROZEN_UP_TO or torch.cuda.is_available() or not caches_known:
-        yield
-        return
-    from torch._inductor.select_algorithm import get_algorithm_selector_cache  # takes seconds
-
-    # The tracer reads the first of these as well, so that as an option of one program it would do nothing.
-    settings = {"freezing": True, "max_autotune_gemm": True, "max_autotune_gemm_backends": "CPP,ATEN"}
-    selector = get_algorithm_selector_cache()
-    selector.add_preprocessing_fn(generated)
-    try:
-        with torch._inductor.config.patch(settings):
-            yield
-    finally:
-        selector.preprocessing_fns.remove(generated)
-
-
-def generated(choices: list[Any]) -> list[Any]:
-    """Of the ways to compute a product, those the compiler writes itself, where there are any.
-
-    The libraries' are slower for a few rows, and a choice by timing would differ from one run to the next.
-    """
-    from torch._inductor.select_algorithm import ExternKernelCaller
-
-    own = [choice for choice in choices if not isinstance(choice, ExternKernelCaller)]
-    return own or choices
 
 
 class GraphProgram:

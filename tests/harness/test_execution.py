@@ -10,7 +10,7 @@ from drafters.experts import EXPERTS
 from harness import generate, load_drafter, load_target
 from harness.decoder import Decoder, RoundPrograms, Settings
 from harness.errors import InputError
-from harness.execution import FROZEN_UP_TO, REACH_STEP, choose_execution, compiled, frozen_weights, program
+from harness.execution import REACH_STEP, choose_execution, program
 from harness.generate import run
 from tests import reference, tiny
 
@@ -85,28 +85,6 @@ def test_compiled_programs_are_kept_apart_and_found_again():
     target.decoders.clear()  # as when another k is asked for in between: storage is new, programs are not
     assert answers() == wanted
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == compiled_so_far > 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("count_bytes", "capabilities", "frozen"),
-    [(FROZEN_UP_TO, None, True), (FROZEN_UP_TO + 1, None, False), (1, {"l1d_cache_size": 0}, False)],
-)
-def test_small_weights_are_part_of_a_program_where_the_caches_are_known(
-    count_bytes: int, capabilities: dict[str, int] | None, frozen: bool, monkeypatch: pytest.MonkeyPatch
-):
-    if capabilities is not None:
-        monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities)
-    torch._dynamo.utils.counters.clear()
-    layer = torch.nn.Linear(64, 48, bias=False)
-    rows = torch.randn(3, 64)
-    with torch.inference_mode(), frozen_weights(count_bytes):
-        wanted = layer(rows)
-        run = compiled(lambda x: layer(x))
-        torch.testing.assert_close(run(rows), wanted)
-        layer.weight.zero_()
-        torch.testing.assert_close(run(rows), wanted if frozen else torch.zeros_like(wanted))
-    assert torch._dynamo.utils.counters["inductor"]["cpp_templated_kernel_counter"] == frozen
 
 
 @torch._dynamo.config.patch(recompile_limit=64)
