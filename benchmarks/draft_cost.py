@@ -1,6 +1,6 @@
 """What drafting costs against k: draft and verify milliseconds of a round for both drafters, as JSON and PNG.
 
-    python -m benchmarks.draft_cost [--family e2b|12B|26B-A4B|31B] [--execution eager] [--tokens 64]
+    python -m benchmarks.draft_cost [--family e2b|12B|26B-A4B|31B] [--execution eager] [--k 1,15] [--tokens 64]
 
 Claim under test: MTP's draft cost grows with k, DFlash's does not. On an embedded family, or on drafters of published
 shapes with random weights, too large for any cache; their target is as wide as the published one, but has six of its
@@ -20,7 +20,6 @@ from benchmarks.rounds import Point, draw_kept, growth, measure, print_table, pr
 from harness import load_drafter, load_target, planning, shapes
 from harness.load import parse_device
 
-K = (1, 2, 4, 6, 8, 11, 15)
 CONTEXT = 100
 DRAFTERS = ("mtp", "dflash")
 FAMILIES = {"dense": ASSETS, "e2b": ASSETS / "e2b"}
@@ -47,11 +46,16 @@ def published(size: str, execution: str) -> dict[str, Any]:
     return {"baseline": target, **drafters}
 
 
+def drafted(text: str) -> tuple[int, ...]:
+    return tuple(int(k) for k in text.split(","))
+
+
 def main() -> None:
     flags = arguments(
         __doc__ or "",
         family={"default": "dense", "choices": (*FAMILIES, *shapes.SERVER)},
         execution={"default": "auto"},
+        k={"type": drafted, "default": (1, 2, 4, 6, 8, 11, 15), "help": "comma-separated, ascending"},
         tokens={"type": int, "default": 64},
     )
     warn_if_busy()
@@ -59,7 +63,7 @@ def main() -> None:
     made = (embedded if flags.family in FAMILIES else published)(flags.family, flags.execution)
     target, arms = made["baseline"], {**made, "baseline": None}
     prompts = [prompt_of(CONTEXT, target.vocab_size)]
-    points = [Point(k, prompts, {"baseline": None, **dict.fromkeys(DRAFTERS, k)}) for k in K]
+    points = [Point(k, prompts, {"baseline": None, **dict.fromkeys(DRAFTERS, k)}) for k in flags.k]
     rows = measure(target, arms, "k", points, tokens=flags.tokens, repeats=flags.repeats)
     print_table(rows, "k")
     result: dict[str, Any] = {"family": flags.family, "over": "k", "execution": target.execution, "median_ms": rows}

@@ -9,6 +9,7 @@ step() { echo "== $*"; timeout "$LIMIT" "$@" || { echo "-- ended with $?: $*"; s
 LIMIT=110 step "$PYTHON" -m pytest -q -m cuda tests
 LIMIT=40 step "$PYTHON" -m harness execution=eager target.dtype=bfloat16 dataset.limit=14 hydra.run.dir=outputs/gpu_bf16
 LIMIT=160 step "$PYTHON" -m benchmarks.gpu --size 31B --repeats 3 --peer --profile
-LIMIT=150 step "$PYTHON" -m benchmarks.gpu --size 26B-A4B --repeats 3 --peer --profile
-LIMIT=120 step "$PYTHON" -m benchmarks.gpu --size 31B --repeats 2 --batch 16
+LIMIT=135 step "$PYTHON" -m benchmarks.gpu --size 26B-A4B --repeats 3 --peer --profile
+LIMIT=75 step "$PYTHON" -m benchmarks.draft_cost --family 31B --k 1,15 --tokens 32 --repeats 2
+LIMIT=70 step "$PYTHON" -m benchmarks.gpu --size 31B --repeats 2 --batch 16
 exit $status
