@@ -19,7 +19,7 @@ from drafters.dflash_model import BlockModel, Join
 from drafters.errors import InputError
 from drafters.layouts.choose import choose
 from drafters.pieces import run_piece
-from drafters.positions import additive, positions_of_slots, slots_of, visible
+from drafters.positions import additive, positions_of_slots, slots_of, visible, write_rows
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +38,9 @@ class ContextBuffer:
         if keys.shape[2] > size:  # a long prefill chunk: only its tail can be seen again
             keys, values, positions = keys[:, :, -size:], values[:, :, -size:], positions[:, -size:]
         stored = (self.keys, self.values) if row is None else (self.keys[row : row + 1], self.values[row : row + 1])
-        index = slots_of(positions, size, self.ring)[:, None, :, None].expand_as(keys)
+        slots = slots_of(positions, size, self.ring)
         for buffer, new in zip(stored, (keys, values), strict=True):
-            buffer.scatter_(2, index, new)
+            write_rows(buffer, new, slots)
 
 
 class DFlashDrafter:

@@ -17,6 +17,17 @@ def slots_of(positions: Tensor, size: int, ring: bool) -> Tensor:
     return positions % size if ring else positions
 
 
+def write_rows(stored: Tensor, rows: Tensor, slots: Tensor) -> None:
+    """Put `rows` [B, heads, W, D] into `stored` [B, heads, S, D] at each batch row's own `slots` [B, W], in place.
+
+    As an indexed assignment: a compiled `scatter_` copies all that is stored to a new tensor and back.
+    """
+    if len(rows) == 1:
+        stored.index_copy_(2, slots[0], rows)
+    else:
+        stored[torch.arange(len(rows), device=rows.device)[:, None], :, slots] = rows.transpose(1, 2)
+
+
 def positions_of_slots(newest: Tensor, size: int, ring: bool) -> Tensor:
     """Position [B, S] (or [1, S]) that each slot holds once `newest` [B] has been written; negative is empty."""
     slots = torch.arange(size, device=newest.device)  # [S]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from drafters.base import KeyValueView
-from drafters.positions import slots_of
+from drafters.positions import slots_of, write_rows
 
 RING_STEP = 8  # rows of a mask that are whole multiples of this suit attention kernels
 
@@ -42,13 +42,8 @@ class LayerBuffer:
     def write(self, keys: Tensor, values: Tensor, positions: Tensor) -> None:
         """Store rows [B, kv_heads, W, D] at `positions` [B, W]; every row of the batch at its own."""
         slots = slots_of(positions, self.slots, self.ring)  # [B, W]
-        if keys.shape[0] == 1:
-            self.keys.index_copy_(2, slots[0], keys)
-            self.values.index_copy_(2, slots[0], values)
-        else:
-            index = slots[:, None, :, None].expand_as(keys)
-            self.keys.scatter_(2, index, keys)
-            self.values.scatter_(2, index, values)
+        write_rows(self.keys, keys, slots)
+        write_rows(self.values, values, slots)
 
     def row(self, row: int) -> LayerBuffer:
         """The same storage, seen as a batch of one."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch._inductor.utils import run_and_get_code
 
-from drafters.positions import additive, positions_of_slots, slots_of, visible
+from drafters.positions import additive, positions_of_slots, slots_of, visible, write_rows
 
 
 @given(newest=st.integers(0, 300), size=st.integers(1, 40))
@@ -75,3 +77,29 @@ def test_the_additive_mask_is_zero_where_visible_and_lowest_elsewhere() -> None:
         mask = additive(torch.tensor([True, False]), dtype)
         assert mask.dtype == dtype
         assert mask.tolist() == [0.0, torch.finfo(dtype).min]
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+class TestWritingRows:
+    def case(self, batch: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        slots = torch.tensor([[7, 8, 9], [99, 100, 0], [0, 1, 2]])[:batch]
+        return torch.randn(batch, 2, 101, 8), torch.randn(batch, 2, 3, 8), slots
+
+    def test_each_row_at_its_own_slots_and_nothing_else(self, batch: int) -> None:
+        stored, rows, slots = self.case(batch)
+        wanted = stored.clone()
+        for row in range(batch):
+            wanted[row, :, slots[row]] = rows[row]
+        write_rows(stored, rows, slots)
+        assert torch.equal(stored, wanted)
+
+    @torch.inference_mode()
+    def test_compiled_it_does_not_walk_over_all_that_is_stored(self, batch: int) -> None:
+        def scattered(stored: torch.Tensor, rows: torch.Tensor, slots: torch.Tensor) -> None:
+            stored.scatter_(2, slots[:, None, :, None].expand_as(rows), rows)
+
+        stored, rows, slots = self.case(batch)
+        walk = f"static_cast<int64_t>({stored.numel()}L)"  # the end of a loop over every element
+        for write, walks in ((write_rows, False), (scattered, True)):
+            _, (code,) = run_and_get_code(torch.compile(write, fullgraph=True), stored, rows, slots)
+            assert (walk in code) == walks

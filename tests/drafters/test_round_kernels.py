@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from drafters.attention import attention_in_parts
-from drafters.experts import MOST_PAIRS, chosen_experts, few_tokens_experts
+from drafters.experts import MOST_PAIRS, few_tokens_experts, grouped_experts
 from drafters.joined import join_projections
 from drafters.pieces import call_piece, pieces_run_by, run_piece
 from tests import tiny
@@ -20,28 +23,44 @@ def test_attention_in_parts_is_attention() -> None:
     torch.testing.assert_close(found, F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=0.3))
 
 
-@pytest.mark.parametrize("tokens", [1, 2, 9])
-@pytest.mark.parametrize("crowded", [False, True])
-def test_chosen_experts_are_the_mixture(tokens: int, crowded: bool) -> None:
-    layer = tiny.target_model("experts").model.layers[0]
+def mixture(tokens: int, crowded: bool, experts: int = 16, chosen: int = 4) -> tuple[Any, Tensor, Tensor, Tensor]:
+    """A layer's experts, hidden states of `tokens`, and which experts each chose with which weight."""
+    layer = tiny.target_model("experts", num_experts=experts, top_k_experts=chosen).model.layers[0]
     hidden = torch.randn(tokens, layer.hidden_size)
     _, weights, index = layer.router(hidden)
     index = index[:1].expand(tokens, -1) if crowded else index  # every token chose the same experts
     layer.experts.config._experts_implementation = "eager"
-    wanted = layer.experts(hidden, index, weights)
-    torch.testing.assert_close(chosen_experts(layer.experts, hidden, index, weights), wanted)
-    torch.testing.assert_close(few_tokens_experts(layer.experts, hidden, index, weights), wanted)
-    compiled = torch.compile(few_tokens_experts, backend="eager", fullgraph=True)
-    torch.testing.assert_close(compiled(layer.experts, hidden, index, weights), wanted)
+    return layer.experts, hidden, index, weights
 
 
-def test_many_tokens_take_the_grouped_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    experts = tiny.target_model("experts").model.layers[0].experts
-    monkeypatch.setattr("drafters.experts.chosen_experts", lambda *_: pytest.fail("too many to read one by one"))
-    index = torch.arange(2).expand(MOST_PAIRS, 2)
-    hidden, weights = torch.randn(MOST_PAIRS, experts.hidden_dim), torch.full((MOST_PAIRS, 2), 0.5)
-    compiled = torch.compile(few_tokens_experts, backend="eager", fullgraph=True)
-    assert compiled(experts, hidden, index, weights).shape == hidden.shape
+def test_off_the_gpu_experts_are_transformers_own() -> None:
+    experts, hidden, index, weights = mixture(3, crowded=False)
+    torch.testing.assert_close(few_tokens_experts(experts, hidden, index, weights), experts(hidden, index, weights))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+class TestExpertsReadOnce:
+    # One pair per program, several pairs of one expert, one expert per program, and more rows than fit a tile.
+    @pytest.mark.parametrize(("tokens", "experts"), [(1, 16), (2, 64), (9, 64), (9, 16), (40, 8)])
+    @pytest.mark.parametrize("crowded", [False, True])
+    @torch.inference_mode()
+    def test_are_the_mixture(self, tokens: int, experts: int, crowded: bool) -> None:
+        mixed, hidden, index, weights = mixture(tokens, crowded, experts)
+        wanted = mixed(hidden, index, weights)
+        mixed, hidden, index, weights = mixed.cuda(), hidden.cuda(), index.cuda(), weights.cuda()
+        found = grouped_experts(mixed, hidden, index, weights)
+        torch.testing.assert_close(found.cpu(), wanted)
+        compiled = torch.compile(few_tokens_experts, fullgraph=True)
+        torch.testing.assert_close(compiled(mixed, hidden, index, weights), found)
+        mixed, hidden = mixed.bfloat16(), hidden.bfloat16()
+        rounded = few_tokens_experts(mixed, hidden, index, weights).float()
+        assert (rounded - found).norm() < 0.02 * found.norm()
+
+    def test_many_tokens_take_the_grouped_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        experts, hidden, index, weights = mixture(MOST_PAIRS // 4 + 1, crowded=False)
+        monkeypatch.setattr("drafters.experts.grouped_experts", lambda *_: pytest.fail("a prefill's groups are large"))
+        assert few_tokens_experts(experts.cuda(), hidden.cuda(), index.cuda(), weights.cuda()).shape == hidden.shape
 
 
 class TestJoinedProjections:
