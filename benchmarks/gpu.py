@@ -11,6 +11,7 @@ below, which follow the published shape (about 80 % and 75 % at the first positi
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Callable
@@ -93,7 +94,6 @@ def decode_arm(target: Any, arm: str, k: int | None, prompts: list[list[int]], f
     if flags.profile:
         few = {**options, "max_new_tokens": 16}  # a profiler keeps every kernel of every layer
         found["kernels"] = costliest_kernels(lambda: generate(target, drafter, prompts, **few))
-    target.decoders.clear()
     return found
 
 
@@ -174,8 +174,15 @@ def main() -> None:
     for arm, k in (("baseline", None), ("mtp", 8), ("dflash", 15)):
         if arm not in flags.arms.split(",") or (arm == "dflash" and flags.size in ("E2B", "E4B")):
             continue
-        rows[arm] = decode_arm(target, arm, k, prompts, flags)
-        if arm == "baseline":
+        try:
+            rows[arm] = decode_arm(target, arm, k, prompts, flags)
+        except torch.OutOfMemoryError as error:
+            rows[arm] = {"failed": str(error).split(". ", 1)[0]}
+        # A decoder's programs refer to it and it to them: only a collection frees its caches for the next arm.
+        target.decoders.clear()
+        gc.collect()
+        torch.cuda.empty_cache()
+        if arm == "baseline" and "failed" not in rows[arm]:
             rows[arm]["share_of_floor"] = floor_ms / rows[arm]["verify_s"]
         print(arm, {name: round(value, 3) for name, value in rows[arm].items() if isinstance(value, float)}, flush=True)
         keep_so_far()

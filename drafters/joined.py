@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from drafters.few_rows import linear
 
 
 class Joined:
@@ -36,7 +37,7 @@ class Joined:
     def take(self, x: Tensor, index: int) -> Tensor:
         """Part `index` of the product with `x` [..., H]; parts are asked for in order."""
         if index == 0:
-            self.product = F.linear(x, self.whole)
+            self.product = linear(x, self.whole)
         assert self.product is not None, "parts are asked for in order"
         product = self.product
         if index == len(self.ends) - 1:
@@ -47,7 +48,7 @@ class Joined:
 def _forward(part: Any, x: Tensor) -> Tensor:
     if torch.compiler.is_compiling():
         return part.joined.take(x, part.share)
-    return F.linear(x, part.weight)
+    return linear(x, part.weight)
 
 
 @torch.no_grad()

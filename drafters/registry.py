@@ -18,6 +18,7 @@ from drafters.controls import OracleDrafter, PromptLookupDrafter, RandomDrafter
 from drafters.dflash import DFlashDrafter
 from drafters.dflash_checkpoint import load_dflash
 from drafters.errors import InputError
+from drafters.few_rows import read_for_few_rows
 from drafters.fit import check_block, check_fit, text_config
 from drafters.mtp import MTPDrafter
 from drafters.mtp_checkpoint import load_assistant
@@ -36,6 +37,7 @@ def _mtp(model: Any, target_config: Any, device: torch.device, dtype: torch.dtyp
         model = load_assistant(folder, key, device, dtype)
     else:
         check_fit("mtp", model.config.to_dict(), target_config, key)
+    read_for_few_rows(model)
     return MTPDrafter(model, **options)
 
 
@@ -49,6 +51,7 @@ def _dflash(
         model = load_dflash(folder, key, device, dtype)
     else:
         check_block(model.config, text_config(target_config), key)
+    read_for_few_rows(model)
     return DFlashDrafter(model, **options)
 
 

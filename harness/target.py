@@ -14,6 +14,7 @@ from torch import Tensor
 
 from drafters.base import KeyValueView, TargetPass, TargetView
 from drafters.experts import EXPERTS
+from drafters.few_rows import read_for_few_rows
 from drafters.gemma4 import position_addressed_attention, run_layers, text_model_of
 from drafters.joined import join_projections
 from drafters.pieces import run_piece
@@ -64,6 +65,7 @@ class Target:
         has_experts = getattr(self.config, "enable_moe_block", False)
         if self.execution == "cuda_graph":
             join_projections(self.text_model.layers)
+            read_for_few_rows(self.model)
             if has_experts:
                 self.text_model.set_experts_implementation(EXPERTS)
 

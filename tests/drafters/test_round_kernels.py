@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from drafters.attention import attention_in_parts
 from drafters.experts import MOST_PAIRS, few_tokens_experts, grouped_experts
+from drafters.few_rows import read_for_few_rows
 from drafters.joined import join_projections
 from drafters.pieces import call_piece, pieces_run_by, run_piece
 from tests import tiny
@@ -61,6 +62,40 @@ class TestExpertsReadOnce:
         experts, hidden, index, weights = mixture(MOST_PAIRS // 4 + 1, crowded=False)
         monkeypatch.setattr("drafters.experts.grouped_experts", lambda *_: pytest.fail("a prefill's groups are large"))
         assert few_tokens_experts(experts.cuda(), hidden.cuda(), index.cuda(), weights.cuda()).shape == hidden.shape
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+class TestFewRows:
+    @pytest.mark.parametrize("shape", [(), (2,), (3, 3), (1, 16)])
+    @pytest.mark.parametrize(("columns", "inner"), [(4099, 520), (16384, 264)])
+    @torch.inference_mode()
+    def test_are_the_linear_layer(self, shape: tuple[int, ...], columns: int, inner: int) -> None:
+        layer = torch.nn.Linear(inner, columns, bias=False).bfloat16().cuda()
+        x = torch.randn(*shape, inner, dtype=torch.bfloat16, device="cuda")
+        wanted = F.linear(x.float(), layer.weight.float())
+        read_for_few_rows(layer)
+        programs = []
+
+        def noting(graph: torch.fx.GraphModule, _inputs: list) -> torch.fx.GraphModule:
+            programs.append(graph.code)
+            return graph
+
+        found = torch.compile(layer, backend=noting, fullgraph=True)(x)
+        assert "product_of_few_rows" in programs[0]
+        assert found.shape == wanted.shape
+        assert (found.float() - wanted).norm() < 0.005 * wanted.norm()
+        assert torch.equal(torch.compile(layer, fullgraph=True)(x), found)
+
+    @torch.inference_mode()
+    def test_more_rows_small_weights_and_fp32_stay_with_the_library(self) -> None:
+        x = torch.randn(17, 4096, dtype=torch.bfloat16, device="cuda")
+        for rows, columns, dtype in ((17, 4096, torch.bfloat16), (1, 8, torch.bfloat16), (1, 4096, torch.float32)):
+            layer = torch.nn.Linear(4096, columns, bias=False, device="cuda", dtype=dtype)
+            wanted = layer(x[:rows].to(dtype))
+            read_for_few_rows(layer)
+            compiled = torch.compile(layer, backend="eager", fullgraph=True)
+            assert torch.equal(compiled(x[:rows].to(dtype)), wanted)
 
 
 class TestJoinedProjections:
