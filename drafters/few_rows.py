@@ -1,4 +1,4 @@
-"""Linear layers that take a round's few rows through a kernel of their own, where that is faster: compiled, on a GPU."""
+"""Linear layers that take a round's few rows through a kernel of their own where that is faster: compiled, on a GPU."""
 
 from __future__ import annotations
 
