@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from drafters.base import Sampling
 from harness.config import BASELINE, RunConfig
@@ -69,16 +69,23 @@ class Arms:
         return decode(self.target, drafter, tokens, settings, seed=seed, capacity=self.capacity)
 
     def warm_up(
-        self, tokens: Sequence[list[int]], show: Callable[[str], None], failed: Callable[[str, Exception], None]
+        self,
+        tokens: Sequence[list[int]],
+        lengths: Iterable[int],
+        show: Callable[[str], None],
+        failed: Callable[[str, Exception], None],
     ) -> None:
-        """A few uncounted rounds of every width on `tokens`: first calls compile, allocate and page in."""
+        """A few uncounted rounds of every width on `tokens`: first calls compile, allocate and page in.
+
+        What prompts of these `lengths` will need besides is prepared, too, so that none waits for it later.
+        """
         preparing = {"compile": "compiling", "cuda_graph": "capturing"}.get(self.target.execution, "warming up")
         answers: list[list[int]] = [[] for _ in tokens]
         for arm in self.names:
             show(f"{preparing} {arm}")
             before = allocated_bytes(self.target.device)
             try:
-                warmed = self.warm_up_arm(arm, tokens, answers)
+                warmed = self.warm_up_arm(arm, tokens, lengths, answers)
             except Exception as error:
                 failed(arm, error)
                 self.drop(arm)
@@ -89,11 +96,14 @@ class Arms:
             self.resident[arm] += max(0, allocated_bytes(self.target.device) - before)
 
     def warm_up_arm(
-        self, arm: str, tokens: Sequence[list[int]], answers: Sequence[list[int]] = ()
+        self, arm: str, tokens: Sequence[list[int]], lengths: Iterable[int], answers: Sequence[list[int]] = ()
     ) -> list[Generation]:
         """The same for one arm, without end tokens, so that every width really runs."""
         length = min(self.max_new_tokens, WARM_UP_ROUNDS * (max(self.k.values()) + 1) + 1)
-        return self._decode(arm, tokens, length, (), self.seed, answers)
+        generations = self._decode(arm, tokens, length, (), self.seed, answers)
+        _, decoder = self.target.decoders[self.models.drafters.get(arm)]
+        decoder.prepare(lengths, self.max_new_tokens)
+        return generations
 
     def drop(self, arm: str) -> None:
         """Forget an arm's storage, as after an error that left it in no known state."""

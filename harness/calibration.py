@@ -63,13 +63,13 @@ def measure(config: RunConfig, planned: PlannedArm, models: Models, batches: Seq
     """Decode `batches` at every candidate of one arm, each after an uncounted start of its own."""
     found = Found()
     short = replace(config, max_new_tokens=min(config.max_new_tokens, config.calibration.max_new_tokens))
-    longest = max(len(tokens) for batch in batches for tokens in batch.tokens)
+    lengths = [len(tokens) for batch in batches for tokens in batch.tokens]
     drafters = {planned.name: models.drafters[planned.name]}
     for k in planned.candidates:
         one = Plan({}, (replace(planned, k=k),))
-        arms = Arms(short, one, Models(models.target, drafters), longest)
+        arms = Arms(short, one, Models(models.target, drafters), max(lengths))
         try:
-            arms.warm_up_arm(planned.name, batches[0].tokens)
+            arms.warm_up_arm(planned.name, batches[0].tokens, lengths)
             decoded = [each for batch in batches for each in arms.decode(planned.name, batch.tokens, batch.seed, [])]
         except Exception as error:  # too large for the device, say; the other candidates may not be
             warn(f"calibration of {planned.name} at k={k} failed: {type(error).__name__}: {error}")

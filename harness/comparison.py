@@ -7,6 +7,7 @@ fails leaves a row that says so, and the others go on.
 from __future__ import annotations
 
 import traceback
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +68,10 @@ class Comparison:
         self.arms = Arms(self.config, self.plan, self.models, min(longest, self.plan.context))
         self.watch = Watch(self.arms.kind, assumed=bool(self.config.synthetic))
         first = [self.chat.render(prompt, []).token_ids for prompt in groups[0].prompts]
-        self.arms.warm_up(first, self.progress.show, lambda arm, error: self.log_error(f"warm-up of {arm}", error))
+        self.arms.warm_up(
+            *(first, self.lengths_ahead(groups), self.progress.announce),
+            lambda arm, error: self.log_error(f"warm-up of {arm}", error),
+        )
         if not self.config.synthetic:  # it explains verdicts, and here there are none
             write_width_probe(self.journal.run_dir, self.target, first[0], (k + 1 for k in self.arms.k.values()))
         self.progress.restart()
@@ -93,6 +97,14 @@ class Comparison:
         """The most tokens that the last turn of `prompt` can have, with answers of full length before it."""
         turns = len(prompt.turns) - 1
         return len(self.chat.render(prompt, [""] * turns).token_ids) + turns * self.config.max_new_tokens
+
+    def lengths_ahead(self, groups: Sequence[Group]) -> list[int]:
+        """Tokens of prompts that are not wholly journalled yet, at their first turn: later ones depend on answers."""
+        journalled = Counter(key.prompt_id for key in self.done)
+        of_one_turn = len(self.names) * self.config.repeats
+        prompts = [prompt for group in groups for prompt in group.prompts]
+        ahead = [one for one in prompts if journalled[one.prompt_id] < len(one.turns) * of_one_turn]
+        return [len(self.chat.render(prompt, []).token_ids) for prompt in ahead]
 
     # -- one group of prompts ----------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ Nothing here waits for the device, and every tensor of a round keeps its shape; 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from drafters.base import Drafter, Proposal, Sampling, TargetPass
+from drafters.gemma4 import position_addressed_attention
 from drafters.pieces import run_piece
 from drafters.sampling import draw, token_probs
 from harness.clock import now
@@ -167,25 +168,34 @@ class Decoder:
             self.programs[reach] = RoundPrograms(*(program(part, self.execution, codes, made_for) for part in parts))
         return self.programs[reach]
 
-    def prepare(self, shortest: int, longest: int) -> None:
-        """Compile or capture every program that rounds between these positions will call, on state nobody needs."""
+    def reaches(self, length: int, max_new_tokens: int) -> set[int]:
+        """Every reach that rounds of an answer of up to `max_new_tokens` to a prompt of `length` tokens can have."""
+        step, longest = REACH_STEP[self.execution], length + max_new_tokens + self.k
+        return {self.reach_of(min(at, longest)) for at in range(length + self.k + 1, longest + step, step)}
+
+    @torch.inference_mode()
+    def prepare(self, lengths: Iterable[int], max_new_tokens: int) -> None:
+        """Compile or capture every program that answers of up to `max_new_tokens` to prompts of these `lengths` will
+        call, on state nobody needs."""
         if self.execution == "eager":
             return
         started = now(self.target.device)
-        step = REACH_STEP[self.execution]
-        for position in range(shortest, longest + step, step):
-            reach = self.reach_of(min(position, longest))
-            if reach in self.programs:
-                continue
-            programs = self.set_reach(reach)
-            with frozen_weights(sum(part.nbytes for part in self.target.model.parameters())):
-                for _ in range(2):  # a first call may still settle something that the second depends on
-                    self.anchor.zero_()
-                    self.position.zero_()
-                    proposal = programs.propose()
-                    seen, accepted, _report = programs.verify(proposal)
-                    programs.observe(seen, accepted)
+        wanted = {reach for length in set(lengths) for reach in self.reaches(length, max_new_tokens)}
+        with position_addressed_attention(self.target.config):
+            for reach in sorted(wanted - self.programs.keys()):
+                self.prepare_reach(reach)
         self.preparation_s += now(self.target.device) - started
+
+    def prepare_reach(self, reach: int) -> None:
+        """First uses of the programs for `reach`."""
+        programs = self.set_reach(reach)
+        with frozen_weights(sum(part.nbytes for part in self.target.model.parameters())):
+            for _ in range(2):  # a first call may still settle something that the second depends on
+                self.anchor.zero_()
+                self.position.zero_()
+                proposal = programs.propose()
+                seen, accepted, _report = programs.verify(proposal)
+                programs.observe(seen, accepted)
 
     # -- one prompt into one row -------------------------------------------------------------------------------------
 

@@ -106,9 +106,8 @@ def run(decoder: Decoder, prompts: Sequence[Sequence[int]], seed: int, settings:
     A row that finishes is replaced by the next waiting prompt.
     """
     limits = Limits(settings.max_new_tokens, frozenset(settings.eos_token_ids))
-    lengths = [len(prompt) for prompt in prompts]
     with position_addressed_attention(decoder.target.config):
-        decoder.prepare(min(lengths) + decoder.k + 1, max(lengths) + settings.max_new_tokens + decoder.k)
+        decoder.prepare(map(len, prompts), settings.max_new_tokens)
         for device in gpus(decoder.target):
             torch.cuda.reset_peak_memory_stats(device)
         return _run(decoder, prompts, seed, limits)

@@ -69,6 +69,12 @@ class RunProgress:
             self.bar.update(self.task, description=label)
             self.bar.refresh()
 
+    def announce(self, label: str) -> None:
+        """Say what runs now in a log, too: it can take minutes in which nothing is counted."""
+        self.show(label)
+        if self.bar is None:
+            self.say(label)
+
     def advance(self, count: int = 1) -> None:
         self.done += count
         now = time.monotonic()

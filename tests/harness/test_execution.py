@@ -38,6 +38,9 @@ def test_reach_grows_in_steps_and_never_past_the_storage():
     decoder = Decoder(load_target(tiny.target_model(**SMALL)), None, Settings(), 1, 200)
     assert [decoder.reach_of(position) for position in (1, 64, 65, 190)] == [64, 64, 128, 192]
     assert decoder.reach_of(199) == 200
+    assert decoder.reaches(60, 8) == {64, 128}
+    assert decoder.reaches(65, 8) == {128}
+    assert decoder.reaches(100, 90) == {128, 192}
 
 
 @pytest.mark.slow

@@ -43,6 +43,14 @@ def test_what_an_earlier_attempt_did_does_not_speed_up_the_estimate(monkeypatch:
     assert progress.remaining(6000.0) == "15:00:00"
 
 
+def test_what_takes_minutes_is_announced_in_a_log() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    with RunProgress(4, console) as progress:
+        progress.announce("compiling mtp")
+        progress.show("p mtp")
+    assert console.file.getvalue() == "compiling mtp\n"  # type: ignore[attr-defined]
+
+
 def test_a_terminal_gets_a_bar() -> None:
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
     with RunProgress(4, console) as progress:

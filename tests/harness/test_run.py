@@ -13,7 +13,10 @@ import pytest
 from harness import arms as arms_module
 from harness import models
 from harness.config import RunConfig, read_config
+from harness.decoder import Decoder
 from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, InputError
+from harness.execution import REACH_STEP
+from harness.progress import RunProgress
 from harness.run import Outcome, run
 from tests.harness.checkpoints import write_pair, write_prompts
 
@@ -99,6 +102,36 @@ def test_left_out_each_arm_drafts_its_own_default(configure: Configure, tmp_path
         "mtp": 4,
         "dflash": 15,
     }
+
+
+def test_programs_of_every_prompt_ahead_are_prepared_before_the_first_is_timed(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("harness.decoder.program", lambda part, *_: part)
+    monkeypatch.setitem(REACH_STEP, "compile", 8)
+    prepared: list[int] = []
+    monkeypatch.setattr(Decoder, "prepare_reach", lambda self, reach: (prepared.append(reach), self.set_reach(reach)))
+    before: list[int] = []
+    restart = RunProgress.restart
+    monkeypatch.setattr(RunProgress, "restart", lambda self: (before.append(len(prepared)), restart(self)))
+    rows = [{"prompt_id": f"p{i}", "turns": ["what is 1 + 1? " * (1 + 3 * i)]} for i in range(3)]
+    (tmp_path / "long.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = configure(execution="compile", dataset={"path": str(tmp_path / "long.jsonl")})
+    outcome = run(config, tmp_path / "run")
+    lengths = {row["prompt_tokens"] for row in generations(outcome)}
+    furthest = max(lengths) + config.max_new_tokens
+    assert len(lengths) > 1 and max(prepared) >= furthest - 8
+    assert before == [len(prepared)] and before[0] > 0
+    assert "compiling dflash" in capsys.readouterr().err
+
+    prepared.clear()
+    kept = (tmp_path / "run" / "generations.jsonl").read_text().splitlines(keepends=True)
+    shortest = min(kept, key=lambda line: json.loads(line)["prompt_tokens"])
+    alone = json.loads(shortest)["prompt_id"]
+    rest = [line for line in kept if json.loads(line)["prompt_id"] != alone]
+    (tmp_path / "run" / "generations.jsonl").write_text("".join(rest))
+    run(config, tmp_path / "run")
+    assert 0 < len(prepared) < before[0] and max(prepared) < furthest
 
 
 def test_a_batch_gives_the_same_tokens_as_one_prompt_at_a_time(configure: Configure, tmp_path: Path) -> None:
