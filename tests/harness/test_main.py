@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -20,7 +20,9 @@ from harness import arms as arms_module
 from harness.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK
 from tests.harness.checkpoints import write_pair, write_prompts
 
-ROOT = Path(__file__).resolve().parents[2]
+# Every process of a killed run starts from one that has read the libraries: twelve starts, and one wait for them.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["harness.__main__"])
 
 
 @pytest.fixture(scope="module")
@@ -173,31 +175,43 @@ def lines(run_dir: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.split("\n")[:-1]]
 
 
+def in_its_own_process(arguments: list[str], folder: Path) -> None:
+    os.chdir(folder)
+    sys.argv = arguments
+    sys.exit(entry.main())
+
+
 @pytest.mark.slow
 def test_a_run_killed_ten_times_continues_to_the_same_tokens(overrides: list[str], tmp_path: Path) -> None:
     """Kills come at random moments between two generations, within one, and within the writing of one."""
     write_prompts(tmp_path / "prompts.jsonl", 40)
     moments = Random(0)
 
-    def start(name: str) -> subprocess.Popen[bytes]:
-        arguments = [*overrides, "max_new_tokens=16", f"hydra.run.dir={tmp_path / name}"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        return subprocess.Popen([sys.executable, "-m", "harness", *arguments], cwd=tmp_path, env=environment)
+    def start(name: str) -> Any:
+        arguments = ["harness", *overrides, "max_new_tokens=16", f"hydra.run.dir={tmp_path / name}"]
+        process = FORKS.Process(target=in_its_own_process, args=(arguments, tmp_path))
+        process.start()
+        return process
+
+    def ended(name: str) -> int:
+        process = start(name)
+        process.join()
+        return process.exitcode
 
     kept: list[int] = []
     for _ in range(10):
         process = start("killed")
         enough = len(lines(tmp_path / "killed")) + moments.randrange(1, 12)
-        while process.poll() is None and len(lines(tmp_path / "killed")) < enough:
+        while process.is_alive() and len(lines(tmp_path / "killed")) < enough:
             time.sleep(0.01)
         time.sleep(moments.uniform(0.0, 0.05))
         process.kill()
-        process.wait()
+        process.join()
         kept.append(len(lines(tmp_path / "killed")))
     assert kept == sorted(kept), "a kill never costs a finished generation"
     assert kept[0] < kept[-1] < 120, "killed in the middle"
-    assert start("killed").wait() == EXIT_OK
-    assert start("undisturbed").wait() == EXIT_OK
+    assert ended("killed") == EXIT_OK
+    assert ended("undisturbed") == EXIT_OK
 
     def tokens(name: str) -> dict[tuple[str, str], list[int]]:
         return {(row["prompt_id"], row["arm"]): row["token_ids"] for row in lines(tmp_path / name)}
