@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -176,6 +177,7 @@ def lines(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def in_its_own_process(arguments: list[str], folder: Path) -> None:
+    gc.freeze()
     os.chdir(folder)
     sys.argv = arguments
     sys.exit(entry.main())
