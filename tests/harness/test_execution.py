@@ -60,7 +60,7 @@ def test_compiled_rounds_give_the_eager_tokens(name: str, temperature: float, st
     for execution in ("eager", "compile"):
         target = load_target(model, execution=execution)
         drafter = load_drafter(name, drafters[name], target=target)
-        options = {"num_draft_tokens": 2, "max_new_tokens": 30, "temperature": temperature}
+        options = {"num_draft_tokens": 3, "max_new_tokens": 30, "temperature": temperature}
         answers.append([g.token_ids for g in generate(target, drafter, prompts, **options)])
         if execution == "compile":
             decoder = target.decoders[drafter][1]

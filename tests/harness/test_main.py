@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import multiprocessing
-import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from runpy import run_module
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ from tests.harness.checkpoints import write_pair, write_prompts
 
 # Every process of a killed run starts from one that has read the libraries: twelve starts, and one wait for them.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["harness.__main__"])
+FORKS.set_forkserver_preload(["harness.run"])
 
 
 @pytest.fixture(scope="module")
@@ -176,22 +175,21 @@ def lines(run_dir: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.split("\n")[:-1]]
 
 
-def in_its_own_process(arguments: list[str], folder: Path) -> None:
-    gc.freeze()
-    os.chdir(folder)
-    sys.argv = arguments
-    sys.exit(entry.main())
-
-
 @pytest.mark.slow
-def test_a_run_killed_ten_times_continues_to_the_same_tokens(overrides: list[str], tmp_path: Path) -> None:
+def test_a_run_killed_ten_times_continues_to_the_same_tokens(
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Kills come at random moments between two generations, within one, and within the writing of one."""
     write_prompts(tmp_path / "prompts.jsonl", 40)
     moments = Random(0)
 
     def start(name: str) -> Any:
         arguments = ["harness", *overrides, "max_new_tokens=16", f"hydra.run.dir={tmp_path / name}"]
-        process = FORKS.Process(target=in_its_own_process, args=(arguments, tmp_path))
+        monkeypatch.setattr(sys, "argv", arguments)  # which a new process takes over, and the folder
+        monkeypatch.chdir(tmp_path)
+        process = FORKS.Process(
+            target=run_module, args=("harness",), kwargs={"run_name": "__main__", "alter_sys": True}
+        )
         process.start()
         return process
 
