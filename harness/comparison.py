@@ -250,4 +250,5 @@ class Comparison:
         row.wall_share_s = generation.wall_share_s
         row.peak_memory_bytes = generation.peak_memory_bytes
         row.engine_counters = generation.engine_counters
+        row.taint = generation.taint
         return generation.rounds

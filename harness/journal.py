@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from harness.errors import InputError
-from harness.records import Round
+from harness.records import TAINTS, Round
 from harness.run_files import GENERATIONS, ROUNDS_JOURNAL, sync_folder
 from harness.run_key import claim
 
@@ -73,6 +73,7 @@ class GenerationRow:
     engine: str = HARNESS
     engine_counters: dict[str, Any] | None = None  # what another engine counted over this generation alone
     thinking_tokens: int | None = None  # tokens of thought where thinking was asked for
+    taint: str | None = None  # a word of TAINTS, "" for none; None where it was not watched for
 
     def __post_init__(self) -> None:
         if not isinstance(self.prompt_id, str) or not isinstance(self.arm, str):
@@ -83,6 +84,8 @@ class GenerationRow:
             raise ValueError(f"status={self.status!r}: expected one of {STATUSES}")
         if self.verdict not in VERDICTS:
             raise ValueError(f"verdict={self.verdict!r}: expected one of {VERDICTS}")
+        if self.taint and self.taint not in TAINTS:
+            raise ValueError(f"taint={self.taint!r}: expected one of {tuple(TAINTS)}")
         if self.status == "ok" and not self.token_ids:
             raise ValueError(f"prompt {self.prompt_id}, arm {self.arm}: status ok with no token_ids")
 

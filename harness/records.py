@@ -8,6 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+#: Why a generation's times are in doubt, and what that means. The first three are no times of decoding at all.
+TAINTS = {
+    "stopped": "the process was stopped or the machine slept meanwhile",
+    "clock_jump": "the machine's clock jumped meanwhile",
+    "buffered": "tokens arrived together, later than they were made",
+    "stalled": "one round took a second longer than the others and twenty times the median",
+    "busy": "other processes took the processor meanwhile",
+}
+#: A generation with one of these keeps its tokens, verdict and acceptance; its times enter no figure.
+UNTIMED = ("stopped", "clock_jump", "buffered")
+
 
 @dataclass(frozen=True, slots=True)
 class Round:
@@ -35,6 +46,7 @@ class Generation:
 
     `wall_share_s` is what the whole batch took, from its first prefill to its last token, divided by its prompts.
     Another engine may tell no rounds; `engine_counters` are its own counts over this generation, where it has them.
+    `taint` is a word of TAINTS where the times are in doubt.
     """
 
     token_ids: list[int]
@@ -45,3 +57,4 @@ class Generation:
     wall_share_s: float | None = None
     peak_memory_bytes: int | None = None
     engine_counters: dict[str, Any] | None = None
+    taint: str = ""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.errors import InputError
-from harness.frames import ROUND_COLUMNS, read_generations, read_rounds, write_rounds
+from harness.frames import ROUND_COLUMNS, generations_frame, read_generations, read_rounds, write_rounds
 from harness.journal import GenerationKey, GenerationRow, Journal, read_lines
 from harness.records import Round
 from harness.run_files import GENERATIONS, ROUNDS_JOURNAL, replace_file
@@ -257,3 +257,12 @@ def test_killed_at_random_moments_every_prompt_is_there_exactly_once(tmp_path: P
     assert sorted(line["prompt_id"] for line in lines) == sorted(f"p{index}" for index in range(finished))
     assert all(line["token_ids"] == [int(line["prompt_id"][1:])] * 201 for line in lines)
     assert len(read_rounds(tmp_path)) == 40 * finished
+
+
+def test_a_taint_is_a_known_word_and_old_lines_have_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="taint='odd': expected one of"):
+        GenerationRow("p", "mtp", token_ids=[1], taint="odd")
+    with Journal(tmp_path, {}) as journal:
+        journal.append(GenerationRow("p", "mtp", token_ids=[1], taint="buffered"))
+    assert read_generations(tmp_path)["taint"].tolist() == ["buffered"]
+    assert generations_frame([{"prompt_id": "p", "arm": "mtp", "token_ids": [1]}])["taint"].tolist() == [None]
