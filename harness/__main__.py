@@ -7,6 +7,7 @@ code is the worst of the jobs': see `harness.errors`.
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 import traceback
@@ -100,10 +101,27 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _hang_up(number: int, frame: FrameType | None) -> None:
+    """End like Ctrl-C. The terminal is gone, so later words must not fail on it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        if os.isatty(stream):
+            os.dup2(nowhere, stream)
+    os.close(nowhere)
+    raise KeyboardInterrupt
+
+
+def catch_signals() -> None:
+    """A scheduler's SIGTERM and a lost connection's SIGHUP deserve the same clean end as Ctrl-C."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    # Under nohup SIGHUP is ignored, and stays so; Windows has none.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _hang_up)
+
+
 def main() -> int:
     """Run Hydra's job or jobs; returns the worst exit code."""
-    # A scheduler's SIGTERM deserves the same clean end as Ctrl-C.
-    signal.signal(signal.SIGTERM, _interrupt)
+    catch_signals()
     try:
         job()
     except KeyboardInterrupt:

@@ -47,12 +47,13 @@ def overrides(pair: dict[str, str], tmp_path: Path) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def fresh_process_state() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     entry._exit_codes.clear()
     entry.sweep_exit_codes.clear()
     yield
     entry._exit_codes.clear()
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -167,6 +168,31 @@ def test_ctrl_c_ends_the_sweep_with_what_is_there(
     [line] = [line for line in captured.out.splitlines() if line.startswith("{")]
     assert json.loads(line)["arms"]["mtp"]["generations"] == 1
     assert not (tmp_path / "s" / "1").exists(), "the next job did not start"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_a_run_leaves_its_summary(
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    signal.signal(number, lambda *_: pytest.fail(f"{number.name} was not caught"))
+    real, calls = arms_module.decode, [0]
+
+    def decode(*args: Any, **kwargs: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 5:  # two warm-ups and one prompt's two arms came before
+            signal.raise_signal(number)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(arms_module, "decode", decode)
+    arguments = [*overrides, "drafter=mtp", f"hydra.run.dir={tmp_path / 'run'}"]
+    assert command(monkeypatch, *arguments) == EXIT_INTERRUPTED
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["rows"]
+
+
+def test_under_nohup_a_hang_up_stays_ignored() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    entry.catch_signals()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 def lines(run_dir: Path) -> list[dict[str, Any]]:

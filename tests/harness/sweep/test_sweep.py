@@ -39,12 +39,13 @@ def overrides(pair: dict[str, str], tmp_path: Path) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def fresh_process_state() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     for codes in (entry._exit_codes, launching.exit_codes):
         codes.clear()
     yield
     entry._exit_codes.clear()
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def sweep(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> int:
