@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Mapping
 from typing import Any
 
-FENCE = re.compile(r"```[ \t]*(?:[pP]ython3?|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
-CALLED = re.compile(r"assert\s+(?:not\s+)?\(*\s*(?:[a-z_.]+\()*?([A-Za-z_]\w*)\(")
+from markdown_it import MarkdownIt
+
+from harness.scoring.names import bound_names, functions_for, needed_names
+
+#: Fences as Markdown has them: a closing one stands on its own line, so that three backticks in a text end nothing.
+MARKDOWN = MarkdownIt("zero").enable("fence")
+PYTHON = ("", "py", "python", "python3")  # what models call their code; a shell or output block is none
 
 
-def code_of(text: str, wanted: str | None = None) -> str:
-    """The code of an answer: the last fenced block that defines `wanted`, else all blocks together, else the text."""
-    blocks = [block.strip("\n") for block in FENCE.findall(text)]
+def code_of(text: str, *wanted: str) -> str:
+    """The code of an answer: the last fenced block that defines all of `wanted`, else all blocks, else the text."""
+    fences = [token for token in MARKDOWN.parse(text) if token.type == "fence"]
+    blocks = [token.content.strip("\n") for token in fences if _language(token.info) in PYTHON]
     if not blocks:
         return text.strip("\n")
-    if wanted is not None:
-        defining = [block for block in blocks if defines(block, wanted)]
-        if defining:
-            return defining[-1]
-    return "\n\n".join(blocks)
+    defining = [block for block in blocks if all(defines(block, name) for name in wanted)] if wanted else []
+    return defining[-1] if defining else "\n\n".join(blocks)
+
+
+def _language(info: str) -> str:
+    return info.split()[0].lower() if info.strip() else ""
 
 
 def defines(code: str, name: str) -> bool:
-    return re.search(rf"^(?:async\s+)?def\s+{re.escape(name)}\s*\(", code, re.MULTILINE) is not None
+    """Whether `code` binds `name` at its top level. Code that was cut off, and does not parse, still says `def name`."""
+    definition = rf"^(?:async\s+)?def\s+{re.escape(name)}\s*\("
+    return name in bound_names(code) or re.search(definition, code, re.MULTILINE) is not None
 
 
 def humaneval_program(answer: Mapping[str, Any], text: str) -> str:
@@ -40,27 +48,20 @@ def humaneval_program(answer: Mapping[str, Any], text: str) -> str:
 
 
 def mbpp_program(answer: Mapping[str, Any], text: str) -> str:
-    """The dataset's assertions after the answer.
+    """The dataset's assertions after the answer. Raises ValueError where the assertions are no Python.
 
     The published prompt does not say which name the assertions call; where the answer uses another one, its last
-    function is called by the expected name.
+    function that takes their arguments is called by the expected name.
     """
     tests = [str(test) for test in answer["test_list"]]
-    names = [name for test in tests for name in CALLED.findall(test)]
-    wanted = max(names, key=names.count) if names else None
-    code = code_of(text, wanted)
-    alias = ""
-    if wanted is not None and not defines(code, wanted):
-        functions = top_level_functions(code)
-        alias = f"\n{wanted} = {functions[-1]}" if functions else ""
     imports = [str(line) for line in answer.get("test_imports") or []]
-    return "\n".join([*imports, code + alias, *tests]) + "\n"
-
-
-def top_level_functions(code: str) -> list[str]:
-    """Names of the functions that `code` defines, in order; none where it does not parse."""
-    try:
-        tree = ast.parse(code)
-    except (SyntaxError, ValueError):
-        return []
-    return [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    # The set-up of the full dataset may build objects of the answer's own classes.
+    setup = [str(answer["test_setup_code"])] if answer.get("test_setup_code") else []
+    needed = needed_names(tests, [*imports, *setup], answer.get("code"))
+    code = code_of(text, *needed)
+    missing = [name for name in needed if not defines(code, name)]
+    alias = ""
+    if len(missing) == 1:
+        functions = [name for name in functions_for(code, missing[0], tests) if name not in needed]
+        alias = f"\n{missing[0]} = {functions[-1]}" if functions else ""
+    return "\n".join([*imports, code + alias, *setup, *tests]) + "\n"

@@ -76,7 +76,7 @@ def test_mbpp_is_asked_as_it_stands() -> None:
     }
     asked = prompt("mbpp", row)
     assert (asked.prompt_id, asked.turns) == ("2", ("Write it.",))
-    assert asked.answer == {"test_list": ["assert f()"], "test_imports": []}
+    assert asked.answer == {"test_list": ["assert f()"], "test_imports": [], "code": "c"}
 
 
 @pytest.mark.parametrize(
