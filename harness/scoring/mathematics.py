@@ -17,7 +17,7 @@ LIBRARY = "math-verify"
 TIMEOUT_S = 30  # the first use compiles grammars, which a busy machine takes seconds for
 SPELLINGS = (
     (r"\\[dt]frac", r"\\frac"),
-    (r"\\left|\\right|\\[,;!: ]|\\displaystyle|\\\$|\$|\s", ""),
+    (r"\\left(?![a-zA-Z])|\\right(?![a-zA-Z])|\\[,;!: ]|\\displaystyle|\\\$|\$|\s", ""),
     (r"\\text\{([^{}]*)\}", r"\1"),
     (r"\^\{?\\circ\}?|\\%|%", ""),
     (r"\\frac(\d)(\d)", r"\\frac{\1}{\2}"),

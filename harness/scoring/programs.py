@@ -30,7 +30,7 @@ def _language(info: str) -> str:
 
 
 def defines(code: str, name: str) -> bool:
-    """Whether `code` binds `name` at its top level. Code that was cut off, and does not parse, still says `def name`."""
+    """Whether `code` binds `name` at its top level. Code that does not parse still may say `def name`."""
     definition = rf"^(?:async\s+)?def\s+{re.escape(name)}\s*\("
     return name in bound_names(code) or re.search(definition, code, re.MULTILINE) is not None
 

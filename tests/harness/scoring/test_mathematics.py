@@ -42,6 +42,11 @@ def test_different_answers_fail_either_way(way: str, answer: str, text: str) -> 
     assert expression_is_right(answer, text) == 0.0
 
 
+def test_arrows_are_not_brackets_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mathematics, "has_library", lambda: False)
+    assert expression_is_right(r"a \leftarrow b", r"\boxed{a \rightarrow b}") == 0.0
+
+
 def test_only_the_library_sees_through_another_form() -> None:
     pytest.importorskip("math_verify")
     assert expression_is_right(r"\frac{1}{2}", r"\boxed{0.5}") == 1.0

@@ -60,6 +60,52 @@ def test_another_number_is_wrong(text: str) -> None:
         ("it fell by -3", -3),
         ("x = −4", -4),
         ("1/0", None),
+        # exponents and powers
+        ("1.5e3", 1500),
+        ("1.5E-3", Fraction(3, 2000)),
+        (r"\boxed{1.5 \times 10^{3}}", 1500),
+        ("1.5×10⁻³", Fraction(3, 2000)),
+        ("10^6", 1000000),
+        (r"\boxed{2^{10}}", 1024),
+        # thousands and decimals
+        ("1 000 000", 1000000),
+        ("1\u202f000\u00a0000", 1000000),
+        ("1'000.5", Fraction(2001, 2)),
+        ("1,000", 1000),
+        ("5,6", Fraction(28, 5)),
+        ("0,125", Fraction(1, 8)),
+        ("1000,5", Fraction(2001, 2)),
+        ("1.234.567,8", Fraction(12345678, 10)),
+        ("1.234,5", Fraction(12345, 10)),
+        ("12,34,567", 1234567),
+        ("3,4,5", 5),  # a list: the last of them
+        (r"\boxed{32,\!348}", 32348),
+        # signs, currencies, percent
+        ("–5", -5),
+        ("from 10–12", 12),
+        ("-$5", -5),
+        ("$-5$", -5),
+        ("€1.000.000", 1000000),
+        (r"\boxed{- 5}", -5),
+        (r"\boxed{50\%}", 50),
+        # fractions
+        ("2 1/2", Fraction(5, 2)),
+        ("2½", Fraction(5, 2)),
+        (r"\boxed{3\frac{1}{2}}", Fraction(7, 2)),
+        (r"\boxed{-\frac34}", Fraction(-3, 4)),
+        # what is no number of its own
+        ("The area is 25 cm^2", 25),
+        ("The area is 25 m²", 25),
+        ("so x_1", None),
+        (r"\boxed{10\pi}", None),
+        (r"\boxed{5\sqrt{2}}", None),
+        (r"\boxed{18, 20}", None),
+        (r"\boxed{18 \text{ for 2 people}}", 18),
+        (r"\boxed{9 \cdot 2 = 18}", 18),
+        # what would take all memory there is
+        ("1e999999999", None),
+        ("9^999999999", None),
+        (f"1/{'1' * 5000}", None),
     ],
 )
 def test_numbers_are_read_as_written(text: str, value: Fraction | int | None) -> None:
@@ -72,14 +118,16 @@ def test_competition_keys_are_whole_numbers_with_leading_zeros_or_without() -> N
 
 
 def test_a_key_without_a_number_is_an_error() -> None:
-    with pytest.raises(ValueError, match="holds no number"):
-        number_is_right("none", "18")
+    for key in ("none", "18 or 20", float("nan"), True, ""):
+        with pytest.raises(ValueError, match="holds no number, or more than one"):
+            number_is_right(key, "18")
 
 
 def test_a_box_keeps_the_braces_inside_it_and_an_open_one_is_none() -> None:
     assert last_boxed(r"a \boxed{1} b \boxed{\frac{1}{2}} c") == r"\frac{1}{2}"
     assert last_boxed(r"a \boxed{1} b \boxed{\frac{1}{2}") == "1"
     assert last_boxed("none") is None
+    assert last_boxed(r"\boxed{1} then \boxed{\left\{ 2 \right.}") == r"\left\{ 2 \right."
 
 
 @given(st.integers(-(10**9), 10**9), st.text(alphabet="abc ,.\n", max_size=20))

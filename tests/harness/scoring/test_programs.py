@@ -103,7 +103,8 @@ def test_a_function_called_like_a_builtin_is_the_answers() -> None:
 
 def test_a_helper_class_of_the_tests_is_not_taken_for_the_function() -> None:
     tests = ["assert chain([Pair(5, 24), Pair(1, 2)]) == 2"]
-    code = "class Pair:\n    def __init__(self, a, b):\n        self.a, self.b = a, b\n\ndef longest(v):\n    return len(v)"
+    pair = "class Pair:\n    def __init__(self, a, b):\n        self.a, self.b = a, b\n"
+    code = f"{pair}\ndef longest(v):\n    return len(v)"
     assert passes(mbpp_program({"test_list": tests}, fenced(code)))
     assert not passes(mbpp_program({"test_list": tests}, fenced("def longest(v):\n    return 2")))
 
