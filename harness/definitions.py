@@ -57,6 +57,8 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("prompts", "count", "Prompts with at least one finished generation."),
         ("generations", "count", "Finished generations (prompt x turn x repeat); every other figure rests on these alone."),
         ("errors", "count", "Generations that ended in an exception; they enter no other figure."),
+        ("tainted", "count", "Finished generations whose times are in doubt, as their `taint` says: stopped, clock_jump, buffered, stalled or busy."),
+        ("untimed", "count", "Those of them (stopped, clock_jump, buffered) whose times are no times of decoding: they enter no time, speed or speedup, and every other figure."),
         ("rounds", "count", "Propose-verify-accept turns."),
         ("tokens", "tokens", "Output tokens, the first of each generation (which comes from prefill) included."),
         ("finish_eos", "count", "Generations that ended with an end-of-sequence token."),

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
+from harness.evidence import Doubt, Severity, acceptance_doubts, text_doubts, truncation_doubts
 from harness.metrics import ALL, BASELINE, CELL
+from harness.records import TAINTS, UNTIMED
+from harness.taints import FASTEST_STEP_S
 
-Severity = Literal["error", "warning", "info"]
-
-# Fewer drafted tokens than this are all accepted or all rejected by chance often enough.
-MIN_DRAFTED = 20
-# The embedded target repeats under 2 % of its 8-grams; tables and code repeat some of theirs honestly.
-REPEATED_SHARE = 0.1
-TRUNCATION_DIFFERENCE = 0.05
 # The interval exists from 5 prompts on, but below 10 a few odd prompts decide it.
 FEW_PROMPTS = 10
 UNATTRIBUTED_SHARE = 0.05
+#: Fewer rounds than this are mostly the beginning and the end of a decode.
+LEAST_ROUNDS = 50
+UNEQUAL = "unequal_token_prompts"
 SYNTHETIC = "synthetic"  # what a whole run is that made something up (harness.synthetic)
-# Drafters whose acceptance is made rather than earned: the oracle replays the answer.
-SYNTHETIC_KINDS = ("oracle", "synthetic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +84,19 @@ def _subject(guard: Guard) -> tuple[object, ...]:
     return guard.code, guard.dataset, guard.arm, guard.num_draft_tokens, guard.batch_size
 
 
-def _doubts(
-    row: Mapping[str, Any], baseline: Mapping[str, Any] | None, kind: str
-) -> Iterator[tuple[str, Severity, str]]:  # fmt: skip
+def _doubts(row: Mapping[str, Any], baseline: Mapping[str, Any] | None, kind: str) -> Iterator[Doubt]:
     arm = row["arm"]
+    yield from _record_doubts(row)
+    if not row.get("synthetic"):  # neither an assumed acceptance nor a text without meaning proves anything
+        if BASELINE not in (arm, kind) and row["rounds"]:
+            yield from acceptance_doubts(row, kind)
+        yield from text_doubts(row)
+    if baseline is not None and arm != BASELINE:
+        yield from _paired_doubts(row, baseline)
+    yield from _time_doubts(row)
+
+
+def _record_doubts(row: Mapping[str, Any]) -> Iterator[Doubt]:
     if row["verdict_mismatch"]:
         yield (
             "mismatch",
@@ -116,14 +122,28 @@ def _doubts(
             "error",
             f"{row['tokens']} output tokens, but the rounds emitted {row['emitted']} and prefill {row['generations']}",
         )
-    if not row.get("synthetic"):  # nothing follows from an assumed acceptance, nor from nobody's text
-        if BASELINE not in (arm, kind) and row["rounds"]:
-            yield from _acceptance_doubts(row, kind)
-        yield from _text_doubts(row)
-    if baseline is not None and arm != BASELINE:
-        yield from _paired_doubts(row, baseline)
+
+
+def _time_doubts(row: Mapping[str, Any]) -> Iterator[Doubt]:
+    if row.get("tainted"):
+        counts = {word: int(row[f"taint_{word}"]) for word in TAINTS if row.get(f"taint_{word}")}
+        said = "; ".join(
+            f"{count} {word} ({TAINTS[word]}{', left out of all times' if word in UNTIMED else ''})"
+            for word, count in counts.items()
+        )
+        yield "tainted", "warning", f"{row['tainted']} of {row['generations']} generations have doubtful times: {said}"
+    # A round is at least one step of the target, whoever reports it.
+    timed_rounds = row.get("timed_rounds", row["rounds"])
+    if timed_rounds >= LEAST_ROUNDS and row["decode_s"] < timed_rounds * FASTEST_STEP_S:
+        yield (
+            "impossible_times",
+            "error",
+            f"{1e6 * row['decode_s'] / timed_rounds:.1f} microseconds per round are less than any target takes: these "
+            "are no times of decoding; does a proxy hold the stream back?",
+        )
     # In a batch a row waits while others are prefilled, which is no fault of the breakdown.
-    if row["batch_size"] == 1 and row["unattributed_share"] > UNATTRIBUTED_SHARE:
+    enough = row["batch_size"] == 1 and row["rounds"] >= LEAST_ROUNDS
+    if enough and row["unattributed_share"] > UNATTRIBUTED_SHARE:
         yield (
             "unattributed_time",
             "warning",
@@ -131,66 +151,21 @@ def _doubts(
         )
 
 
-def _text_doubts(row: Mapping[str, Any]) -> Iterator[tuple[str, Severity, str]]:
-    if row.get("thinking_tokens") == 0:
-        yield (
-            "no_thinking",
-            "warning",
-            f"thinking was on, and none of {row['generations']} outputs holds a thought; was the switch understood?",
-        )
-    if row["repeated_8grams"] > REPEATED_SHARE:
-        yield (
-            "repetition_loop",
-            "warning",
-            f"{row['repeated_8grams']:.0%} of the 8-grams repeat earlier ones, {row['looping_generations']} outputs "
-            "loop; a loop is easy to draft, so speed and acceptance flatter",
-        )
-
-
-def _acceptance_doubts(row: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Severity, str]]:
-    drafted, accepted = row["drafted"], row["accepted"]
-    if kind in SYNTHETIC_KINDS:
-        yield "synthetic_acceptance", "info", f"{row['arm']} makes its acceptance; it calibrates, it does not compete"
-    elif not drafted:
-        yield (
-            "no_drafts",
-            "error",
-            f"nothing drafted in {row['rounds']} rounds: these are the baseline's numbers; is the drafter wired?",
-        )
-    elif drafted >= MIN_DRAFTED and accepted == drafted:
-        yield (
-            "acceptance_full",
-            "error",
-            f"all {drafted} drafted tokens accepted; check that no tap or position shows the drafter its own answer",
-        )
-    elif drafted >= MIN_DRAFTED and not accepted:
-        severity: Severity = "info" if kind == "random" else "error"
-        yield (
-            "acceptance_zero",
-            severity,
-            f"none of {drafted} drafted tokens accepted; check taps, positions and that the drafter fits the target",
-        )
-
-
-def _paired_doubts(row: Mapping[str, Any], baseline: Mapping[str, Any]) -> Iterator[tuple[str, Severity, str]]:
-    if abs(row["truncated_share"] - baseline["truncated_share"]) > TRUNCATION_DIFFERENCE:
-        yield (
-            "truncation",
-            "warning",
-            f"{row['truncated_share']:.0%} of the outputs are cut at the length limit, "
-            f"{baseline['truncated_share']:.0%} of the baseline's: the two did not write the same",
-        )
-    paired = row.get("paired_prompts")
-    if paired is not None and paired < FEW_PROMPTS:
+def _paired_doubts(row: Mapping[str, Any], baseline: Mapping[str, Any]) -> Iterator[Doubt]:
+    yield from truncation_doubts(row, baseline)
+    if "paired_prompts" not in row:
+        return
+    # A join leaves not-a-number where no prompt is paired at all.
+    paired, unequal = (0 if pd.isna(row[name]) else int(row[name]) for name in ("paired_prompts", UNEQUAL))
+    if paired < FEW_PROMPTS:
         yield (
             "few_prompts",
             "warning",
-            f"only {paired:.0f} paired; the interval needs {FEW_PROMPTS} prompts to be trusted",
+            f"only {paired} paired; the interval needs {FEW_PROMPTS} prompts to be trusted",
         )
-    unequal = row.get("unequal_token_prompts")
     if unequal:
         yield (
             "unequal_tokens",
             "info",
-            f"{unequal:.0f} of {paired:.0f} prompts differ in length from the baseline's: compared by time per token",
+            f"{unequal} of {paired} prompts differ in length from the baseline's: compared by time per token",
         )

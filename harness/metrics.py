@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.frames import KEY, with_defaults
+from harness.records import TAINTS, UNTIMED
 from harness.repetition import repeated_ngrams
 
 BASELINE = "baseline"
@@ -19,13 +20,15 @@ CELL = ("dataset", "category", "arm", "batch_size", "num_draft_tokens")
 # Where a table of several runs is summarised, rounds may need more than KEY to find their generation.
 WIDER_KEY = ("run", "dataset", "batch_size", "num_draft_tokens", *KEY)
 ROUND_SUMS = ("drafted", "accepted", "emitted", "draft_s", "verify_s", "other_s")
+SECONDS = ("draft_s", "verify_s", "other_s", "prefill_s", "decode_s", "wall_share_s")
 VERDICT_ORDER = ("mismatch", "tie", "exact")
 
 
 def per_generation(rounds: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:
     """`generations` with each one's sums over its rounds: `rounds`, `drafting_rounds`, and ROUND_SUMS.
 
-    Also `ok`, `repeated` and `ngrams` (8-grams; both 0 without token_ids). Raises ValueError for a round whose
+    Also `ok`, `repeated` and `ngrams` (8-grams; both 0 without token_ids). Times that are no times of decoding become
+    NaN, and `timed_new_tokens` and `timed_rounds` count what the others belong to. Raises ValueError for a round whose
     generation is not there, a generation that appears twice, or counts that cannot be (see `check_rounds`).
     """
     check_rounds(rounds)
@@ -44,6 +47,10 @@ def per_generation(rounds: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFr
     table.loc[untold, [name for name in ROUND_SUMS if name.endswith("_s")]] = np.nan
     table["drafting_rounds"] = np.bincount(owner[rounds["drafted"].to_numpy() > 0], minlength=size)
     table["ok"] = table["status"] == "ok"
+    table["timed"] = ~table["taint"].isin(UNTIMED)
+    table.loc[~table["timed"], list(SECONDS)] = np.nan
+    for name in ("new_tokens", "rounds"):
+        table[f"timed_{name}"] = table[name].where(table["timed"], 0)
     if "token_ids" in table:
         table["repeated"], table["ngrams"] = repeated_ngrams(table["token_ids"].tolist())
     else:
@@ -155,9 +162,9 @@ def _counted(condition: pd.Series, ok: pd.DataFrame, index: pd.Index) -> pd.Seri
 def _add_totals(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index) -> None:
     grouped = ok.groupby("cell")
     counts = ["rounds", "untold", "drafting_rounds", "drafted", "accepted", "emitted", "repeated", "ngrams"]
-    counts += ["new_tokens"]
-    seconds = ["draft_s", "verify_s", "other_s", "prefill_s", "decode_s"]
-    totals = grouped[counts].sum().join(grouped[seconds].sum(min_count=1))  # times that nobody told stay unknown
+    counts += ["new_tokens", "timed", "timed_new_tokens", "timed_rounds"]
+    seconds = [name for name in SECONDS if name != "wall_share_s"]
+    totals = grouped[counts].sum().join(grouped[seconds].sum(min_count=1))  # unreported times stay unknown
     sums = totals.reindex(index, fill_value=0).rename(columns={"new_tokens": "tokens"})
     figures |= {str(name): column for name, column in sums.items()}
     figures["prompts"] = grouped["prompt_id"].nunique().reindex(index, fill_value=0)
@@ -165,6 +172,9 @@ def _add_totals(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index
     for reason in ("eos", "length"):
         figures[f"finish_{reason}"] = _counted(ok["finish_reason"] == reason, ok, index)
     generations = figures["generations"]
+    figures["untimed"] = generations - figures.pop("timed")
+    figures["tainted"] = _counted(ok["taint"].fillna("") != "", ok, index)
+    figures |= {f"taint_{word}": _counted(ok["taint"] == word, ok, index) for word in TAINTS}
     figures["truncated_share"] = figures["finish_length"] / generations.where(generations > 0)
     figures["verdict"] = pd.Series("none", index=index)
     figures["verdict_none"] = generations
@@ -206,14 +216,15 @@ def _add_quality(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Inde
 
 def _add_speed(figures: dict[str, pd.Series], ok: pd.DataFrame, cells: pd.DataFrame) -> None:
     grouped = ok.groupby("cell")
-    rounds = figures["rounds"].where(figures["rounds"] > 0)
+    rounds = figures["timed_rounds"].where(figures["timed_rounds"] > 0)
+    tokens, timed = figures["timed_new_tokens"], figures["generations"] - figures["untimed"]
     decode_s = figures["decode_s"].where(figures["decode_s"] > 0)
     total_s = figures["prefill_s"] + figures["decode_s"]
     in_rounds = figures["draft_s"] + figures["verify_s"] + figures["other_s"]
-    figures["decode_tok_s"] = (figures["tokens"] - figures["generations"]) / decode_s
-    figures["end_to_end_tok_s"] = figures["tokens"] / total_s.where(total_s > 0)
-    wall_s = grouped["wall_share_s"].sum(min_count=1).where(grouped["wall_share_s"].count() == grouped.size())
-    figures["throughput_tok_s"] = figures["tokens"] / wall_s.reindex(cells.index)
+    figures["decode_tok_s"] = (tokens - timed) / decode_s
+    figures["end_to_end_tok_s"] = tokens / total_s.where(total_s > 0)
+    wall_s = grouped["wall_share_s"].sum(min_count=1).reindex(cells.index)
+    figures["throughput_tok_s"] = tokens / wall_s.where(grouped["wall_share_s"].count().reindex(cells.index) == timed)
     figures["ttft_ms"] = grouped["prefill_s"].median().reindex(cells.index) * 1e3
     figures["ttft_p95_ms"] = grouped["prefill_s"].quantile(0.95).reindex(cells.index) * 1e3
     figures["unattributed_share"] = 1 - in_rounds.where(rounds.notna()) / decode_s

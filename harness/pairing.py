@@ -10,6 +10,7 @@ import pandas as pd
 
 from harness.frames import with_defaults
 from harness.metrics import ALL, BASELINE
+from harness.records import UNTIMED
 from harness.statistics import CONFIDENCE, RESAMPLES, SEED, Estimate, paired_speedup
 
 CLOCKS = ("decode", "end_to_end")
@@ -21,11 +22,11 @@ def prompt_times(generations: pd.DataFrame) -> pd.DataFrame:
     """Per prompt and arm: `decode_tokens`, `end_to_end_tokens` and the seconds per token beside them.
 
     Index dataset, batch_size, category, prompt_id, arm, num_draft_tokens. The turns of a conversation are summed within
-    a repeat; a repeat that lacks a turn (an error) is left out. Seconds per token are the median over repeats, token
-    counts the mean over repeats.
+    a repeat; a repeat that lacks a turn (an error, or times that are none of decoding) is left out. Seconds per token
+    are the median over repeats, token counts the mean over repeats.
     """
     table = with_defaults(generations)
-    table = table[table["status"] == "ok"]
+    table = table[(table["status"] == "ok") & ~table["taint"].isin(UNTIMED)]
     table = table.assign(
         decode_tokens=table["new_tokens"] - 1,
         end_to_end_tokens=table["new_tokens"],

@@ -1,4 +1,4 @@
-"""Numbers that cannot be true stop the run, rather than be written a thousand times."""
+"""Stops a run whose numbers are impossible: a drafter that drafts nothing, or random drafts that are all accepted."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from typing import Any
 
 from harness.config import BASELINE
 from harness.errors import GuardError
-from harness.guards import MIN_DRAFTED
+from harness.evidence import always_right, never_drafts
 from harness.records import Round
 
-# Prompt lookup proposes nothing where the text does not repeat, so only a whole run without drafts says something.
+# Lookup drafts nothing where the text does not repeat, so only a whole run without drafts says something.
 MAY_STAY_SILENT = ("lookup",)
+#: Where a drafter that drafts nothing is to be looked for.
+CHECK = (
+    "drafters.{arm}: that its checkpoint is the right one, that it is wired to the target, and that its "
+    "stop_threshold, where it has one, lets a draft through"
+)
+CHECKS = {
+    "lookup": "drafters.{arm}: that its n-grams are short enough, and that the answers repeat any of their prompts",
+    "random": "drafters.{arm}: that it is wired to the target",
+}
 
 
 class Watch:
@@ -38,13 +47,13 @@ class Watch:
             drafted, accepted = self.drafted[arm], self.accepted[arm]
             if BASELINE in (arm, kind) or not self.rounds[arm]:
                 continue
-            if not drafted and (finished or kind not in MAY_STAY_SILENT):
+            silent = not drafted and never_drafts(self.rounds[arm], kind)
+            if silent and (finished or kind not in MAY_STAY_SILENT):
                 raise GuardError(
                     f"{arm} drafted 0 tokens in {self.rounds[arm]} rounds, so its numbers are the baseline's: "
-                    f"check drafters.{arm}: that its checkpoint is the right one, that it is wired to the target, and "
-                    "that its stop_threshold, where it has one, lets a draft through"
+                    f"check {CHECKS.get(kind, CHECK).format(arm=arm)}"
                 )
-            if not self.assumed and kind == "random" and drafted >= MIN_DRAFTED and accepted == drafted:
+            if not self.assumed and kind == "random" and always_right(drafted, accepted):
                 raise GuardError(
                     f"{arm} had all of its {drafted} random tokens accepted: check that the verifier compares drafts "
                     "with the target's own tokens, and that the target's vocabulary is not degenerate"

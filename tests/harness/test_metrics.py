@@ -256,3 +256,25 @@ def test_rounds_without_a_generation_are_refused() -> None:
     rounds, generations = tables([record("p", "mtp", [(2, 1, 2)]), record("q", "mtp", [(2, 1, 2)])])
     with pytest.raises(ValueError, match=r"1 rounds have no generation.*'q'"):
         cell_metrics(rounds, generations.iloc[:1])
+
+
+def test_times_of_a_stopped_generation_enter_no_figure_and_its_tokens_do() -> None:
+    fast = [record(f"p{i}", arm, [(4, 2, 3)] * 10) for i in range(2) for arm in ("baseline", "mtp")]
+    hit = record("p2", "mtp", [(4, 4, 5)] * 10, (0.0, 1.2, 0.0), taint="stopped")
+    late = record("p3", "mtp", [(4, 2, 3)] * 10, taint="busy")
+    cells = cell_metrics(*tables([*fast, record("p2", "baseline", [(4, 2, 3)] * 10), hit, late]))
+    row = cells[(cells["arm"] == "mtp") & (cells["category"] == "all")].iloc[0]
+    assert (row["generations"], row["tainted"], row["untimed"], row["rounds"]) == (4, 2, 1, 40)
+    assert row["decode_tok_s"] == pytest.approx(300)
+    assert row["verify_ms"] == pytest.approx(10)
+    assert row["end_to_end_tok_s"] == pytest.approx(31 / 0.2)
+    assert row["unattributed_share"] == pytest.approx(0)
+    assert row["acceptance_length"] == pytest.approx(140 / 40)
+    assert row["tokens"] == 3 * 31 + 51
+
+
+def test_a_cell_of_stopped_generations_has_no_times() -> None:
+    cells = cell_metrics(*tables([record("p", "mtp", [(4, 2, 3)] * 10, taint="buffered", wall_share_s=0.1)]))
+    row = cells.iloc[0]
+    assert cells[["decode_tok_s", "throughput_tok_s", "ttft_ms", "verify_ms"]].iloc[0].isna().all()
+    assert (row["untimed"], row["generations"]) == (1, 1)

@@ -47,10 +47,18 @@ def test_a_few_lucky_random_tokens_are_no_proof() -> None:
 
 def test_prompt_lookup_may_stay_silent_on_a_prompt_but_not_on_all() -> None:
     watch = Watch(KINDS)
-    watch.take("lookup", rounds(0, 0))
+    watch.take("lookup", rounds(0, 0, count=341))
+    watch.check(finished=True)  # 0.98 ** 341 is just above one in a thousand
+    watch.take("lookup", rounds(0, 0, count=1))
     watch.check()
-    with pytest.raises(GuardError, match="lookup drafted 0 tokens"):
+    with pytest.raises(GuardError, match=r"lookup drafted 0 tokens in 342 rounds.*n-grams"):
         watch.check(finished=True)
+
+
+def test_a_few_silent_rounds_are_no_proof_either() -> None:
+    watch = Watch(KINDS)
+    watch.take("mtp", rounds(0, 0, count=9))
+    watch.check(finished=True)
 
 
 def test_an_arm_that_has_not_run_yet_is_not_blamed() -> None:

@@ -190,3 +190,14 @@ def test_the_document_says_what_the_registry_says() -> None:
         assert "|" not in definition.text + definition.unit
     with pytest.raises(ValueError, match="markers"):
         fill_in("no markers")
+
+
+def test_a_stopped_prompt_is_not_paired() -> None:
+    records = a_run()
+    hit = next(one for _, one in records if one["arm"] == "mtp")
+    hit["taint"], hit["decode_s"] = "stopped", hit["decode_s"] + 12
+    row = find(summary_of(*tables(records), resamples=100)["rows"], arm="mtp", category="all")
+    clean = find(summary_of(*tables(a_run()), resamples=100)["rows"], arm="mtp", category="all")
+    assert row["paired_prompts"] == clean["paired_prompts"] - 1
+    assert row["speedup_decode_token_weighted"] == pytest.approx(clean["speedup_decode_token_weighted"], rel=0.05)
+    assert (row["tainted"], row["untimed"]) == (1, 1)
