@@ -22,6 +22,7 @@ from harness.comparison import Comparison
 from harness.config import RunConfig
 from harness.datasets.context import lengthen
 from harness.datasets.load import load_prompts
+from harness.engines.arms import check_servers
 from harness.engines.comparison import EngineComparison
 from harness.engines.config import HARNESS
 from harness.engines.plan import check_engine
@@ -141,6 +142,7 @@ def run(
     Raises InputError for what cannot be run at all.
     """
     material = gather(config)
+    check_servers(config, material.plan)
     share = share or Share()
     material.groups = share.of(material.groups)
     own_baseline = not config.engine.runs_baseline

@@ -17,11 +17,30 @@ from harness.engines.session import ProcessSession, Request, Session, arguments_
 from harness.engines.worker import EngineError
 from harness.models import resolve_dtype
 from harness.preflight import Plan
+from harness.progress import warn
 from harness.records import Generation
 from harness.run_files import replace_file
 
 WARM_UP_ROUNDS = 3
 ENGINES_JSON = "engines.json"
+
+
+def connect(config: RunConfig, arm: str, url: str, k: int) -> ServerSession:
+    """The running server of an arm. Raises EngineError where it does not answer, InputError where it does not fit."""
+    engine = config.engine
+    return ServerSession(url, engine.model, target=str(config.target.path), arm=engine.asked_as(arm), k=k)
+
+
+def check_servers(config: RunConfig, plan: Plan) -> None:
+    """Raise InputError for a running server that does not fit its arm; one that is silent fails that arm later."""
+    drafted = {arm.name: arm.k for arm in plan.arms if arm.arm.engine == config.engine.name}
+    for arm, k in ({BASELINE: 0} | drafted if config.engine.runs_baseline else drafted).items():
+        url = config.engine.url_of(arm)
+        try:
+            if url is not None:
+                connect(config, arm, url, k)
+        except EngineError as error:
+            warn(f"{arm}: {error}")
 
 
 class EngineArms:
@@ -63,7 +82,7 @@ class EngineArms:
     def start(self, arm: str) -> Session:
         url = self.engine.url_of(arm)
         if url is not None:
-            return ServerSession(url)
+            return connect(self.config, arm, url, self.k[arm])
         target, batch = str(self.config.target.path), self.config.batch_size
         arguments = arguments_of(
             self.engine, self.planned[arm], arm, target, self.dtype, batch, self.length, self.context
@@ -78,7 +97,8 @@ class EngineArms:
         request = Request(self.config.max_new_tokens, self.eos_token_ids, self.sampling, seed)
         generations = self.open(arm).decode(tokens, request)
         if self.kind[arm] == BASELINE and any(one.drafted for made in generations for one in made.rounds):
-            raise EngineError(f"{arm} drafted tokens: the server at {self.engine.url_of(arm)} speculates")
+            where = self.engine.url_of(arm) or "vLLM's own process, as engine.options sets it up,"
+            raise EngineError(f"{arm} drafted tokens: {where} speculates")
         return generations
 
     def warm_up(self, arm: str, tokens: Sequence[list[int]], failed: Callable[[str, Exception], None]) -> None:

@@ -27,7 +27,8 @@ class EngineConfig:
     """`name` decodes the run's arms. With `beside`, the harness decodes them too, and vLLM's are called `vllm_...`.
 
     `url` is a running server instead of an own process: one address, or one per arm, as a server runs one way of
-    drafting; beside the harness, arms without one are left to the harness. `python` has vLLM installed (null: this one
+    drafting; beside the harness, arms without one are left to the harness. `model` is the name under which it serves
+    the target (null: the only one, or the one served from target.path). `python` has vLLM installed (null: this one
     if it has, else .venv-vllm). `options` go to vLLM's engine as they stand, `speculative` to its speculative
     configuration per arm, `environment` into its process.
     """
@@ -36,6 +37,7 @@ class EngineConfig:
     beside: bool = False
     python: str | None = None
     url: Any = None
+    model: str | None = None
     tensor_parallel: int = 1
     pipeline_parallel: int = 1
     data_parallel: int = 1

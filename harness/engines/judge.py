@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from harness.config import DecodingConfig
 from harness.engines.session import Session
+from harness.engines.worker import EngineError
 from harness.judge import Judge
 from harness.losslessness import Verdict, first_difference, holds_throughout, verdict
 
@@ -26,13 +27,20 @@ class EngineJudge(Judge):
         index = first_difference(baseline_ids, arm_ids)
         if index is None or index == min(len(baseline_ids), len(arm_ids)):
             return verdict(baseline_ids, arm_ids, np.zeros(self.vocab), self.dtype)
-        logits = self.logits(prompt_ids + baseline_ids[:index])
+        reason = UNTOLD
+        try:
+            logits = self.logits(prompt_ids + baseline_ids[:index])
+        except EngineError as error:
+            logits, reason = None, f"the engine gives no logits, so a difference counts as a mismatch: {error}"
         if logits is None:
-            return Verdict("mismatch", index, tokens=(baseline_ids[index], arm_ids[index]), reason=UNTOLD)
+            return Verdict("mismatch", index, tokens=(baseline_ids[index], arm_ids[index]), reason=reason)
         found = verdict(baseline_ids, arm_ids, logits, self.dtype)
         if found.kind != "tie":
             return found
-        later = self.past_the_tie(prompt_ids, arm_ids, index + 1)
+        try:
+            later = self.past_the_tie(prompt_ids, arm_ids, index + 1)
+        except EngineError as error:
+            return Verdict("mismatch", index, tokens=found.tokens, reason=f"what follows a tie is not judged: {error}")
         return later if later is not None else found
 
     def past_the_tie(self, prompt_ids: list[int], arm_ids: list[int], start: int) -> Verdict | None:
@@ -56,6 +64,9 @@ class EngineJudge(Judge):
         told = session.scores(before) if session is not None else None
         if not told:
             return None
+        beyond = [token for token in told if not 0 <= token < self.vocab]
+        if beyond:
+            raise EngineError(f"it has a logit of token {beyond[0]}, and the target {self.vocab} tokens")
         row = np.full(self.vocab, min(told.values()))
         row[list(told)] = list(told.values())
         return row

@@ -17,6 +17,8 @@ CONVENTIONS: dict[str, dict[str, Any]] = {
     "dflash": {"in_block": "layer_types", "input_embedding_scale": 1.0},
     "lookup": {},
 }
+#: vLLM raises any temperature between 0 and this to it.
+LEAST_TEMPERATURE = 0.01
 FREE_OPTIONS = {"lookup": ("max_ngram",)}
 
 
@@ -33,6 +35,13 @@ def check_engine(config: RunConfig) -> None:
         raise InputError(
             "decoding.verification=match: vLLM verifies by rejection sampling; expected rejection, or engine=harness"
         )
+    decoding = config.decoding
+    if 0 < decoding.temperature < LEAST_TEMPERATURE:
+        raise InputError(
+            f"decoding.temperature={decoding.temperature}: vLLM samples with {LEAST_TEMPERATURE} instead; expected 0, "
+            f"{LEAST_TEMPERATURE} or more, or engine=harness"
+        )
+    check_names(config)
     theirs = [arm for arm in config.arms if arm.engine == engine.name]
     for arm in theirs:
         check_arm(arm, beside=engine.beside)
@@ -49,6 +58,26 @@ def check_engine(config: RunConfig) -> None:
     for name in names:
         if (url := engine.url_of(name)) is not None:
             check_url(url, f"engine.url of {name}")
+
+
+def check_names(config: RunConfig) -> None:
+    """Raise InputError for entries per arm that no drafter of the configuration has, and for settings that have a key
+    of their own."""
+    engine = config.engine
+    names = [BASELINE, *config.drafters]
+    for key, entries in (("url", engine.url), ("speculative", engine.speculative)):
+        for name in entries if isinstance(entries, dict) else ():
+            if name not in names:
+                raise InputError(f"engine.{key}.{name}: unknown arm, expected one of {', '.join(names)}")
+    for option, instead in (("speculative_config", "engine.speculative, per arm"), ("model", "target.path")):
+        if option in engine.options:
+            raise InputError(f"engine.options.{option}={engine.options[option]}: expected {instead}")
+    for name, entries in engine.speculative.items():
+        if (k := entries.get("num_speculative_tokens")) is not None:
+            raise InputError(
+                f"engine.speculative.{name}.num_speculative_tokens={k}: expected drafters.{name}.num_draft_tokens, "
+                "which the records go by"
+            )
 
 
 def check_arm(arm: Arm, beside: bool) -> None:

@@ -47,16 +47,16 @@ def from_counters(emitted: Sequence[int], counters: Mapping[str, Any]) -> tuple[
     Holds only when every step drafted equally much: each step but the last then accepted all that it emitted but one,
     and the totals say what the last one accepted. None unless every counter, per position too, agrees with that.
     """
-    steps = int(counters.get("num_drafts", 0))
-    if not steps or steps != len(emitted):
+    steps, drafted, taken = (counters.get(name) for name in ("num_drafts", "num_draft_tokens", "num_accepted_tokens"))
+    if not steps or steps != len(emitted) or drafted is None or taken is None:
         return None
-    width, uneven = divmod(int(counters["num_draft_tokens"]), steps)
+    width, uneven = divmod(int(drafted), int(steps))
     accepted = [tokens - 1 for tokens in emitted[:-1]]
-    accepted.append(int(counters["num_accepted_tokens"]) - sum(accepted))
+    accepted.append(int(taken) - sum(accepted))
     per_position = counters.get("num_accepted_tokens_per_pos")
     if uneven or not all(0 <= one <= width for one in accepted) or accepted[-1] + 1 < emitted[-1]:
         return None
     told = [sum(one > place for one in accepted) for place in range(len(per_position or []))]
     if per_position is not None and told != [int(value) for value in per_position]:
         return None
-    return [width] * steps, accepted
+    return [width] * int(steps), accepted

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,34 +16,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from drafters.errors import InputError
+from harness.engines.answer import Answer
+from harness.engines.counters import counted_between, read_counters
+from harness.engines.served import check_drafting, choose_model
 from harness.engines.session import Request, generation_of
-from harness.engines.vllm_worker import COUNTERS, difference
+from harness.engines.stream import read_stream
 from harness.engines.worker import EngineError
 from harness.records import Generation
 
-SAMPLE = re.compile(r"^vllm:spec_decode_(?P<name>\w+?)(?:_total)?(?:\{(?P<labels>.*)\})? (?P<value>[0-9.eE+-]+)$")
-POSITION = re.compile(r'position="(\d+)"')
 TIMEOUT_S = 600.0
-#: What a server without these counters drafts: it does not speculate.
-NO_DRAFTS: dict[str, list[int]] = {"drafted": [], "accepted": []}
-
-
-def read_counters(page: str) -> dict[str, Any]:
-    """The speculative counters of a /metrics page, summed over engines; the per-position ones as a list."""
-    totals: dict[str, Any] = {}
-    positions: dict[str, dict[int, int]] = {}
-    for line in page.splitlines():
-        found = SAMPLE.match(line) if line.startswith(COUNTERS) else None
-        if found is None or found["name"].endswith("_created"):
-            continue
-        name, value = found["name"], int(float(found["value"]))
-        place = POSITION.search(found["labels"] or "")
-        if place is None:
-            totals[name] = totals.get(name, 0) + value
-        else:
-            known = positions.setdefault(name, {})
-            known[int(place[1])] = known.get(int(place[1]), 0) + value
-    return totals | {name: [known[place] for place in sorted(known)] for name, known in positions.items()}
 
 
 def check_url(url: str, key: str) -> None:
@@ -55,14 +35,22 @@ def check_url(url: str, key: str) -> None:
 
 
 class ServerSession:
-    """Decodes by asking a server. It gives no logits, so a difference cannot be told from a near-tie."""
+    """Decodes by asking a server. It gives no logits, so a difference cannot be told from a near-tie.
 
-    def __init__(self, url: str, model: str | None = None) -> None:
+    `model` is the name to ask for, `target` the checkpoint that chooses among several models. With `k`, the server
+    must draft that many tokens a round as `arm`, none for 0. Raises EngineError for a server that does not answer, and
+    InputError for one that does not fit.
+    """
+
+    def __init__(
+        self, url: str, model: str | None = None, *, target: str | None = None, arm: str = "", k: int | None = None
+    ) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")
         self.parts = urlsplit(self.url)
-        served = [entry["id"] for entry in json.loads(self.get("/v1/models"))["data"]]
-        self.model = model or served[0]
-        self.before = self.counters()
+        self.model = choose_model(self.read_json("/v1/models"), model, target, self.url)
+        self.before = self.last = read_counters(self.get("/metrics"))
+        if k is not None:
+            check_drafting(self.before, k, arm, self.url)
 
     # -- talking -----------------------------------------------------------------------------------------------------
 
@@ -76,18 +64,33 @@ class ServerSession:
         try:
             connection.request(method, self.parts.path + path, json.dumps(body) if body is not None else None, headers)
             response = connection.getresponse()
-        except OSError as error:
-            raise EngineError(f"{self.url} does not answer: {error}") from error
-        if response.status != 200:
-            told = " ".join(response.read(2000).decode("utf-8", "replace").split())
-            raise EngineError(f"{self.url}{path} answered {response.status}: {told}")
+            if response.status != 200:
+                reason = " ".join(response.read(2000).decode("utf-8", "replace").split())
+                raise EngineError(f"{self.url}{path} answered {response.status}: {reason}")
+        except (OSError, http.client.HTTPException) as error:
+            raise EngineError(f"{self.url} does not answer: {error or type(error).__name__}") from error
         return response
 
     def get(self, path: str) -> str:
-        return self.send("GET", path).read().decode("utf-8")
+        try:
+            with self.send("GET", path) as response:
+                return response.read().decode("utf-8")
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise EngineError(f"{self.url}{path} broke off: {error or type(error).__name__}") from error
 
-    def counters(self) -> dict[str, Any]:
-        return read_counters(self.get("/metrics"))
+    def read_json(self, path: str) -> Any:
+        text = self.get(path)
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise EngineError(f"{self.url}{path} answered {text!r:.200}, expected JSON") from error
+
+    def counters(self) -> dict[str, Any] | None:
+        """A new reading. Raises EngineError where the counters went back since the last: the server is another."""
+        found = read_counters(self.get("/metrics"))
+        counted_between(found, self.last)
+        self.last = found
+        return found
 
     # -- decoding ----------------------------------------------------------------------------------------------------
 
@@ -99,17 +102,13 @@ class ServerSession:
                 pool.submit(self.stream, prompt, request, None if seeds is None else seeds[index])
                 for index, prompt in enumerate(prompts)
             ]
-            streamed = [one.result() for one in waiting]
-        alone = difference(self.counters(), before) if len(prompts) == 1 else None
-        return [
-            generation_of(prompt, steps, at, finish, drafts if before else NO_DRAFTS, alone)
-            for prompt, (steps, at, finish, drafts) in zip(prompts, streamed, strict=True)
-        ]
+            answers = [one.result() for one in waiting]
+        # At higher concurrency the counts belong to no single request, but that a server drafts nothing holds for all.
+        alone = counted_between(self.counters(), before) if len(prompts) == 1 or before == {} else None
+        return [generation_of(prompt, one, request, alone) for prompt, one in zip(prompts, answers, strict=True)]
 
-    def stream(
-        self, prompt: list[int], request: Request, seed: int | None
-    ) -> tuple[list[list[int]], list[float], str | None, dict[str, list[int]] | None]:
-        """Steps, their times, why it ended, and per-step counts where the server tells them."""
+    def stream(self, prompt: list[int], request: Request, seed: int | None) -> Answer:
+        """One prompt's answer, as it came."""
         body = {
             "model": self.model,
             "prompt": prompt,
@@ -122,30 +121,15 @@ class ServerSession:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        steps: list[list[int]] = []
-        at: list[float] = []
-        finish, drafts = None, None
         started = time.perf_counter()
         with self.send("POST", "/v1/completions", body) as response:
-            for line in response:
-                text = line.decode("utf-8").strip()
-                if not text.startswith("data: ") or text == "data: [DONE]":
-                    continue
-                chunk = json.loads(text.removeprefix("data: "))
-                now = time.perf_counter() - started
-                if "error" in chunk:
-                    raise EngineError(f"{self.url} failed while it answered: {chunk['error']}")
-                for choice in chunk.get("choices", []):
-                    finish = choice.get("finish_reason") or finish
-                    if choice.get("token_ids"):
-                        steps.append([int(token) for token in choice["token_ids"]])
-                        at.append(now)
-                told = (chunk.get("metrics") or {}).get("speculative_decoding") or {}
-                if told.get("per_step_accepted") is not None:
-                    drafts = {"drafted": told["per_step_drafted"], "accepted": told["per_step_accepted"]}
-        if not steps:
-            raise EngineError(f"{self.url} returned no token ids: it does not know return_token_ids, or stopped early")
-        return steps, at, finish, drafts
+            try:
+                answer = read_stream(response, started)
+            except EngineError as error:
+                raise EngineError(f"{self.url}: {error}") from error
+        if answer.finish is not None and not answer.steps:
+            raise EngineError(f"{self.url} returned no token ids: it does not know return_token_ids")
+        return answer
 
     # -- what a server does not tell ---------------------------------------------------------------------------------
 
@@ -157,10 +141,10 @@ class ServerSession:
 
     def describe(self) -> dict[str, Any]:
         try:
-            version = json.loads(self.get("/version")).get("version")
-        except EngineError:
+            version = self.read_json("/version").get("version")
+        except (EngineError, AttributeError):
             version = None
-        counters = difference(self.counters(), self.before)
+        counters = counted_between(self.counters(), self.before)
         return {"url": self.url, "model": self.model, "versions": {"vllm": version}, "counters": counters}
 
     def close(self) -> None:

@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from drafters.base import Sampling
+from harness.engines.answer import Answer, draft_counts, finish_reason
 from harness.engines.config import METHODS, EngineConfig
 from harness.engines.rounds import from_counters, rounds_of
-from harness.engines.worker import WorkerProcess
+from harness.engines.worker import EngineError, WorkerProcess
 from harness.preflight import PlannedArm
 from harness.records import Generation, Round
+from harness.taints import of_arrivals
 
 #: Positions kept free behind the longest answer and two blocks of drafts; nearer to its end vLLM stops drafting.
 MARGIN = 2
+#: What the harness never does, as the values that switch it off in vLLM.
+NEUTRAL = {"min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +32,15 @@ class Request:
     seed: int = 0
 
     def parameters(self) -> dict[str, Any]:
-        """The sampling settings under vLLM's names."""
-        if self.sampling.temperature == 0:
-            return {"temperature": 0.0}
-        top_k, top_p = self.sampling.top_k, self.sampling.top_p
-        chosen = {"top_k": top_k, "top_p": top_p}
-        return {
-            "temperature": self.sampling.temperature,
-            **{name: value for name, value in chosen.items() if value is not None},
+        """The sampling settings under vLLM's names, each as a value.
+
+        A server fills in what is left out from the model's generation config, penalties at temperature 0 as well.
+        """
+        chosen, greedy = self.sampling, self.sampling.temperature == 0
+        return NEUTRAL | {
+            "temperature": float(chosen.temperature),
+            "top_k": 0 if greedy or chosen.top_k is None else chosen.top_k,
+            "top_p": 1.0 if greedy or chosen.top_p is None else chosen.top_p,
         }
 
     def seeds(self, count: int) -> list[int] | None:
@@ -65,34 +70,30 @@ class Session(Protocol):
 
 
 def generation_of(
-    prompt: Sequence[int],
-    steps: Sequence[Sequence[int]],
-    at: Sequence[float],
-    finish: str | None,
-    drafts: Mapping[str, Sequence[int]] | None,
-    counters: Mapping[str, Any] | None,
+    prompt: Sequence[int], answer: Answer, request: Request, counters: Mapping[str, Any] | None
 ) -> Generation:
-    """A record from the tokens of each step, when each arrived [s after the request], and what was told of drafts.
+    """A record from an engine's answer. Raises EngineError for one that is not whole (see `harness.engines.answer`).
 
-    `drafts` are per-step counts of this request; `counters` the engine's over this request alone. Without either, or
-    where they contradict the tokens, there are no rounds and nothing is made up.
+    `counters` are the engine's own over this request alone. Without drafts per step and without counters, or where
+    they contradict the tokens, there are no rounds and nothing is made up.
     """
-    tokens = [token for step in steps for token in step]
-    emitted = [len(step) for step in steps[1:]]
+    reason = finish_reason(answer, len(prompt), request.max_new_tokens, request.eos_token_ids)
+    emitted = [len(step) for step in answer.steps[1:]]
     rounds: list[Round] | None = None
-    if drafts is not None:
-        rounds = rounds_of(len(prompt), emitted, drafts["drafted"], drafts["accepted"])
-    elif counters is not None and not counters.get("num_drafts"):
+    if answer.drafts is not None:
+        rounds = rounds_of(len(prompt), emitted, *draft_counts(answer.drafts))
+    elif counters is not None and (counters == {} or counters.get("num_drafts") == 0):
         rounds = rounds_of(len(prompt), emitted, [], [])
     elif counters is not None and (found := from_counters(emitted, counters)) is not None:
         rounds = rounds_of(len(prompt), emitted, *found)
     return Generation(
-        tokens,
-        "length" if finish == "length" else "eos",
+        answer.tokens,
+        reason,
         rounds or [],
-        prefill_s=at[0],
-        decode_s=at[-1] - at[0],
+        prefill_s=answer.at[0],
+        decode_s=answer.at[-1] - answer.at[0],
         engine_counters=dict(counters) if counters else None,
+        taint=of_arrivals(answer.at),
     )
 
 
@@ -118,18 +119,17 @@ class ProcessSession:
             seeds=request.seeds(len(prompts)),
             eos_token_ids=list(request.eos_token_ids),
         )
-        alone = answer["counters"] if len(prompts) == 1 and self.speculative else None
-        nothing: dict[str, list[int]] = {"drafted": [], "accepted": []}
+        rows = answer["rows"]
+        if len(rows) != len(prompts):
+            raise EngineError(f"vLLM answered {len(rows)} of {len(prompts)} prompts")
+        # Without a drafter nothing is drafted, whatever else the engine counts.
+        counters = (answer["counters"] if len(prompts) == 1 else None) if self.speculative else {}
+        answers = [
+            Answer(row["steps"], row["at"], row["finish"], new_tokens=row.get("new_tokens"), drafts=row["drafts"])
+            for row in rows
+        ]
         return [
-            generation_of(
-                prompt,
-                row["steps"],
-                row["at"],
-                row["finish"],
-                row["drafts"] if self.speculative else nothing,
-                alone,
-            )
-            for prompt, row in zip(prompts, answer["rows"], strict=True)
+            generation_of(prompt, one, request, counters) for prompt, one in zip(prompts, answers, strict=True)
         ]
 
     def scores(self, prompt: Sequence[int]) -> dict[int, float]:
@@ -137,8 +137,10 @@ class ProcessSession:
         return {int(token): float(value) for token, value in logits.items()}
 
     def gaps(self, prompt: Sequence[int], answer: Sequence[int]) -> list[float]:
-        told = self.worker.ask("gaps", prompt=[*prompt, *answer], count=len(answer))["gaps"]
-        return [float(gap) for gap in told]
+        gaps = self.worker.ask("gaps", prompt=[*prompt, *answer], count=len(answer))["gaps"]
+        if len(gaps) != len(answer):
+            raise EngineError(f"vLLM judged {len(gaps)} of {len(answer)} tokens")
+        return [float(gap) for gap in gaps]
 
     def describe(self) -> dict[str, Any]:
         counters = self.worker.ask("counters")["counters"]
@@ -172,6 +174,7 @@ def arguments_of(
         "pipeline_parallel_size": config.pipeline_parallel,
         "enable_prefix_caching": False,  # a repeated prompt must be prefilled again
         "disable_log_stats": False,  # the counters
+        "generation_config": "vllm",  # the checkpoint's own would fill in sampling settings and limits
         "logprobs_mode": "raw_logits",
         "skip_tokenizer_init": True,
         "seed": 0,

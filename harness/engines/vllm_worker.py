@@ -72,7 +72,7 @@ class Worker:
         started = time.perf_counter()
         order = [self.add(prompt, one) for prompt, one in zip(prompts, params, strict=True)]
         rows: dict[str, dict[str, Any]] = {
-            name: {"steps": [], "at": [], "finish": None, "drafts": None} for name in order
+            name: {"steps": [], "at": [], "finish": None, "new_tokens": None, "drafts": None} for name in order
         }
         engine = self.llm.llm_engine
         while engine.has_unfinished_requests():
@@ -80,6 +80,9 @@ class Worker:
             now = time.perf_counter() - started
             for output in outputs:
                 self.take(rows[output.request_id], output.outputs[0], now)
+                # vLLM's own count, where this version keeps one; it is never 0 once a token is there.
+                counted = getattr(output.metrics, "num_generation_tokens", None)
+                rows[output.request_id]["new_tokens"] = counted or None
         after = self.counters()
         return {"rows": [rows[name] for name in order], "counters": difference(after, before)}
 
@@ -136,14 +139,17 @@ class Worker:
 
 
 def difference(after: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """What was counted between two readings."""
+    """What was counted between two readings. Raises ValueError for counters that vanished or went back."""
     found: dict[str, Any] = {}
-    for name, value in after.items():
-        if isinstance(value, list):
-            earlier = before.get(name) or [0] * len(value)
-            found[name] = [a - b for a, b in zip(value, earlier, strict=True)]
-        else:
-            found[name] = value - before.get(name, 0)
+    for name in {**before, **after}:
+        value, earlier = after.get(name), before.get(name, 0)
+        values = value if isinstance(value, list) else [value]
+        # A counter may appear with its first count, as in a new engine process.
+        befores = earlier if isinstance(earlier, list) else [earlier] * len(values)
+        if value is None or len(values) != len(befores) or any(a < b for a, b in zip(values, befores, strict=True)):
+            raise ValueError(f"counter {name} went from {earlier} to {value}")
+        steps = [a - b for a, b in zip(values, befores, strict=True)]
+        found[name] = steps if isinstance(value, list) else steps[0]
     return found
 
 

@@ -68,10 +68,15 @@ class WorkerProcess:
         if not line:
             what = f"did not answer {op} within {timeout_s:.0f} s" if late.is_set() else f"ended during {op}"
             raise EngineError(f"vLLM {what}; {self.log} ends with: {last_lines(self.log)}")
-        answer = json.loads(line)
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise EngineError(f"vLLM answered {op} with {line!r:.200}, expected a JSON object (more in {self.log})")
         if "error" in answer:
             raise EngineError(f"vLLM refused {op}: {answer['error']} (more in {self.log})")
-        return dict(answer)
+        return answer
 
     def close(self) -> None:
         """End the process and all it started; memory is free when this returns."""

@@ -1,7 +1,7 @@
 """A worker that speaks the protocol of `vllm_worker.py` without vLLM: it counts upwards and accepts what it is told to.
 
 Run by its path, as the real one is. `FAKE_WORKER` in the environment chooses a fault: `refuse` fails to load, `die`
-ends while it decodes, `lossy` lets a drafting arm emit other tokens than the baseline.
+ends while it decodes, `abort` ends every answer so, `lossy` lets a drafting arm emit other tokens than the baseline.
 """
 
 from __future__ import annotations
@@ -72,6 +72,9 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
             print("out of memory, says the fake", file=sys.stderr, flush=True)
             os._exit(9)
         rows = [row(prompt, message["max_new_tokens"]) for prompt in message["prompts"]]
+        if FAULT == "abort":
+            for one in rows:
+                one["finish"] = "abort"
         return {"rows": rows, "counters": rows[0].pop("told", {})}
     if op == "scores":
         return {"logits": {str(token): 20.0 - token for token in range(5)}}

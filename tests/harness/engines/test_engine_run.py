@@ -15,6 +15,7 @@ from harness.engines import worker
 from harness.errors import EXIT_ARM_FAILED, EXIT_MISMATCH, EXIT_OK, InputError
 from harness.run import Outcome, run
 from tests.harness.checkpoints import write_pair, write_prompts
+from tests.harness.engines.fake_server import Script, serving, zeros
 
 Configure = Callable[..., RunConfig]
 FAKE = Path(__file__).with_name("fake_worker.py")
@@ -155,9 +156,33 @@ def test_an_engine_that_dies_tells_the_end_of_its_log(configure: Configure, tmp_
     assert all("out of memory, says the fake" in row["error"] for row in rows_of(outcome))
 
 
+def test_answers_that_are_not_whole_are_error_rows_and_no_figure(configure: Configure, tmp_path: Path) -> None:
+    outcome = run(configure(fault="abort", drafter=[]), tmp_path / "run")
+    assert outcome.exit_code == EXIT_ARM_FAILED
+    assert all(row["status"] == "error" and "finish reason 'abort'" in row["error"] for row in rows_of(outcome))
+    row = summary_of(outcome, "baseline")
+    assert (row["errors"], row["generations"], row["tokens"]) == (3, 0, 0)
+    assert row["decode_tok_s"] is row["end_to_end_tok_s"] is row["ttft_ms"] is row["acceptance_length"] is None
+
+
+def test_a_server_that_speculates_is_no_baseline_and_is_refused_before_anything_is_decoded(
+    configure: Configure, tmp_path: Path
+) -> None:
+    script = Script()
+    script.counters = zeros()
+    with serving(script) as url, pytest.raises(InputError, match=r"engine\.url of baseline: .* speculates"):
+        run(configure({"url": url}, drafter=[]), tmp_path / "run")
+    assert script.asked == [] and not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "engine", "message"),
     [
+        ({}, {"url": {"mtpp": "http://127.0.0.1:9"}}, r"engine\.url\.mtpp: unknown arm, expected one of baseline, mtp"),
+        ({}, {"speculative": {"dflsh": {}}}, r"engine\.speculative\.dflsh: unknown arm"),
+        ({}, {"speculative": {"mtp": {"num_speculative_tokens": 2}}}, r"expected drafters\.mtp\.num_draft_tokens"),
+        ({}, {"options": {"speculative_config": {}}}, r"engine\.options\.speculative_config=\{\}: expected"),
+        ({"decoding": {"temperature": 0.005}}, {}, r"decoding\.temperature=0\.005: vLLM samples with 0\.01"),
         ({"drafter": "oracle"}, {}, "vLLM has no oracle drafter"),
         ({}, {"url": "http://127.0.0.1:9"}, "expected one address per arm"),
         ({}, {"url": {"mtp": "somewhere"}}, "expected http://HOST:PORT"),

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from drafters.base import Sampling
 from drafters.errors import InputError
-from harness.engines.server import ServerSession, check_url, read_counters
+from harness.engines.counters import counted_between, read_counters
+from harness.engines.server import ServerSession, check_url
 from harness.engines.session import Request
 from harness.engines.worker import EngineError
+from tests.harness.engines.fake_server import PROMPT, Script, chunk, serving, zeros
 
 PAGE = """# HELP vllm:spec_decode_num_drafts_total Number of spec decoding drafts.
 vllm:spec_decode_num_drafts_total{engine="0",model_name="m"} 7.0
@@ -24,46 +23,39 @@ vllm:spec_decode_num_accepted_tokens_per_pos_total{engine="0",model_name="m",pos
 vllm:spec_decode_num_accepted_tokens_per_pos_total{engine="0",model_name="m",position="0"} 5.0
 vllm:request_success_total{engine="0"} 3.0
 """
-PROMPT = [5, 6, 7]
-GREEDY = Request(9, (1,))
+GREEDY = Request(6, (1,))
 
 
 def test_counters_are_summed_over_engines_and_positions_stand_in_order() -> None:
     assert read_counters(PAGE) == {"num_drafts": 8, "num_accepted_tokens_per_pos": [5, 2]}
-    assert read_counters("") == {}
+    assert read_counters("vllm:request_success_total 3.0 1700000000000") == {}  # it does not speculate
+    assert read_counters("") is read_counters("process_open_fds 9") is None  # whether it does is unknown
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-1.0", "0.5", "many", ""])
+def test_a_counter_that_is_no_count_is_an_error(value: str) -> None:
+    with pytest.raises(EngineError, match="/metrics page has the line"):
+        read_counters(f'vllm:spec_decode_num_drafts_total{{engine="0"}} {value}')
+
+
+def test_positions_with_a_gap_are_an_error() -> None:
+    page = PAGE.replace('position="1"', 'position="2"')
+    with pytest.raises(EngineError, match=r"at positions \[0, 2\]"):
+        read_counters(page)
+
+
+@pytest.mark.parametrize(
+    ("after", "before"),
+    [({"num_drafts": 3}, {"num_drafts": 5}), ({}, {"num_drafts": 5}), (None, {}), ({"pos": [1]}, {"pos": [1, 0]})],
+)
+def test_counters_that_went_back_are_a_restart(after: Any, before: Any) -> None:
+    with pytest.raises(EngineError, match="restarted or replaced"):
+        counted_between(after, before)
 
 
 def test_an_address_without_a_host_is_refused_by_name() -> None:
     with pytest.raises(InputError, match=r"engine\.url of mtp is localhost:8000: expected http"):
         check_url("localhost:8000", "engine.url of mtp")
-
-
-class Script:
-    """What the small server says: stream chunks, and the counters after each request."""
-
-    def __init__(self) -> None:
-        self.chunks: list[dict[str, Any]] = []
-        self.counters: dict[str, Any] = {}
-        self.asked: list[dict[str, Any]] = []
-
-    def page(self) -> str:
-        lines = []
-        for name, value in self.counters.items():
-            for place, one in enumerate(value) if isinstance(value, list) else [(None, value)]:
-                label = "" if place is None else f',position="{place}"'
-                lines.append(f'vllm:spec_decode_{name}_total{{engine="0"{label}}} {float(one)}')
-        return "\n".join(lines)
-
-    def finish(self) -> None:
-        """Count the streamed answer: each step but the first drafted three tokens."""
-        if not self.counters:
-            return
-        sizes = [len(chunk["choices"][0]["token_ids"]) for chunk in self.chunks if chunk.get("choices")][1:]
-        self.counters["num_drafts"] += len(sizes)
-        self.counters["num_draft_tokens"] += 3 * len(sizes)
-        self.counters["num_accepted_tokens"] += sum(size - 1 for size in sizes)
-        for place in range(3):
-            self.counters["num_accepted_tokens_per_pos"][place] += sum(size > place + 1 for size in sizes)
 
 
 @pytest.fixture
@@ -73,43 +65,8 @@ def script() -> Script:
 
 @pytest.fixture
 def url(script: Script) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self, text: str, status: int = 200) -> None:
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def do_GET(self) -> None:
-            pages = {"/v1/models": '{"data": [{"id": "m"}]}', "/version": '{"version": "0"}', "/metrics": script.page()}
-            self.answer(pages.get(self.path, "no such page"), 200 if self.path in pages else 404)
-
-        def do_POST(self) -> None:
-            script.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            script.finish()
-            self.answer("".join(f"data: {json.dumps(chunk)}\n\n" for chunk in script.chunks) + "data: [DONE]\n\n")
-
-        def log_message(self, *args: Any) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def chunk(*tokens: int, finish: str | None = None) -> dict[str, Any]:
-    return {"choices": [{"token_ids": list(tokens), "finish_reason": finish}]}
-
-
-def zeros() -> dict[str, Any]:
-    return {
-        "num_drafts": 0,
-        "num_draft_tokens": 0,
-        "num_accepted_tokens": 0,
-        "num_accepted_tokens_per_pos": [0, 0, 0],
-    }
+    with serving(script) as address:
+        yield address
 
 
 def test_streamed_steps_and_the_counters_around_them_become_rounds(script: Script, url: str) -> None:
@@ -129,9 +86,9 @@ def test_streamed_steps_and_the_counters_around_them_become_rounds(script: Scrip
 
 def test_at_higher_concurrency_the_counters_belong_to_nobody(script: Script, url: str) -> None:
     script.counters = zeros()
-    script.chunks = [chunk(8), chunk(9, 10, finish="length")]
+    script.chunks = [chunk(8), chunk(9, 1, finish="stop")]
     both = ServerSession(url).decode([PROMPT, PROMPT], GREEDY)
-    assert [one.token_ids for one in both] == [[8, 9, 10]] * 2
+    assert [one.token_ids for one in both] == [[8, 9, 1]] * 2
     assert [one.rounds for one in both] == [[], []]
     assert [one.engine_counters for one in both] == [None, None]
 
@@ -154,13 +111,26 @@ def test_a_server_that_does_not_speculate_has_rounds_of_one_token(script: Script
 def test_the_request_asks_for_token_ids_and_for_these_end_tokens_only(script: Script, url: str) -> None:
     script.chunks = [chunk(8, finish="length")]
     session = ServerSession(url)
-    session.decode([PROMPT], Request(9, (1, 4), Sampling(0.5, 20, 0.9), seed=3))
+    session.decode([PROMPT], Request(1, (1, 4), Sampling(0.5, 20, 0.9), seed=3))
     (asked,) = script.asked
     assert asked["prompt"] == PROMPT and asked["model"] == "m"
     assert asked["return_token_ids"] is True and asked["ignore_eos"] is True and asked["stop_token_ids"] == [1, 4]
     assert (asked["temperature"], asked["top_k"], asked["top_p"], asked["seed"]) == (0.5, 20, 0.9, 3)
-    session.decode([PROMPT], GREEDY)
+    session.decode([PROMPT], Request(1, (1,)))
     assert script.asked[1]["temperature"] == 0.0 and "seed" not in script.asked[1]
+
+
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(1.0)])
+def test_what_is_off_is_sent_as_a_value_for_a_server_has_defaults_of_its_own(
+    script: Script, url: str, sampling: Sampling
+) -> None:
+    script.chunks = [chunk(8, finish="length")]
+    ServerSession(url).decode([PROMPT], Request(1, (1,), sampling))
+    (asked,) = script.asked
+    neutral = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0}
+    neutral |= {"presence_penalty": 0.0, "frequency_penalty": 0.0, "temperature": sampling.temperature}
+    assert {name: asked[name] for name in neutral} == neutral
+    assert None not in asked.values()
 
 
 def test_a_server_that_returns_text_only_is_an_error_that_says_so(script: Script, url: str) -> None:

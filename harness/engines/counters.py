@@ -1,0 +1,74 @@
+"""vLLM's speculative counters: read from a /metrics page, and the difference of two readings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from harness.engines.vllm_worker import COUNTERS, difference
+from harness.engines.worker import EngineError
+
+VLLM = "vllm:"
+#: Prometheus text: name, labels, value and, optionally, a time stamp.
+SAMPLE = re.compile(r"^(?P<name>[\w:]+)(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)(?:\s+-?\d+)?$")
+POSITION = re.compile(r'position="(\d+)"')
+PER_POSITION = "num_accepted_tokens_per_pos"
+
+
+def read_counters(page: str) -> dict[str, Any] | None:
+    """The speculative counters of a /metrics page, summed over engines; the per-position ones as a list.
+
+    Empty for a server that does not speculate. None where the page has none of vLLM's metrics, which tells nothing.
+    Raises EngineError for a counter that is no count.
+    """
+    lines = [line.strip() for line in page.splitlines()]
+    if not any(line.startswith(VLLM) for line in lines):
+        return None
+    totals: dict[str, Any] = {}
+    positions: dict[str, dict[int, int]] = {}
+    for line in lines:
+        if not line.startswith(COUNTERS):
+            continue
+        found = SAMPLE.match(line)
+        if found is None:
+            raise EngineError(f"the /metrics page has the line {line!r:.200}, expected NAME{{LABELS}} VALUE")
+        if not found["name"].endswith("_total"):  # gauges, and when a counter was created
+            continue
+        name, value = found["name"].removeprefix(COUNTERS).removesuffix("_total"), whole(found["value"], line)
+        place = POSITION.search(found["labels"] or "")
+        if place is None:
+            totals[name] = totals.get(name, 0) + value
+        else:
+            known = positions.setdefault(name, {})
+            known[int(place[1])] = known.get(int(place[1]), 0) + value
+    for name, known in positions.items():
+        if sorted(known) != list(range(len(known))):
+            raise EngineError(f"the /metrics page has {name} at positions {sorted(known)}, expected 0, 1, 2, ...")
+    return totals | {name: [known[place] for place in sorted(known)] for name, known in positions.items()}
+
+
+def whole(text: str, line: str) -> int:
+    """The count that `text` is. Raises EngineError for anything else, NaN and infinity included."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 2**63 or not value.is_integer():
+        raise EngineError(f"the /metrics page has the line {line!r:.200}, expected a count from 0")
+    return int(value)
+
+
+def counted_between(after: Mapping[str, Any] | None, before: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What was counted between two readings of a page, None where it has no metrics of vLLM's.
+
+    Raises EngineError where the two are not of one server's life.
+    """
+    if (after is None, not after) != (before is None, not before):
+        raise EngineError("vLLM's counters came or went between two readings: the server was restarted or replaced")
+    if after is None or before is None:
+        return None
+    try:
+        return difference(dict(after), dict(before))
+    except ValueError as error:
+        raise EngineError(f"{error}: the server was restarted or replaced") from error
