@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
+#: Characters that end a line, steer a terminal, or that UTF-8 cannot write.
+UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
+
 
 class InputError(ValueError):
-    """What the user gave cannot be run. The message is one line that names the value, what was expected and the key."""
+    """What the user gave cannot be run. The message is one line that names the value, what was expected and the key.
+
+    It may quote what the user gave, so it is made printable: `\\n` for a line's end, `\\ud800` for half a pair.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(UNPRINTABLE.sub(lambda found: ascii(found.group())[1:-1], str(message)))

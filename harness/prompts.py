@@ -1,12 +1,14 @@
-"""Datasets become prompts: rows of a JSONL file, as their publishers wrote them.
+"""Datasets become prompts: rows of a file, as their publishers wrote them.
 
 A row holds one of `question`, `prompt`, `turns` or `messages`. Nothing here knows a model; `harness.chat` renders.
 """
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Iterable, Sequence
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from harness.errors import InputError
 TEXT_FIELDS = ("turns", "messages", "question", "prompt")
 ID_FIELDS = ("prompt_id", "question_id", "task_id", "id")
 ROLES = ("system", "user", "assistant")
+#: ShareGPT's column, whose turns are objects and end with an answer.
+CONVERSATIONS = "conversations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,31 @@ def distinct(found: Iterable[tuple[Prompt, str]]) -> list[Prompt]:
             earlier = seen[prompt.prompt_id].rpartition(", ")[2]
             raise InputError(f"{where}: id {prompt.prompt_id} was already used in {earlier}")
         seen[prompt.prompt_id] = where
+        check_writable(prompt, where)
         prompts.append(prompt)
     return prompts
+
+
+def check_writable(prompt: Prompt, where: str) -> None:
+    """Raises InputError for what no later step can hash, encode or write down, naming the place and the field."""
+    fields = {
+        "id": prompt.prompt_id,
+        "category": prompt.category,
+        "text": (prompt.opening, prompt.turns),
+        "answer": prompt.answer,
+    }
+    for name, value in fields.items():
+        try:
+            json.dumps(value, ensure_ascii=False, allow_nan=False, default=str).encode()
+        except UnicodeEncodeError as error:
+            half = ascii(error.object[error.start])
+            raise InputError(
+                f"{where}: its {name} holds half a surrogate pair ({half}), expected text that UTF-8 can write"
+            ) from error
+        except RecursionError as error:
+            raise InputError(f"{where}: its {name} is nested too deeply to be written down") from error
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{where}: its {name} cannot be written as JSON ({error})") from error
 
 
 def prompt_from(row: Row, stem: str) -> Prompt:
@@ -59,7 +86,11 @@ def prompt_from(row: Row, stem: str) -> Prompt:
     values, where = row.values, row.where
     kind = next((name for name in TEXT_FIELDS if values.get(name) is not None), None)
     if kind is None:
-        raise InputError(f"{where}: expected one of {', '.join(TEXT_FIELDS)}, found {', '.join(values) or 'no field'}")
+        hint = ""
+        if values.get(CONVERSATIONS):
+            first = f"{{{{ {CONVERSATIONS}[0].value }}}}"
+            hint = f"; the first turn of ShareGPT's form is read with '+dataset.row.template=\"{first}\"'"
+        raise InputError(f"{where}: expected one of {', '.join(TEXT_FIELDS)}, found {columns_of(values)}{hint}")
     opening: tuple[tuple[str, str], ...] = ()
     if kind == "messages":
         opening, turns = _from_messages(values[kind], where)
@@ -67,8 +98,25 @@ def prompt_from(row: Row, stem: str) -> Prompt:
         turns = texts(values[kind], where, kind)
     else:
         turns = texts([values[kind]], where, kind)
-    identifier = next((values[name] for name in ID_FIELDS if values.get(name) is not None), f"{stem}-{row.number}")
-    return Prompt(str(identifier), str(values.get("category") or stem), turns, opening, values.get("answer"))
+    identifier = name_from(values, ID_FIELDS, where) or f"{stem}-{row.number}"
+    return Prompt(identifier, name_from(values, ("category",), where) or stem, turns, opening, values.get("answer"))
+
+
+def columns_of(values: Mapping[str, Any]) -> str:
+    """A row's columns, in words."""
+    return ", ".join(reprlib.repr(name)[1:-1] for name in values) or "no field"
+
+
+def name_from(values: Mapping[str, Any], columns: Iterable[str], where: str) -> str | None:
+    """The first of `columns` that holds something, as text. Raises InputError where that names nothing."""
+    for column in columns:
+        value = values.get(column)
+        if value is None or value == "":
+            continue
+        if isinstance(value, list | dict) or value != value:  # NaN is not itself
+            raise InputError(f"{where}: {column} must be text or a number, found {reprlib.repr(value)}")
+        return str(value)
+    return None
 
 
 def texts(values: Any, where: str, name: str) -> tuple[str, ...]:
@@ -77,7 +125,7 @@ def texts(values: Any, where: str, name: str) -> tuple[str, ...]:
         raise InputError(f"{where}: {name} must be a list of texts with at least one entry")
     for value in values:
         if not isinstance(value, str) or not value.strip():
-            raise InputError(f"{where}: {name} must be text and not empty, found {value!r}")
+            raise InputError(f"{where}: {name} must be text and not empty, found {reprlib.repr(value)}")
     return tuple(values)
 
 
@@ -87,7 +135,8 @@ def _from_messages(messages: Any, where: str) -> tuple[tuple[tuple[str, str], ..
     pairs: list[tuple[str, str]] = []
     for message in messages:
         if not isinstance(message, dict) or message.get("role") not in ROLES:
-            raise InputError(f"{where}: each message needs a role, one of {', '.join(ROLES)}; found {message!r}")
+            shown = reprlib.repr(message)
+            raise InputError(f"{where}: each message needs a role, one of {', '.join(ROLES)}; found {shown}")
         pairs.append((message["role"], texts([message.get("content")], where, "message content")[0]))
     if pairs[-1][0] != "user":
         raise InputError(f"{where}: the last message must be the user's, found role {pairs[-1][0]}")

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from harness.datasets.rows import PARQUET, Row
+from harness.datasets.files import PARQUET, SEPARATORS
+from harness.datasets.rows import Row
 from harness.datasets.settings import SourceConfig
 from harness.errors import InputError
 
@@ -27,7 +28,7 @@ def fetch_rows(source: SourceConfig, columns: Sequence[str] = ()) -> Iterator[Ro
         reason = str(error).strip().splitlines()
         raise InputError(
             f"dataset.source: {name} could not be fetched ({type(error).__name__}: {reason[0] if reason else ''}); "
-            "set dataset.path to a local copy (JSONL or Parquet)"
+            "set dataset.path to a local copy (JSON, CSV or Parquet)"
         ) from error
     kept = [column for column in columns if column in table.column_names]
     table = table.select_columns(kept) if kept else table
@@ -48,7 +49,8 @@ def _load(source: SourceConfig) -> Any:
 
     if not source.files:
         return load_dataset(source.hub, source.config, split=source.split, revision=source.revision)
-    kind = "parquet" if PurePosixPath(source.files[0]).suffix in PARQUET else "json"
+    suffixes = {suffix.lower() for suffix in PurePosixPath(source.files[0]).suffixes}
+    kind = "parquet" if suffixes & set(PARQUET) else "csv" if suffixes & set(SEPARATORS) else "json"
     return load_dataset(kind, data_files=file_urls(source), split="train")
 
 

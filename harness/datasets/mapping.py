@@ -6,15 +6,26 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, UndefinedError, meta
+from jinja2 import StrictUndefined, TemplateError, UndefinedError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from harness.datasets.rows import Row
 from harness.datasets.settings import RowConfig
 from harness.errors import InputError
-from harness.prompts import Prompt, prompt_from, texts
+from harness.prompts import Prompt, columns_of, name_from, prompt_from, texts
 
-ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+#: Columns that hold whole conversations, as another publisher of the same dataset may have made them.
+READY = ("turns", "messages")
+
+
+def _written(value: Any) -> Any:
+    """A value on its way into a prompt. A missing one must not become the word None."""
+    if value is None or value != value:  # NaN is not itself
+        raise TemplateError(f"a column that it writes is missing ({value})")
+    return value
+
+
+ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, finalize=_written)
 
 
 class RowMapping:
@@ -25,6 +36,8 @@ class RowMapping:
         self.groups = {theirs: ours for ours, members in config.groups.items() for theirs in members}
         try:
             self.template = None if config.template is None else ENVIRONMENT.from_string(config.template)
+            self.around = ("", "") if config.template is None else literals(config.template)
+            self.asked = meta.find_undeclared_variables(ENVIRONMENT.parse(config.template or ""))
         except TemplateError as error:
             raise InputError(f"dataset.row.template: no Jinja template ({error})") from error
 
@@ -35,17 +48,17 @@ class RowMapping:
         if not config.is_mapped:
             return []
         named = [
+            *(name for theirs in config.aliases.values() for name in theirs),
             *(config.turns or []),
             *config.id,
             *config.answer_columns,
             *([config.category] if config.category else []),
         ]
-        asked = meta.find_undeclared_variables(ENVIRONMENT.parse(config.template or ""))
-        return sorted({*named, *asked})
+        return sorted({*named, *self.asked})
 
     def __call__(self, row: Row) -> Prompt:
         """The row as a prompt. Raises InputError naming the row, and the column or rule that did not fit."""
-        prompt = self._mapped(row) if self.config.is_mapped else prompt_from(row, self.name)
+        prompt = self._mapped(row) if self._applies_to(row) else prompt_from(row, self.name)
         mark = self.config.placeholder
         if mark is not None and any(mark in turn for turn in prompt.turns):
             raise InputError(f"{row.where}: published without its text ({mark!r}). {self.by_hand or ''}".rstrip())
@@ -53,45 +66,80 @@ class RowMapping:
             return prompt
         return replace(prompt, opening=(("system", self.config.system), *prompt.opening))
 
+    def _applies_to(self, row: Row) -> bool:
+        """Whether these rules are meant for the row, rather than those of common fields."""
+        if not self.config.is_mapped:
+            return False
+        ready = any(row.values.get(name) for name in READY)
+        asks_for_others = self.template is not None and self.asked and self.asked.isdisjoint(self._renamed(row.values))
+        return not (ready and asks_for_others)
+
     def _mapped(self, row: Row) -> Prompt:
-        identifier = first_of(row.values, self.config.id)
+        values = self._renamed(row.values)
         return Prompt(
-            f"{self.name}-{row.number}" if identifier is None else str(identifier),
-            self._category(row.values),
-            self._turns(row),
-            answer=self._answer(row.values),
+            name_from(values, self.config.id, row.where) or f"{self.name}-{row.number}",
+            self._category(values, row.where),
+            self._turns(replace(row, values=values), columns_of(row.values)),
+            answer=self._answer(values),
         )
 
-    def _turns(self, row: Row) -> tuple[str, ...]:
+    def _renamed(self, values: dict[str, Any]) -> dict[str, Any]:
+        """`values`, where a column that another copy names differently also stands under its name here."""
+        found = {
+            ours: values[name]
+            for ours, theirs in self.config.aliases.items()
+            for name in reversed(theirs)
+            if values.get(ours) is None and name in values
+        }
+        return {**values, **found}
+
+    def _turns(self, row: Row, columns: str) -> tuple[str, ...]:
         if self.template is not None:
             try:
-                return texts([self.template.render(row.values)], row.where, "the rendered template")
+                text = self._without_repeats(self.template.render(row.values))
             except UndefinedError as error:
-                columns = ", ".join(row.values) or "none"
                 raise InputError(
                     f"{row.where}: dataset.row.template: {error.message}; columns are {columns}"
                 ) from error
-            except TemplateError as error:
+            except (TemplateError, TypeError, ValueError, ArithmeticError) as error:  # of its operators and filters
                 raise InputError(f"{row.where}: dataset.row.template: {error}") from error
+            return texts([text], row.where, "the rendered template")
         names = list(self.config.turns or [])
         found = first_of(row.values, names)
         if found is None:
-            columns = ", ".join(row.values) or "none"
             raise InputError(f"{row.where}: expected the turns in {' or '.join(names)}, columns are {columns}")
-        return texts([found] if isinstance(found, str) else list(found), row.where, "turns")
+        if isinstance(found, str) and found.startswith("[") and found.endswith("]"):
+            raise InputError(f"{row.where}: its turns are a list written as text; use a copy in JSON or Parquet")
+        return texts([found] if isinstance(found, str) else found, row.where, "turns")
 
-    def _category(self, values: Mapping[str, Any]) -> str:
-        column = self.config.category
-        own = values.get(column) if column is not None else None
-        if own is None or own == "":
-            return self.name
-        return self.groups.get(str(own), str(own))
+    def _without_repeats(self, rendered: str) -> str:
+        """`rendered`, without the template's own words where the row's text already stands between them."""
+        before, after = self.around
+        text = rendered[len(before) : len(rendered) - len(after)]
+        bare, start, end = (" ".join(part.split()) for part in (text, before, after))
+        if len((start + " " + end).split()) > 1 and bare.startswith(start) and bare.endswith(end):
+            return text
+        return rendered
+
+    def _category(self, values: Mapping[str, Any], where: str) -> str:
+        own = name_from(values, [self.config.category] if self.config.category else [], where)
+        return self.name if own is None else self.groups.get(own, own)
 
     def _answer(self, values: Mapping[str, Any]) -> Any:
         if isinstance(self.config.answer, str):
             return values.get(self.config.answer)
         kept = {name: values[name] for name in self.config.answer_columns if values.get(name) is not None}
         return kept or None
+
+
+def literals(template: str) -> tuple[str, str]:
+    """The words that `template` writes before its first column and after its last one."""
+    body = ENVIRONMENT.parse(template).body
+    ends = [body[index].nodes[index] for index in (0, -1) if body and isinstance(body[index], nodes.Output)]
+    if len(ends) < 2 or ends[0] is ends[1]:
+        return "", ""
+    before, after = (end.data if isinstance(end, nodes.TemplateData) else "" for end in ends)
+    return before, after
 
 
 def first_of(values: Mapping[str, Any], columns: list[str]) -> Any:

@@ -41,8 +41,8 @@ class RowConfig:
 
     `template` is Jinja over the row's columns and gives the one user turn; `turns` names columns that hold the user's
     turns as a list, the first that is there. `id`, `category` and `answer` name columns; an `answer` of several columns
-    is kept by name. `groups` maps a category of ours to the publisher's. A row whose text holds `placeholder` was
-    published without its content.
+    is kept by name. `aliases` maps a column of these rules to its names in other copies. `groups` maps a category of
+    ours to the publisher's. A row whose text holds `placeholder` was published without its content.
     """
 
     template: str | None = None
@@ -52,6 +52,7 @@ class RowConfig:
     category: str | None = None
     groups: dict[str, list[str]] = field(default_factory=dict)
     answer: Any = None
+    aliases: dict[str, list[str]] = field(default_factory=dict)
     placeholder: str | None = None
 
     def __post_init__(self) -> None:

@@ -53,8 +53,10 @@ def mbpp_program(answer: Mapping[str, Any], text: str) -> str:
     The published prompt does not say which name the assertions call; where the answer uses another one, its last
     function that takes their arguments is called by the expected name.
     """
-    tests = [str(test) for test in answer["test_list"]]
-    imports = [str(line) for line in answer.get("test_imports") or []]
+    tests = lines_of(answer, "test_list")
+    if not tests:
+        raise ValueError("its test_list is empty, so that every answer would pass")
+    imports = lines_of(answer, "test_imports") if answer.get("test_imports") else []
     # The set-up of the full dataset may build objects of the answer's own classes.
     setup = [str(answer["test_setup_code"])] if answer.get("test_setup_code") else []
     needed = needed_names(tests, [*imports, *setup], answer.get("code"))
@@ -65,3 +67,11 @@ def mbpp_program(answer: Mapping[str, Any], text: str) -> str:
         functions = [name for name in functions_for(code, missing[0], tests) if name not in needed]
         alias = f"\n{missing[0]} = {functions[-1]}" if functions else ""
     return "\n".join([*imports, code + alias, *setup, *tests]) + "\n"
+
+
+def lines_of(answer: Mapping[str, Any], column: str) -> list[str]:
+    """A column that is a list of lines. Text in its place (a CSV holds no lists) would run and test nothing."""
+    if not isinstance(answer[column], list | tuple):
+        kind = type(answer[column]).__name__
+        raise ValueError(f"its {column} is {kind}, expected a list; use a copy in JSON or Parquet")
+    return [str(line) for line in answer[column]]

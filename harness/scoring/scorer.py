@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.errors import InputError
@@ -38,11 +38,18 @@ class Scorer:
         """Whether answers are run as programs."""
         return self.name in PROGRAMS and self.config.execute_code
 
-    def check(self, prompts: Iterable[Prompt]) -> None:
-        """Raises InputError for the first prompt whose key this rule cannot use."""
+    def check(self, prompts: Sequence[Prompt]) -> str | None:
+        """Raises InputError for the first prompt whose key this rule cannot use; says how many have none, if any."""
         for prompt in prompts:
             if prompt.answer is not None and (self.name in COMPARE or self.executes):
                 self._told(prompt, "")
+        without = [prompt.prompt_id for prompt in prompts if prompt.answer is None]
+        if self.name is None or not without:
+            return None
+        return (
+            f"{len(without)} of {len(prompts)} prompts have no answer key, so they get no score "
+            f"(dataset.scorer={self.name}; the first is {without[0]})"
+        )
 
     def __call__(self, prompt: Prompt, text: str) -> float | None:
         """0 to 1, or None where the prompt has no key, or only a program could tell and none may be run.

@@ -108,7 +108,7 @@ def test_a_sweep_runs_every_combination_that_fits(
         ("drafter=eagle", "error: drafter=eagle: unknown"),
         ("num_draft_tokens=0", "error: num_draft_tokens=0: expected 1 or more"),
         ("target.path=/nowhere/at/all", "/nowhere/at/all"),
-        ("dataset.path=/nowhere.jsonl", "error: dataset.path=/nowhere.jsonl: expected a JSONL file"),
+        ("dataset.path=/nowhere.jsonl", "error: dataset.path=/nowhere.jsonl: expected a file of JSON"),
         ("num_draft_tokens=99", "error: drafters.dflash.num_draft_tokens=99"),
         ("max_new_tokens=5000", "positions, the target has 1024"),
         ("drafters.mtp.path=null", "error: drafters.mtp.path is empty"),

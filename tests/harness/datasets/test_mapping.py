@@ -79,6 +79,41 @@ def test_mbpp_is_asked_as_it_stands() -> None:
     assert asked.answer == {"test_list": ["assert f()"], "test_imports": [], "code": "c"}
 
 
+def test_mbpp_in_the_full_datasets_columns() -> None:
+    asked = prompt("mbpp", {"task_id": 11, "text": "Write it.", "code": "c", "test_list": ["t"], "test_setup_code": ""})
+    assert (asked.prompt_id, asked.turns) == ("11", ("Write it.",))
+
+
+@pytest.mark.parametrize("name", ["aime2024", "aime2025"])
+def test_aime_in_the_capital_columns_of_another_copy(name: str) -> None:
+    row = {"ID": "2024-II-4", "Problem": "P", "Solution": "s", "Answer": 33}
+    assert prompt(name, row) == Prompt("2024-II-4", name, ("P" + STEPS,), answer=33)
+
+
+@pytest.mark.parametrize("name", ["gsm8k", "math500", "humaneval", "mbpp", "aime2024", "alpaca", "livecodebench"])
+def test_ready_made_turns_are_taken_as_they_stand_under_the_datasets_own_name(name: str) -> None:
+    asked = prompt(name, {"turns": ["Ready." + STEPS]})
+    assert (asked.turns, asked.answer, asked.category) == (("Ready." + STEPS,), None, name)
+
+
+@pytest.mark.parametrize("end", [STEPS, STEPS + "\n", STEPS.replace("\n", "  ")])
+def test_a_suffix_that_stands_already_is_not_added_again(end: str) -> None:
+    for name, column in (("gsm8k", "question"), ("math500", "problem"), ("aime2024", "problem")):
+        assert prompt(name, {column: "1 + 1?" + end}).turns == ("1 + 1?" + end,)
+        assert prompt(name, {column: "Please reason."}).turns == ("Please reason." + STEPS,)
+
+
+def test_words_around_a_column_stand_once() -> None:
+    def asked(template: str, text: str) -> str:
+        return RowMapping(RowConfig(template=template), "d")(Row({"q": text}, 1, "here")).turns[0]
+
+    around = "Solve this problem:\n{{ q }}\nEnd with it."
+    assert asked(around, "1?") == "Solve this problem:\n1?\nEnd with it."
+    assert asked(around, asked(around, "1?")) == asked(around, "1?")
+    assert asked(around, "1?\nEnd with it.") == "Solve this problem:\n1?\nEnd with it.\nEnd with it.", "half of them"
+    assert asked("{{ q }}.", "1.") == "1..", "a mark alone is no word"
+
+
 @pytest.mark.parametrize(
     ("starter", "wanted"),
     [
@@ -136,15 +171,41 @@ def test_hospital_is_one_conversation_with_a_system_message() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (RowConfig(template="{{ question }}"), "dataset.row.template: 'question' is undefined; columns are text"),
-        (RowConfig(turns=["turns", "prompt"]), "expected the turns in turns or prompt, columns are text"),
+        (RowConfig(template="{{ question }}"), "dataset.row.template: 'question' is undefined; columns are text, null"),
+        (RowConfig(turns=["turns", "prompt"]), "expected the turns in turns or prompt, columns are text, null"),
         (RowConfig(template="{{ text[3:] }}"), "the rendered template must be text and not empty"),
+        (RowConfig(template="{{ text + 1 }}"), "dataset.row.template: can only concatenate"),
+        (RowConfig(template="{{ text }} {{ null }}"), "a column that it writes is missing (None)"),
+        (RowConfig(template="{{ text }} {{ nan }}"), "a column that it writes is missing (nan)"),
+        (RowConfig(template="{{ text }}", id=["list"]), "list must be text or a number, found [1]"),
+        (RowConfig(template="{{ text }}", category="nan"), "nan must be text or a number, found nan"),
+        (RowConfig(turns=["written"]), "its turns are a list written as text"),
+        (RowConfig(turns=["number"]), "turns must be a list of texts"),
+        (RowConfig(), "expected one of turns, messages, question, prompt, found text, null"),
+        (RowConfig(), "the first turn of ShareGPT's form is read with '+dataset.row.template="),
     ],
 )
 def test_a_row_that_does_not_fit_is_named_with_its_columns(config: RowConfig, message: str) -> None:
+    values = {"text": "x", "null": None, "nan": float("nan"), "list": [1], "written": "['a', 'b']", "number": 3}
+    values |= {"conversations": [{"from": "human", "value": "Hi"}]} if "ShareGPT" in message else {}
     with pytest.raises(InputError) as error:
-        RowMapping(config, "d")(Row({"text": "x"}, 3, "rows.jsonl, line 3"))
+        RowMapping(config, "d")(Row(values, 3, "rows.jsonl, line 3"))
     assert str(error.value).startswith("rows.jsonl, line 3") and message in str(error.value)
+
+
+def test_the_first_turn_of_sharegpts_form_is_read_by_the_template_that_the_error_names() -> None:
+    config = RowConfig(template="{{ conversations[0].value }}")
+    turns = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]
+    assert RowMapping(config, "d")(Row({"id": "x", "conversations": turns}, 1, "here")).turns == ("Hi",)
+
+
+def test_an_empty_id_or_category_is_none_and_zero_is_one() -> None:
+    def asked(**values: Any) -> tuple[str, str]:
+        found = RowMapping(RowConfig(), "d")(Row({"prompt": "p", **values}, 4, "here"))
+        return found.prompt_id, found.category
+
+    assert asked(id="", category="") == asked() == ("d-4", "d")
+    assert asked(id=0, category=0) == ("0", "0")
 
 
 def test_only_the_columns_that_are_used_are_read() -> None:

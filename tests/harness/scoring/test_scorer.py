@@ -24,6 +24,20 @@ def test_no_rule_or_no_key_gives_no_score() -> None:
     assert Scorer("number", ScoringConfig())(prompt(None), "1") is None
 
 
+def test_prompts_without_a_key_are_counted_before_the_run() -> None:
+    scorer = Scorer("number", ScoringConfig())
+    assert scorer.check([prompt("1")]) is None and Scorer(None, ScoringConfig()).check([prompt(None)]) is None
+    assert scorer.check([prompt("1"), prompt(None)]) == (
+        "1 of 2 prompts have no answer key, so they get no score (dataset.scorer=number; the first is p)"
+    )
+
+
+@pytest.mark.parametrize("tests", ["['assert f(1) == 1']", [], None])
+def test_tests_that_would_pass_everything_are_refused(tests: Any) -> None:
+    with pytest.raises(InputError, match=r"prompt p: its .*test_list"):
+        Scorer("mbpp", ScoringConfig(execute_code=True)).check([prompt({"test_list": tests})])
+
+
 def test_numbers_and_expressions_need_no_leave() -> None:
     assert Scorer("number", ScoringConfig())(prompt("#### 1"), r"\boxed{1}") == 1.0
     assert Scorer("math", ScoringConfig())(prompt("1"), r"\boxed{2}") == 0.0
