@@ -6,9 +6,11 @@ Reading takes a process or a few small files, so it belongs before, after and be
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from harness.guards import Guard
 
@@ -20,20 +22,35 @@ SLOWED_BY = {
     0x40: "hardware thermal slowdown",
     0x80: "power brake",
 }
+# Bits that ask for no warning: idle, clocks set by the user, synchronised with other GPUs, set by the display.
+STEADY = 0x1 | 0x2 | 0x10 | 0x100
 CPU_COUNTERS = "/sys/devices/system/cpu"
 
 
 @dataclass(frozen=True, slots=True)
 class ClockReading:
-    """One look at the clocks. `gpu_reasons` are NVML's bits; the CPU counter only ever grows. None: not readable."""
+    """One look at the clocks. `gpu_reasons` are NVML's bits; the CPU counter only ever grows. None: not readable.
+
+    `gpu` is whether a GPU was asked at all.
+    """
 
     gpu_reasons: int | None = None
     cpu_throttle_events: int | None = None
+    gpu: bool = False
 
 
-def read_clocks(gpu: bool, index: int = 0, counters: str | Path = CPU_COUNTERS) -> ClockReading:
-    """Read what can be read; nothing is raised for what cannot."""
-    return ClockReading(_gpu_reasons(index) if gpu else None, _cpu_throttle_events(Path(counters)))
+def read_clocks(gpu: str | None, counters: str | Path = CPU_COUNTERS) -> ClockReading:
+    """Read what can be read of the GPU `gpu` (see `gpu_name`; None for no GPU); nothing is raised for what cannot."""
+    reasons = None if gpu is None else _gpu_reasons(gpu)
+    return ClockReading(reasons, _cpu_throttle_events(Path(counters)), gpu is not None)
+
+
+def gpu_name(device: torch.device) -> str | None:
+    """What nvidia-smi calls `device`; None for no GPU. A UUID, as its numbers ignore CUDA_VISIBLE_DEVICES."""
+    if device.type != "cuda":
+        return None
+    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+    return str(device.index or 0) if uuid is None else f"GPU-{uuid}"
 
 
 def clock_guards(readings: Sequence[ClockReading]) -> list[Guard]:
@@ -46,9 +63,14 @@ def clock_guards(readings: Sequence[ClockReading]) -> list[Guard]:
     for reading in readings:
         seen |= reading.gpu_reasons or 0
     names = [name for bit, name in SLOWED_BY.items() if seen & bit]
+    if unknown := seen & ~STEADY & ~sum(SLOWED_BY):
+        names.append(f"a reason of unknown meaning ({unknown:#x})")
     if names:
         message = f"the GPU reports {', '.join(names)}: clocks were not steady, times may drift"
         found.append(Guard("throttled_clocks", "warning", message))
+    if readings and all(reading.gpu and reading.gpu_reasons is None for reading in readings):
+        message = "nvidia-smi did not say whether the GPU held its clocks: throttling would not be noticed"
+        found.append(Guard("unread_clocks", "info", message))
     counted = [reading.cpu_throttle_events for reading in readings if reading.cpu_throttle_events is not None]
     if counted and counted[-1] > counted[0]:
         message = f"the CPU was throttled {counted[-1] - counted[0]} times during the run: times may drift"
@@ -56,10 +78,10 @@ def clock_guards(readings: Sequence[ClockReading]) -> list[Guard]:
     return found
 
 
-def _gpu_reasons(index: int) -> int | None:
+def _gpu_reasons(gpu: str) -> int | None:
     # Drivers before 535 call the field clocks_throttle_reasons.
     for field in ("clocks_event_reasons.active", "clocks_throttle_reasons.active"):
-        command = ["nvidia-smi", f"--id={index}", f"--query-gpu={field}", "--format=csv,noheader"]
+        command = ["nvidia-smi", f"--id={gpu}", f"--query-gpu={field}", "--format=csv,noheader"]
         try:
             answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
             return int(answer.splitlines()[0], 16)
@@ -76,8 +98,3 @@ def _cpu_throttle_events(folder: Path) -> int | None:
         except (OSError, ValueError):
             continue
     return sum(counts) if counts else None
-
-
-def as_dict(reading: ClockReading) -> Mapping[str, int | None]:
-    """A reading as it goes into the manifest."""
-    return {"gpu_reasons": reading.gpu_reasons, "cpu_throttle_events": reading.cpu_throttle_events}

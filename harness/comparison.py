@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.api import check_prompts
 from harness.arms import Arms
 from harness.chat import Chat, Rendered, check_length
-from harness.clock_readings import ClockReading, read_clocks
+from harness.clock_readings import ClockReading, gpu_name, read_clocks
 from harness.config import BASELINE, RunConfig
 from harness.engines.config import HARNESS
 from harness.errors import InputError
@@ -90,8 +90,7 @@ class Comparison:
 
     def read_clocks(self) -> None:
         """Between prompts, where a look at the hardware disturbs nothing that is timed."""
-        device = self.target.device
-        self.clocks.append(read_clocks(device.type == "cuda", device.index or 0))
+        self.clocks.append(read_clocks(gpu_name(self.target.device)))
 
     def longest(self, prompt: Prompt) -> int:
         """The most tokens that the last turn of `prompt` can have, with answers of full length before it."""

@@ -111,7 +111,7 @@ def _nvidia_smi(uuid: str) -> dict[str, str]:
     if not line:
         return {}
     values = [value.strip() for value in line.splitlines()[0].split(",")]
-    return dict(zip(GPU_FIELDS, values, strict=False))
+    return dict(zip(GPU_FIELDS, values, strict=True)) if len(values) == len(GPU_FIELDS) else {}
 
 
 def _cpu_name() -> str:

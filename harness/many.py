@@ -17,6 +17,7 @@ from typing import Any
 
 import torch.distributed as distributed
 
+from harness.checks import from_environment
 from harness.config import RunConfig, TrackingConfig
 from harness.errors import EXIT_INTERRUPTED, InputError
 from harness.load import parse_device
@@ -43,13 +44,14 @@ class Processes:
 
 def processes() -> Processes:
     """As the launcher's environment says; one process where it says nothing."""
-    told = os.environ
-    count = int(told.get("WORLD_SIZE", 1))
-    if count > 1 and "MASTER_ADDR" not in told:
-        raise InputError(
-            f"WORLD_SIZE={count} without MASTER_ADDR: expected accelerate launch or torchrun to start this"
-        )
-    return Processes(int(told.get("RANK", 0)), count, int(told.get("LOCAL_RANK", 0)))
+    count = from_environment("WORLD_SIZE", 1, least=1)
+    if count > 1:  # a rank that is left out would be every process's 0
+        for name in ("MASTER_ADDR", "MASTER_PORT", "RANK", "LOCAL_RANK"):
+            if name not in os.environ:
+                raise InputError(
+                    f"WORLD_SIZE={count} without {name}: expected accelerate launch or torchrun to start this"
+                )
+    return Processes(from_environment("RANK", 0), count, from_environment("LOCAL_RANK", 0))
 
 
 def run_split(

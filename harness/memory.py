@@ -172,8 +172,8 @@ def available_bytes(device: torch.device) -> int | None:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
-    kib = next((int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
-    return None if kib is None else kib * 1024
+    sizes = [line.split()[1:] for line in lines if line.startswith("MemAvailable:")]
+    return int(sizes[0][0]) * 1024 if sizes and len(sizes[0]) == 2 and sizes[0][0].isdigit() else None
 
 
 def shortage(memory: Memory, *devices: torch.device, held: int = 0) -> str | None:
@@ -181,7 +181,7 @@ def shortage(memory: Memory, *devices: torch.device, held: int = 0) -> str | Non
     already, and what would help; None when it fits."""
     known = [free for free in map(available_bytes, devices) if free is not None]
     free = sum(known)
-    if not known or memory.total <= free + held:
+    if len(known) < len(devices) or memory.total <= free + held:  # with one unknown the sum is no sum
         return None
     where = " + ".join(map(str, devices))
     return (

@@ -7,7 +7,6 @@ make. Hidden states and logits come out whole everywhere, keys and values by hea
 from __future__ import annotations
 
 import copy
-import os
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from drafters.fit import kv_geometry, text_config
+from harness.checks import from_environment
 from harness.errors import InputError
 
 
@@ -26,7 +26,7 @@ def loading(plan: str, raw: dict[str, Any]) -> dict[str, Any]:
     """
     from transformers.distributed import DistributedConfig
 
-    count = int(os.environ.get("WORLD_SIZE", 1))
+    count = from_environment("WORLD_SIZE", 1, least=1)
     if count < 2:
         raise InputError(
             f"target.tp_plan is {plan!r} in a single process, expected torchrun --nproc-per-node 2 or more; "

@@ -199,6 +199,12 @@ def test_clocks_that_were_held_back_are_named() -> None:
     messages = [guard.message for guard in clock_guards([steady, hot, steady, ClockReading(cpu_throttle_events=9)])]
     assert messages[0].startswith("the GPU reports power cap, hardware thermal slowdown")
     assert messages[1].startswith("the CPU was throttled 2 times")
+    assert "unknown meaning (0x400)" in clock_guards([ClockReading(gpu_reasons=0x400 | 0x1)])[0].message
+
+
+def test_a_gpu_whose_clocks_cannot_be_read_is_not_taken_for_a_steady_one() -> None:
+    assert [guard.code for guard in clock_guards([ClockReading(gpu=True)] * 2)] == ["unread_clocks"]
+    assert clock_guards([ClockReading(gpu=True), ClockReading(gpu_reasons=0x1, gpu=True)]) == []
 
 
 def test_clocks_are_read_where_they_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,10 +214,12 @@ def test_clocks_are_read_where_they_can_be(tmp_path: Path, monkeypatch: pytest.M
         (folder / "core_throttle_count").write_text(f"{events}\n")
     tool = tmp_path / "nvidia-smi"
     tool.write_text(
-        '#!/bin/sh\ncase "$*" in *clocks_throttle_reasons.active*) echo 0x0000000000000040;; *) exit 2;; esac\n'
+        '#!/bin/sh\ncase "$*" in *--id=GPU-7*clocks_throttle_reasons.active*) echo 0x0000000000000040;;\n'
+        "*) exit 2;; esac\n"
     )
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    assert read_clocks(gpu=True, counters=tmp_path / "sys") == ClockReading(0x40, 7)
+    assert read_clocks("GPU-7", counters=tmp_path / "sys") == ClockReading(0x40, 7, gpu=True)
+    assert read_clocks(None, counters=tmp_path / "sys") == ClockReading(None, 7)
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    assert read_clocks(gpu=True, counters=tmp_path / "nothing") == ClockReading()
+    assert read_clocks("GPU-7", counters=tmp_path / "nothing") == ClockReading(gpu=True)

@@ -20,7 +20,9 @@ def at(*gaps: float) -> list[float]:
         ([5e-6, 5e-6, 5e-6, 0.02] * 8, "buffered"),  # and one that flushes every four steps
         ([0.005, 5e-6] * 4 + [0.005], ""),  # two steps in one packet now and then
         ([2e-4] * 63, ""),  # the fastest that can be true
-        ([5e-6] * 7, ""),  # too few to say so
+        ([5e-6] * 2, "buffered"),  # however short the answer
+        ([5e-6] * 8 + [0.02] * 24, "buffered"),  # flushed once and then step by step: a quarter of the time is missing
+        ([5e-6] + [0.02] * 30, ""),  # the second step with the first, of many
         ([0.01] * 20 + [12.0] + [0.01] * 20, "stalled"),
         ([], ""),
     ],

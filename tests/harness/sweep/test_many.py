@@ -31,6 +31,28 @@ def test_many_processes_need_a_place_to_meet(monkeypatch: pytest.MonkeyPatch) ->
         processes()
 
 
+@pytest.mark.parametrize(("name", "value"), [("WORLD_SIZE", "two"), ("WORLD_SIZE", "0"), ("RANK", ""), ("RANK", "-1")])
+def test_a_launchers_word_that_is_no_count_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=f"{name}={value}: expected an integer from"):
+        processes()
+
+
+@pytest.mark.parametrize("missing", ["MASTER_ADDR", "MASTER_PORT", "RANK", "LOCAL_RANK"])
+def test_a_process_of_many_that_does_not_know_its_place_is_refused(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    whole = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "RANK": "1", "LOCAL_RANK": "1"}
+    for name, value in whole.items():
+        monkeypatch.setenv(name, value)
+    assert processes() == Processes(1, 2, 1)
+    monkeypatch.delenv(missing)
+    with pytest.raises(InputError, match=f"WORLD_SIZE=2 without {missing}"):
+        processes()
+
+
 def test_two_processes_give_the_tokens_and_acceptance_of_one(tmp_path: Path) -> None:
     pair = write_pair(tmp_path)
     prompts = write_prompts(tmp_path / "prompts.jsonl", 5)
