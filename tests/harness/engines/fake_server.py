@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
 from collections.abc import Iterator
@@ -25,7 +26,8 @@ def zeros(k: int = 3) -> dict[str, Any]:
 class Script:
     """What the server says: stream chunks, their end, and the counters after each request.
 
-    `usage` None counts what was streamed. `broken` closes the connection amid a chunked body.
+    `usage` None counts what was streamed. `broken` closes the connection amid a chunked body. `acts` are changes, one
+    per request, to a script that is as it was for the others.
     """
 
     def __init__(self) -> None:
@@ -37,6 +39,14 @@ class Script:
         self.counters: dict[str, Any] = {}
         self.page_before = "vllm:request_success_total 3.0"
         self.asked: list[dict[str, Any]] = []
+        self.acts: list[dict[str, Any]] = []
+
+    def act(self) -> Script:
+        """The script for the request that has just been asked."""
+        place = len(self.asked) - 1
+        played = copy.copy(self)
+        vars(played).update(self.acts[place] if place < len(self.acts) else {})
+        return played
 
     def page(self) -> str:
         lines = [self.page_before]
@@ -48,7 +58,8 @@ class Script:
 
     def body(self) -> str:
         sizes = [len(choice.get("token_ids", ())) for one in self.chunks for choice in one.get("choices", ())]
-        usage = {"prompt_tokens": len(PROMPT), "completion_tokens": sum(sizes)} if self.usage is None else self.usage
+        counted = {"prompt_tokens": len(self.asked[-1]["prompt"]), "completion_tokens": sum(sizes)}
+        usage = counted if self.usage is None else self.usage
         told = [*self.chunks, {"choices": [], "usage": usage}]
         return "".join(f"data: {json.dumps(one)}\n\n" for one in told) + self.tail
 
@@ -92,8 +103,9 @@ def serving(script: Script) -> Iterator[str]:
 
         def do_POST(self) -> None:
             script.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            script.finish()
-            (self.break_off if script.broken else self.answer)(script.body())
+            played = script.act()
+            played.finish()
+            (self.break_off if played.broken else self.answer)(played.body())
 
         def log_message(self, *args: Any) -> None: ...
 

@@ -23,6 +23,7 @@ def usage(new: Any, prompt: Any = 3) -> dict[str, Any]:
 
 
 
+#: What a stream of three tokens ends with instead, and what the error says.
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no finish reason": ({"chunks": [chunk(8), chunk(9)]}, "broke off after 2 tokens, without a finish reason"),
     "no [DONE]": ({"tail": ""}, "broke off after 3 tokens, without"),

@@ -15,7 +15,8 @@ from harness.engines import worker
 from harness.errors import EXIT_ARM_FAILED, EXIT_MISMATCH, EXIT_OK, InputError
 from harness.run import Outcome, run
 from tests.harness.checkpoints import write_pair, write_prompts
-from tests.harness.engines.fake_server import Script, serving, zeros
+from tests.harness.engines.fake_server import Script, chunk, serving, zeros
+from tests.harness.engines.test_answer import WRONG
 
 Configure = Callable[..., RunConfig]
 FAKE = Path(__file__).with_name("fake_worker.py")
@@ -163,6 +164,22 @@ def test_answers_that_are_not_whole_are_error_rows_and_no_figure(configure: Conf
     row = summary_of(outcome, "baseline")
     assert (row["errors"], row["generations"], row["tokens"]) == (3, 0, 0)
     assert row["decode_tok_s"] is row["end_to_end_tok_s"] is row["ttft_ms"] is row["acceptance_length"] is None
+
+
+def test_a_servers_answers_that_end_in_any_wrong_way_are_error_rows_and_no_figure(
+    configure: Configure, tmp_path: Path
+) -> None:
+    script = Script()
+    script.chunks = [chunk(8), chunk(9), chunk(10, finish="length")]
+    warm_up = {"chunks": [chunk(8), chunk(9), chunk(10), chunk(11, finish="length")]}
+    script.acts = [warm_up, *(changes for changes, _ in WRONG.values())]
+    prompts = write_prompts(tmp_path / "more.jsonl", len(WRONG) + 1)
+    with serving(script) as url:
+        config = configure({"url": url}, drafter=[], max_new_tokens=3, dataset={"path": prompts})
+        outcome = run(config, tmp_path / "run")
+    assert [row["status"] for row in rows_of(outcome)] == ["error"] * len(WRONG) + ["ok"]
+    row = summary_of(outcome, "baseline")
+    assert (row["errors"], row["generations"], row["tokens"]) == (len(WRONG), 1, 3)
 
 
 def test_a_server_that_speculates_is_no_baseline_and_is_refused_before_anything_is_decoded(
