@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from drafters.dflash_config import DFlashConfig
 from drafters.dflash_model import BlockModel
 from drafters.layouts.base import Layout
 from drafters.layouts.known import layout_of
+
+log = logging.getLogger(__name__)
 
 
 def parse_config(raw: dict[str, Any], key: str = "drafters.dflash.path") -> DFlashConfig:
@@ -105,6 +108,8 @@ def load_dflash(folder: Path, key: str, device: torch.device, dtype: torch.dtype
     found = stored_tensors(folder, key, rename)
     model = empty_model(layout, settled(layout, layout.parse(raw, key), found))
     where = f"{key}: {folder}"
+    for note in model.config.notes:
+        log.warning("%s: config.json %s", where, note)
     refuse(problems_of(model, found), where)
     tensors = read_tensors(folder, key, rename)
     refuse(vocabulary_problems(tensors), where)

@@ -50,6 +50,7 @@ class DFlashConfig:
     markov_rank: int = 0  # a low-rank bias from the previous token; 0: none
     confidence_head: bool = False  # predicts whether a draft will be accepted
     confidence_with_markov: bool = False
+    notes: tuple[str, ...] = ()  # where the file was read otherwise than it says
 
     def __post_init__(self) -> None:
         if len(self.layer_types) != self.num_hidden_layers:

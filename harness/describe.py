@@ -98,6 +98,7 @@ def block_facts(config: DFlashConfig) -> Facts:
         ("in a block", _causality(config)),
         ("window", f"{config.sliding_window} back from {start}" if has_window else "none"),
         ("tokens", _choice(config)),
+        *(("note", f"config.json {note}") for note in config.notes),
     ]
 
 

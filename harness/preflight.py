@@ -120,11 +120,14 @@ def plan_arm(arm: Arm, target: dict[str, Any], configured: TargetConfig, samplin
         return PlannedArm(arm, arm.num_draft_tokens or default or 4, drafter=drafter)
     block = parse_config(drafter, f"{key}={arm.path}")
     k = arm.num_draft_tokens or default or block.max_draft_tokens
-    if k > block.max_draft_tokens:
+    # vLLM asks for as many mask slots as it is told to, beyond the block that the drafter was trained on.
+    if k > block.max_draft_tokens and arm.engine == HARNESS:
         anchor = " the anchor and" if block.max_draft_tokens < block.block_size else ""
+        notes = "".join(f"; its config.json {note}" for note in block.notes)
         raise InputError(
             f"drafters.{arm.name}.num_draft_tokens={k}: expected {block.max_draft_tokens} or less, the drafter's block "
             f"of {block.block_size} holds{anchor} {block.max_draft_tokens} drafts (num_draft_tokens sets all arms)"
+            + notes
         )
     return PlannedArm(arm, k, block.block_size, drafter)
 

@@ -5,25 +5,39 @@ The small ones (E2B, E4B) score the tokens of the best centroids only ("ordered 
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from torch import nn
 from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
 
-from drafters.layouts.base import Keys, Layout
+from drafters.layouts.base import Keys, Layout, section
+from drafters.layouts.harmless import GEMMA_FULL
+from drafters.layouts.others import refuse_quantized
 
+#: How a Gemma 4 text config tells full layers from sliding ones, before transformers 5.15 and since.
+GLOBAL = ("global_head_dim", "num_global_key_value_heads", "per_layer_config")
+#: Of the target's text config, what an assistant's layers never read: it has neither experts nor per-layer embeddings.
+UNUSED = (*GEMMA_FULL, "enable_moe_block", "hidden_size_per_layer_input", "num_kv_shared_layers")
 MODEL_TYPES = ("gemma4_assistant", "gemma4_unified_assistant")
 
 
 def parse(raw: dict[str, Any], key: str) -> Any:
     """The transformers config. Raises InputError for what no assistant can be."""
+    refuse_quantized(raw, key)
     keys = Keys(key, "an assistant", raw)
-    keys.whole("backbone_hidden_size")
-    text = Keys(key, "an assistant's text_config", keys.need("text_config"))
+    keys.whole("backbone_hidden_size", least=1)
+    keys.need("text_config")
+    text = Keys(key, "an assistant's text_config", section(raw, "text_config", key))
     for name in ("vocab_size", "hidden_size", "num_hidden_layers"):
-        text.whole(name)
+        text.whole(name, least=1)
+    config_class = CONFIG_MAPPING[raw["model_type"]]
+    keys.knows(*known_entries(config_class))
+    keys.close()
+    text.knows(*known_entries(CONFIG_MAPPING[f"{raw['model_type'].removesuffix('_assistant')}_text"]), *GLOBAL, *UNUSED)
+    text.close()
     try:
-        config = CONFIG_MAPPING[raw["model_type"]].from_dict(raw)
+        config = config_class.from_dict(raw)
         config.validate()
     except Exception as error:  # transformers raises what its validators raise
         raise keys.error(f"transformers refuses config.json: {' '.join(str(error).split())[:300]}") from error
@@ -32,6 +46,11 @@ def parse(raw: dict[str, Any], key: str) -> Any:
             f"num_centroids is {config.num_centroids}, expected a divisor of vocab_size={config.text_config.vocab_size}"
         )
     return config
+
+
+def known_entries(config_class: Any) -> set[str]:
+    """The entries that a transformers config takes; it keeps others without a word."""
+    return set(inspect.signature(config_class).parameters)
 
 
 def build(config: Any) -> nn.Module:

@@ -24,8 +24,11 @@ from transformers.models.gemma4.modeling_gemma4 import (
 
 from drafters.dflash_config import DFlashConfig
 from drafters.dflash_model import BlockModel, Join
+from drafters.fit import kv_geometry
 from drafters.gemma4 import position_addressed_attention
-from drafters.layouts.base import Keys, Layout, architecture, located
+from drafters.layouts.base import Keys, Layout, architecture, located, section
+from drafters.layouts.harmless import GEMMA_FULL
+from drafters.layouts.others import check_projector, refuse_quantized
 from drafters.layouts.speculators import dspark_heads
 
 ARCHITECTURE = "Gemma4DSparkModel"
@@ -122,36 +125,40 @@ def text_config(config: DFlashConfig) -> Gemma4TextConfig:
 
 
 def parse(raw: dict[str, Any], key: str) -> DFlashConfig:
+    refuse_quantized(raw, key)
     keys = Keys(key, "a DeepSpec drafter", raw)
+    check_projector(keys)
     for name, wanted in UNSUPPORTED.items():
         if (keys.get(name) or type(wanted)(0)) != wanted:
             raise keys.error(f"{name} is {raw[name]!r}, expected {wanted!r}")
-    kinds = set(keys.get("layer_types") or [FULL])
+    kinds = set(keys.words("layer_types") or [FULL])
     if kinds != {FULL}:
         raise keys.error(f"layer_types holds {sorted(kinds - {FULL})[0]!r}, expected {FULL!r} throughout")
     if keys.get("hidden_activation", "gelu_pytorch_tanh") != "gelu_pytorch_tanh":
         raise keys.error(f"hidden_activation is {raw['hidden_activation']!r}, expected 'gelu_pytorch_tanh'")
-    layers, shared = keys.whole("num_hidden_layers"), bool(keys.get("attention_k_eq_v", False))
-    rope = (keys.get("rope_parameters") or {}).get(FULL) or {}
+    layers, shared = keys.whole("num_hidden_layers", least=1), bool(keys.flag("attention_k_eq_v", False))
+    head_dim, heads = _key_value_shape(raw, keys, shared)
+    theta, turning = _rope(raw, key, keys)
+    keys.knows(*GEMMA_FULL)
     values = {
-        "hidden_size": keys.whole("hidden_size"),
-        "intermediate_size": keys.whole("intermediate_size"),
+        "hidden_size": keys.whole("hidden_size", least=1),
+        "intermediate_size": keys.whole("intermediate_size", least=1),
         "num_hidden_layers": layers,
-        "num_attention_heads": keys.whole("num_attention_heads"),
-        "num_key_value_heads": keys.whole("num_global_key_value_heads" if shared else "num_key_value_heads"),
-        "head_dim": keys.whole("global_head_dim"),
-        "vocab_size": keys.whole("vocab_size"),
+        "num_attention_heads": keys.whole("num_attention_heads", least=1),
+        "num_key_value_heads": heads,
+        "head_dim": head_dim,
+        "vocab_size": keys.whole("vocab_size", least=1),
         "block_size": keys.need("block_size"),
         "mask_token_id": keys.whole("mask_token_id"),
         "target_layer_ids": keys.wholes("target_layer_ids"),
         "layer_types": (FULL,) * layers,
-        "rope_theta": float(rope.get("rope_theta", 1_000_000.0)),
-        "partial_rotary_factor": float(rope.get("partial_rotary_factor", 0.25)),
+        "rope_theta": theta,
+        "partial_rotary_factor": turning,
         "keys_are_values": shared,
         "rms_norm_eps": keys.number("rms_norm_eps", 1e-6),
-        "attention_bias": bool(keys.get("attention_bias", False)),
-        "max_position_embeddings": keys.get("max_position_embeddings", 262_144),
-        "num_target_layers": keys.get("num_target_layers"),
+        "attention_bias": keys.flag("attention_bias", False),
+        "max_position_embeddings": keys.whole("max_position_embeddings", 262_144, least=1),
+        "num_target_layers": keys.maybe("num_target_layers"),
         "input_embedding_scale": keys.whole("hidden_size") ** 0.5,
         "final_logit_softcapping": keys.number("final_logit_softcapping"),
         "is_causal": False,
@@ -160,8 +167,33 @@ def parse(raw: dict[str, Any], key: str) -> DFlashConfig:
         "own_head": True,
         **dspark_heads(keys),
     }
+    keys.close()
     name = "DeepSpec DSpark" if values["markov_rank"] else "DeepSpec DFlash"
     return located(key, lambda: DFlashConfig(layout=name, **values))
+
+
+def _key_value_shape(raw: dict[str, Any], keys: Keys, shared: bool) -> tuple[int, int]:
+    """Head width and key/value heads. transformers 5.15 and later spell the `global_` entries as per_layer_config."""
+    if section(raw, "per_layer_config", keys.key):
+        keys.knows("per_layer_config", "global_head_dim")
+        return kv_geometry(raw)[FULL]
+    name = "num_global_key_value_heads" if shared else "num_key_value_heads"
+    return keys.whole("global_head_dim", least=2), keys.whole(name, least=1)
+
+
+def _rope(raw: dict[str, Any], key: str, keys: Keys) -> tuple[float, float]:
+    """Base and turning share of the full layers' rotary embedding; Gemma's where the file is silent."""
+    every = section(raw, "rope_parameters", key)
+    keys.knows("rope_parameters")
+    if every and not isinstance(every.get(FULL), dict):
+        raise keys.error(f"rope_parameters has no {FULL}, which a DeepSpec drafter needs")
+    rope = Keys(key, f"rope_parameters.{FULL} of a DeepSpec drafter", every.get(FULL) or {})
+    if (kind := rope.get("rope_type", "proportional")) != "proportional":
+        raise keys.error(f"rope_type is {kind!r}, expected 'proportional'")
+    theta, turning = rope.number("rope_theta", 1_000_000.0), rope.number("partial_rotary_factor", 0.25)
+    rope.close()
+    assert theta is not None and turning is not None
+    return theta, turning
 
 
 DEEPSPEC = Layout(

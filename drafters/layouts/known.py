@@ -11,6 +11,7 @@ from drafters.errors import InputError
 from drafters.layouts.assistant import ASSISTANT
 from drafters.layouts.base import Layout, architecture
 from drafters.layouts.deepspec import DEEPSPEC
+from drafters.layouts.others import other_drafter
 from drafters.layouts.speculators import SPECULATORS
 from drafters.layouts.zlab import DFLASH, DFLASH2
 
@@ -40,4 +41,5 @@ def describe_marks(raw: dict[str, Any]) -> str:
     marks = [f"model_type is {raw.get('model_type')!r}", f"architectures names {architecture(raw)!r}"]
     if "speculators_model_type" in raw:
         marks.append(f"speculators_model_type is {raw['speculators_model_type']!r}")
-    return ", ".join(marks)
+    kind = None if find_layout(raw) else other_drafter(raw)
+    return ", ".join(marks) + (f": {kind}, which is not read" if kind else "")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from tests import tiny
+from tests import published, tiny
 
 VOCAB = 96
 MARKS = ["<pad>", "<end>", "<start>", "<user>", "<mask>", "<assistant>", "<system>", "<think>"]
@@ -46,11 +44,7 @@ def write_pair(folder: Path, **overrides: Any) -> dict[str, str]:
     tokenizer().save_pretrained(paths["target"])
     tiny.assistant_model(target).save_pretrained(paths["mtp"])
     dflash = tiny.dflash_model(target)
-    config = asdict(dflash.config) | {"architectures": ["DFlashDraftModel"], "model_type": "qwen3"}
-    Path(paths["dflash"]).mkdir()
-    Path(paths["dflash"], "config.json").write_text(json.dumps(config))
-    tensors = {name: tensor.contiguous() for name, tensor in dflash.state_dict().items()}
-    save_file(tensors, Path(paths["dflash"], "model.safetensors"), metadata={"format": "pt"})
+    published.write_dflash(Path(paths["dflash"]), dflash)
     return paths
 
 
