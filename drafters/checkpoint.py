@@ -11,8 +11,22 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from drafters.errors import InputError
+from drafters.other_formats import (
+    describe_file,
+    describe_folder,
+    is_lfs_pointer,
+    lfs_hint,
+    read_header,
+    unfinished_download,
+)
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+ADAPTER = "adapter_model.safetensors"  # peft's, which is no model's
+
+
+def is_local(name: str) -> bool:
+    """Whether `name` is a folder of this machine, whose weights must then be in it."""
+    return Path(name).expanduser().is_dir()
 
 
 def resolve_folder(name: str, key: str, revision: str | None = None, *, weights: bool = True) -> Path:
@@ -24,7 +38,7 @@ def resolve_folder(name: str, key: str, revision: str | None = None, *, weights:
     if folder.is_dir():
         return folder
     if folder.is_file():
-        raise InputError(f"{key} is {name!r}: a file, expected the folder that holds it and its config.json")
+        raise InputError(f"{key} is {name!r}: {describe_file(folder)}")
     if folder.is_absolute() or name.startswith(".") or name.count("/") != 1:
         raise InputError(f"{key} is {name!r}: no such folder, and no hub id of the form owner/name")
     from huggingface_hub import snapshot_download
@@ -46,8 +60,13 @@ def read_config(folder: Path, key: str) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{key}: {folder} has no config.json, expected a checkpoint folder") from error
-    except ValueError as error:
+        other = describe_folder(folder) or "has no config.json, expected a checkpoint folder"
+        raise InputError(f"{key}: {folder} {other}") from error
+    except OSError as error:
+        raise InputError(f"{key}: {path} cannot be read ({error.strerror or error})") from error
+    except (ValueError, RecursionError) as error:
+        if is_lfs_pointer(path):
+            raise InputError(f"{key}: {lfs_hint(path)}") from error
         raise InputError(f"{key}: {path} is not valid JSON ({error})") from error
     if not isinstance(config, dict):
         raise InputError(f"{key}: {path} holds a {type(config).__name__}, expected a JSON object")
@@ -59,18 +78,40 @@ def weight_files(folder: Path, key: str) -> list[Path]:
     if (folder / INDEX).is_file():
         try:
             index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-            names = sorted(set(index["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            files = [folder / name for name in sorted(set(index["weight_map"].values()))]
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+            if is_lfs_pointer(folder / INDEX):
+                raise InputError(f"{key}: {lfs_hint(folder / INDEX)}") from error
             raise InputError(f"{key}: {folder / INDEX} is no index of weights ({error!r})") from error
-        files = [folder / name for name in names]
     elif (folder / WEIGHTS).is_file():
         files = [folder / WEIGHTS]
     else:
-        files = sorted(folder.glob("*.safetensors"))
+        files = [path for path in sorted(folder.glob("*.safetensors")) if path.name != ADAPTER]
     if not files or not all(path.is_file() for path in files):
+        other = describe_folder(folder) if not files else None
+        if other is not None:
+            raise InputError(f"{key}: {folder} {other}")
         missing = ", ".join(path.name for path in files if not path.is_file()) or WEIGHTS
-        raise InputError(f"{key}: {folder} lacks {missing}; weights are read from safetensors files only")
+        left = unfinished_download(folder)
+        hint = f" ({left} is an unfinished download: run it again)" if left else ""
+        raise InputError(f"{key}: {folder} lacks {missing}; weights are read from safetensors files only{hint}")
+    for path in files:
+        check_file(path, key)
     return files
+
+
+def check_file(path: Path, key: str) -> None:
+    """Raise InputError for a weight file that is not whole; only its header is read."""
+    try:
+        if is_lfs_pointer(path):
+            raise InputError(f"{key}: {lfs_hint(path)}")
+        read_header(path)
+    except OSError as error:
+        raise InputError(f"{key}: {path} cannot be read ({error.strerror or error})") from error
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{key}: {path} is no readable safetensors file: {error}") from error
 
 
 class Stored(NamedTuple):

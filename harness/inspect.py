@@ -15,7 +15,15 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from drafters.checkpoint import INDEX, Stored, read_config, read_tensors, resolve_folder, stored_tensors
+from drafters.checkpoint import (
+    Stored,
+    is_local,
+    read_config,
+    read_tensors,
+    resolve_folder,
+    stored_tensors,
+    weight_files,
+)
 from drafters.dflash_checkpoint import empty_model, renamed, settled, vocabulary_problems
 from drafters.dflash_checkpoint import problems_of as block_problems
 from drafters.errors import InputError
@@ -28,9 +36,11 @@ from harness.describe import Facts, block_facts, mtp_facts, size_facts, target_f
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.target_files import (
     TEXT_CLASSES,
-    check_sizes,
+    check_loadable,
+    check_target,
     empty_target,
     is_quantized,
+    is_target,
     stored_text,
     target_problems,
     text_config_of,
@@ -80,12 +90,16 @@ def _look(found: Inspection, path: str, target: str | None) -> None:
         raise InputError(f"has no config.json, but its folders {', '.join(inside)} have: name one of them")
     raw = read_config(folder, path)
     layout = find_layout(raw)
-    here = (folder / INDEX).is_file() or any(folder.glob("*.safetensors"))
-    if str(folder) != path and not here:
-        found.facts.append(("weights", "not here; only config.json was looked at"))
-    elif not here:
-        found.problems.append("no safetensors file; weights are read from safetensors files only")
-    if raw.get("model_type") in TEXT_CLASSES and layout is None:
+    here = True
+    try:
+        weight_files(folder, path)
+    except InputError as error:
+        here = False
+        if is_local(path):
+            found.problems.append(str(error).removeprefix(f"{path}: "))
+        else:
+            found.facts.append(("weights", "not here; only config.json was looked at"))
+    if layout is None and is_target(raw):
         _target(found, folder, raw, here)
     elif layout is None:
         known = "; ".join(f"{entry.name} ({entry.marker})" for entry in LAYOUTS)
@@ -101,10 +115,11 @@ def _look(found: Inspection, path: str, target: str | None) -> None:
 
 
 def _target(found: Inspection, folder: Path, raw: dict[str, Any], here: bool) -> None:
-    check_sizes(raw, found.path)
+    check_target(raw, found.path)
     found.facts += target_facts(raw)
+    found.facts += [("note", note) for note in check_loadable(raw, found.path, folder)]
     config = text_config_of(raw, found.path)
-    model = empty_target(config, str(raw["model_type"]))
+    model = empty_target(config, str(raw["model_type"]), found.path)
     if not here:
         return
     tensors = stored_text(folder, found.path)
@@ -144,8 +159,7 @@ def _block(found: Inspection, folder: Path, layout: Layout, raw: dict[str, Any],
 def _fit(found: Inspection, layout: Layout, raw: dict[str, Any], target: str) -> None:
     aim = read_config(resolve_folder(target, "--target", weights=False), target)
     try:
-        if aim.get("model_type") not in TEXT_CLASSES:
-            raise InputError(f"model_type is {aim.get('model_type')!r}, expected one of {', '.join(TEXT_CLASSES)}")
+        check_target(aim, "fit")
         kv_geometry(text_config(aim))
         check_fit(layout.kind, raw, aim, "fit")
         found.facts.append(("fits", target))

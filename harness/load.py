@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,16 @@ from harness.errors import InputError
 from harness.target import Target
 from harness.target_files import (
     KEY_MAPPING,
-    check_model_type,
-    check_sizes,
+    check_loadable,
     empty_target,
     is_quantized,
     stored_text,
     target_problems,
     text_config_of,
 )
-from harness.target_files import MULTIMODAL_TYPES as MULTIMODAL_TYPES
-from harness.target_files import TEXT_TYPES as TEXT_TYPES
 from harness.tensor_parallel import loading
+
+log = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 
@@ -79,10 +79,11 @@ def load_target(
     where, kind = parse_device(device), parse_dtype(dtype)
     folder = resolve_folder(str(model), key, revision)
     raw = read_config(folder, key)
-    model_type = check_model_type(raw, key)
-    check_sizes(raw, key)
+    for note in check_loadable(raw, key, folder, where):
+        log.warning("%s: %s: %s", key, folder, note)
+    model_type = str(raw["model_type"])
     config = text_config_of(raw, key)
-    empty: Any = empty_target(config, model_type)
+    empty: Any = empty_target(config, model_type, key)
     if not is_quantized(config):
         refuse(target_problems(empty, stored_text(folder, key)), f"{key}: {folder}")
     if (plan := options.pop("tp_plan", None)) is not None:

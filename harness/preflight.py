@@ -12,19 +12,17 @@ from typing import Any
 
 from drafters.adaptive import read_options
 from drafters.base import Sampling
-from drafters.checkpoint import read_config, resolve_folder, weight_files
+from drafters.checkpoint import is_local, read_config, resolve_folder, weight_files
 from drafters.dflash_checkpoint import parse_config
 from drafters.fit import check_fit, text_config
 from drafters.registry import DEFAULT_DRAFT_TOKENS, LOADERS, TRAINED
 from harness.config import BASELINE, Arm, RunConfig, TargetConfig
 from harness.engines.config import HARNESS
 from harness.errors import InputError
-from harness.load import MULTIMODAL_TYPES, TEXT_TYPES
+from harness.load import parse_device
 from harness.planning import drafter_shapes, target_shapes
 from harness.synthetic import RANDOM, check_count
-from harness.target_files import check_sizes
-
-TARGET_TYPES = (*MULTIMODAL_TYPES, *TEXT_TYPES)
+from harness.target_files import check_loadable, check_target
 
 #: Drafters that compete, whose best k is worth finding.
 CALIBRATED = (*TRAINED, "lookup")
@@ -75,12 +73,11 @@ def preflight(config: RunConfig) -> Plan:
         target = target_shapes(config.target)
     else:
         target = checkpoint_config(str(config.target.path), "target.path", config.target.revision)
-    if target.get("model_type") not in TARGET_TYPES:
-        raise InputError(
-            f"target.path={config.target.path}: model_type is {target.get('model_type')}, "
-            f"expected one of {', '.join(TARGET_TYPES)}"
-        )
-    check_sizes(target, f"target.path={config.target.path}")
+    key = f"target.path={config.target.path}"
+    if config.target.weights == RANDOM or config.engine.runs_baseline:  # nothing of its weights is loaded here
+        check_target(target, key)
+    else:
+        check_loadable(target, key, device=parse_device(config.target.device))
     decoding = config.decoding
     sampling = Sampling(decoding.temperature, decoding.top_k, decoding.top_p)
     arms = tuple(with_candidates(plan_arm(arm, target, config.target, sampling), config) for arm in config.arms)
@@ -152,6 +149,6 @@ def checkpoint_config(path: str, key: str, revision: str | None = None) -> dict[
     """`config.json` of a folder or a hub id, without its weights; a folder must have them as safetensors."""
     folder = resolve_folder(path, key, revision, weights=False)
     config = read_config(folder, f"{key}={path}")
-    if str(folder) == path:
+    if is_local(path):
         weight_files(folder, f"{key}={path}")
     return config

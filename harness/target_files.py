@@ -15,7 +15,12 @@ from torch import nn
 
 from drafters.checkpoint import Stored, expected_tensors, stored_tensors, tensor_problems
 from drafters.fit import text_config
+from drafters.layouts.assistant import GLOBAL, known_entries
+from drafters.layouts.base import architecture
+from drafters.layouts.harmless import GEMMA_FULL, is_harmless
+from drafters.layouts.known import describe_marks
 from harness.errors import InputError
+from harness.quantization import check_quantization
 
 #: model_type -> the text-only class in transformers
 TEXT_CLASSES = {
@@ -24,6 +29,13 @@ TEXT_CLASSES = {
     "gemma4_unified": "Gemma4UnifiedForCausalLM",
     "gemma4_unified_text": "Gemma4UnifiedForCausalLM",
 }
+#: What `architectures` may name; another one over the same model_type is another model, as a drafter or a classifier.
+ARCHITECTURES = tuple(
+    f"{family}{head}"
+    for family in ("Gemma4", "Gemma4Unified")
+    for head in ("ForConditionalGeneration", "ForCausalLM", "Model", "TextModel")
+)
+Device = torch.device | None
 SIZES = ("hidden_size", "vocab_size", "num_hidden_layers", "max_position_embeddings")
 TEXT_TYPES = ("gemma4_text", "gemma4_unified_text")
 MULTIMODAL_TYPES = ("gemma4", "gemma4_unified")
@@ -32,20 +44,55 @@ KEY_MAPPING = {r"^model\.language_model\.": "model.", r"^language_model\.model\.
 OTHER_MODALITIES = re.compile(r"^(model\.)?(vision|audio|embed_vision|embed_audio|multi_modal)[a-z_]*\.")
 
 
-def check_model_type(raw: dict[str, Any], key: str) -> str:
-    """The config's model_type. Raises InputError when it is no Gemma 4 model."""
-    model_type = raw.get("model_type")
-    if model_type not in TEXT_CLASSES:
+def is_target(raw: dict[str, Any]) -> bool:
+    """Whether a config.json is a Gemma 4 model's by both its marks; `architectures` may be left out."""
+    return raw.get("model_type") in TEXT_CLASSES and architecture(raw) in (None, *ARCHITECTURES)
+
+
+def check_target(raw: dict[str, Any], key: str) -> str:
+    """The model_type of a target's config.json. Raises InputError for another model, or one that leaves sizes open."""
+    if raw.get("model_type") not in TEXT_CLASSES:
         raise InputError(
-            f"{key}: model_type is {model_type!r}, expected a Gemma 4 model "
+            f"{key}: model_type is {raw.get('model_type')!r}, expected a Gemma 4 model "
             f"({', '.join(TEXT_TYPES + MULTIMODAL_TYPES)})"
         )
-    return str(model_type)
+    if not is_target(raw):
+        raise InputError(f"{key}: {describe_marks(raw)}; expected a target ({', '.join(ARCHITECTURES)})")
+    check_sizes(raw, key)
+    return str(raw["model_type"])
+
+
+def check_loadable(raw: dict[str, Any], key: str, folder: Path | None = None, device: Device = None) -> list[str]:
+    """Notes on how a target's config.json is read on `device` (None: the one that `auto` takes).
+
+    Raises InputError for what `check_target` refuses, and for a quantization that cannot be loaded there.
+    """
+    check_target(raw, key)
+    method = check_quantization(raw, key, folder, device)
+    notes = [] if method is None else [f"quantized: {method}"]
+    if extra := passed_over(raw):
+        notes.append(f"transformers does not read {', '.join(extra)} in config.json")
+    return notes
+
+
+def passed_over(raw: dict[str, Any]) -> list[str]:
+    """Entries of a target's text config that transformers' Gemma 4 does not read and that may change the model."""
+    from transformers import CONFIG_MAPPING
+
+    read = known_entries(CONFIG_MAPPING[str(raw["model_type"]).removesuffix("_text") + "_text"])
+    known = {*read, *GLOBAL, *GEMMA_FULL, "quantization", "quantization_config"}
+    whole = {"text_config", "vision_config", "audio_config"} if "text_config" not in raw else set()
+    text = text_config(raw)
+    return sorted(name for name in text if name not in known | whole and not is_harmless(name, text[name]))
 
 
 def check_sizes(raw: dict[str, Any], key: str) -> None:
     """Raise InputError where a target's config.json leaves its sizes open: transformers would fill in defaults."""
-    absent = [name for name in SIZES if not isinstance(text_config(raw).get(name), int)]
+    try:
+        text = text_config(raw)
+    except InputError as error:
+        raise InputError(f"{key}: {error}") from error
+    absent = [name for name in SIZES if not isinstance(text.get(name), int)]
     if absent:
         raise InputError(f"{key}: its config.json has no {', '.join(absent)}")
 
@@ -94,10 +141,17 @@ def text_name(stored: str) -> str | None:
     return None if OTHER_MODALITIES.match(stored) else stored
 
 
-def empty_target(config: Any, model_type: str) -> nn.Module:
-    """The text-only model on the meta device: names and shapes without storage."""
-    with torch.device("meta"):
-        model = text_class(model_type)(config)
+def empty_target(config: Any, model_type: str, key: str = "target.path") -> nn.Module:
+    """The text-only model on the meta device: names and shapes without storage.
+
+    Raises InputError for a config that transformers cannot build, as with an unknown activation.
+    """
+    try:
+        with torch.device("meta"):
+            model = text_class(model_type)(config)
+    except Exception as error:  # transformers looks names up in its own tables
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise InputError(f"{key}: transformers cannot build the model of config.json ({reason})") from error
     assert isinstance(model, nn.Module)
     return model
 

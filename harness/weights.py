@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-import struct
 from pathlib import Path
 from typing import Any
 
 from drafters.checkpoint import weight_files
+from drafters.other_formats import read_header
 
 #: Above this size only the ends of each file are hashed; a full pass would delay large runs by minutes.
 FULL_HASH_BYTES = 1 << 30
@@ -30,15 +29,6 @@ def describe_checkpoint(folder: Path, key: str) -> dict[str, Any]:
         "bytes": sum(tensor["data_offsets"][1] - tensor["data_offsets"][0] for tensor in tensors),
         "stored_dtypes": sorted({tensor["dtype"] for tensor in tensors}),
     }
-
-
-def read_header(file: Path) -> dict[str, Any]:
-    """The JSON header of a safetensors file: eight bytes of length, then the text."""
-    with file.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(length))
-    assert isinstance(header, dict)
-    return header
 
 
 def hub_revision(folder: Path) -> str | None:

@@ -46,7 +46,7 @@ def test_published_targets_are_recognised_by_name(tmp_path: Path, name: str) -> 
     (tmp_path / "config.json").write_text(json.dumps(published.target(name)))
     found = inspect(str(tmp_path))
     assert dict(found.facts)["is"].startswith(f"a target: Gemma 4 {name} ")
-    assert found.problems == ["no safetensors file; weights are read from safetensors files only"]
+    assert found.problems == [f"{tmp_path} lacks model.safetensors; weights are read from safetensors files only"]
 
 
 def test_a_drafter_names_its_conventions_and_what_it_fits(tmp_path: Path, e2b: Path) -> None:

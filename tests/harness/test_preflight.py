@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
 from harness.config import RunConfig, read_config
 from harness.errors import InputError
@@ -56,7 +57,7 @@ Build = Callable[..., RunConfig]
 def checkpoint(folder: Path, config: dict[str, Any]) -> str:
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "model.safetensors").write_bytes(b"never read here")
+    save_file({}, folder / "model.safetensors")
     return str(folder)
 
 
@@ -109,7 +110,7 @@ def test_configs_of_multimodal_wrappers_are_read_at_their_text_part(build: Build
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"target": {"model_type": "llama"}}, "model_type is llama, expected one of gemma4"),
+        ({"target": {"model_type": "llama"}}, "model_type is 'llama', expected a Gemma 4 model"),
         ({"target": {"hidden_size": None}}, "its config.json has no hidden_size"),
         ({"mtp": {"model_type": "gemma4_text"}}, "drafters.mtp.path={mtp}: model_type"),
         ({"mtp": {"backbone_hidden_size": 32}}, "drafters.mtp.path={mtp}: the drafter's backbone_hidden_size is 32"),
