@@ -173,7 +173,7 @@ def test_fp8_that_is_dequantized_is_told() -> None:
 
 
 def test_another_model_over_a_gemmas_config_is_no_target(tmp_path: Path) -> None:
-    for name, said in (("Gemma4Eagle3Model", "an EAGLE-3 drafter"), ("Gemma4ForTokenClassification", "names 'Gemma4For")):
+    for name, said in (("Gemma4Eagle3Model", "an EAGLE-3 drafter"), ("Gemma4Classifier", "names 'Gemma4Class")):
         folder = checkpoint(tmp_path / name, RAW | {"architectures": [name]})
         for attempt in (lambda: preflight(run_config(folder)), lambda: load_target(str(folder))):  # noqa: B023
             with pytest.raises(InputError, match=rf"architectures names '{name}'.*expected a target"):
