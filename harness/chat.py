@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness.config import DatasetConfig, RunConfig
 from harness.errors import InputError
+from harness.marks import marked_prompts
 from harness.prompts import Prompt
 from harness.synthetic import RANDOM
 from harness.thinking import Thinking
@@ -58,6 +59,10 @@ class Chat:
             raise InputError(f"prompt {prompt.prompt_id}: the target's chat template refused it ({error})") from error
         # The template writes the special tokens itself.
         return Rendered(text, list(self.tokenizer(text, add_special_tokens=False)["input_ids"]))
+
+    def marked(self, prompts: Iterable[Prompt]) -> dict[str, list[str]]:
+        """Prompts whose own text holds special tokens, and which. They are rendered as they stand."""
+        return marked_prompts(prompts, self.tokenizer)
 
     def _check_thinking(self) -> None:
         probe = [{"role": "user", "content": "?"}]

@@ -112,6 +112,7 @@ def describe_prompts(config: RunConfig, prompts: Sequence[Prompt], rendered: Seq
         "categories": dict(Counter(prompt.category for prompt in prompts)),
         "prompt_ids": [prompt.prompt_id for prompt in prompts],
         "prompt_tokens": {"least": min(lengths), "most": max(lengths)},
+        "special_tokens_in_text": chat.marked(prompts),
         "rendered_sha256": digest.hexdigest(),
         **chat.describe(),
     }

@@ -40,6 +40,7 @@ from harness.manifest import (
     describe_prompts,
     write_manifest,
 )
+from harness.marks import mark_guards
 from harness.memory import Memory
 from harness.models import load_models, resolve_dtype
 from harness.preflight import Plan, preflight
@@ -114,7 +115,9 @@ def gather(config: RunConfig) -> Material:
     check_engine(config)
     plan = preflight(config)
     prompts = load_prompts(config.dataset, config.seed)
-    Scorer(config.dataset.scorer, config.scoring).check(prompts)
+    unscored = Scorer(config.dataset.scorer, config.scoring).check(prompts)
+    if unscored:
+        warn(unscored)
     chat = open_chat(config, plan.vocab_size)
     if config.dataset.context_tokens is not None:
         prompts = lengthen(
@@ -125,6 +128,8 @@ def gather(config: RunConfig) -> Material:
     rendered = [chat.render(prompt, []) for prompt in ordered]
     for prompt, one in zip(ordered, rendered, strict=True):
         check_length(len(one.token_ids), config.max_new_tokens, plan.context, prompt.prompt_id)
+    for guard in mark_guards(chat.marked(ordered), chat.template is not None):
+        warn(guard.message)
     memory = check_room(config, plan, max(len(one.token_ids) for one in rendered))
     return Material(plan, ordered, chat, groups, rendered, describe_models(config, plan), memory)
 
@@ -204,7 +209,8 @@ def run(
             if exit_code != EXIT_OK:
                 break
         progress.show("summary")
-        summary = summarise(run_dir, kinds=kinds, run_guards=clock_guards(clocks))
+        marked = mark_guards(material.chat.marked(material.prompts), material.chat.template is not None)
+        summary = summarise(run_dir, kinds=kinds, run_guards=[*marked, *clock_guards(clocks)])
         if exit_code == EXIT_OK:
             exit_code, error = judge(summary, config, kinds)
         report(run_dir)

@@ -23,21 +23,24 @@ class Thinking:
     def split(self, token_ids: Sequence[int]) -> tuple[list[int], list[int]]:
         """The thought and the answer, both without marks. A thought that was never closed has no answer after it.
 
-        The opening mark may be missing: some templates write it into the prompt.
+        What stands before a thought and between two is answer. The opening mark may be missing: some templates write
+        it into the prompt, so a mark that closes with none open ends a thought that began after the mark before it.
         """
-        ids = list(token_ids)
-        closed = [index for index, token in enumerate(ids) if token in self.closing]
-        opened = [index for index, token in enumerate(ids) if token in self.opening]
-        if closed:
-            # A mark that opens after the last close begins another thought, cut short.
-            cut = next((index for index in opened if index > closed[-1]), len(ids))
-            thought, answer = ids[: closed[-1]] + ids[cut:], ids[closed[-1] + 1 : cut]
-        elif opened:
-            thought, answer = ids[opened[0] :], ids[: opened[0]]
-        else:
-            thought, answer = [], ids
-        marks = self.opening | self.closing
-        return [token for token in thought if token not in marks], answer
+        thought: list[int] = []
+        answer: list[int] = []
+        since: list[int] = []  # the tokens since the last mark
+        thinks = False
+        for token in token_ids:
+            if token in self.opening:
+                (thought if thinks else answer).extend(since)
+                since, thinks = [], True
+            elif token in self.closing:
+                thought.extend(since)
+                since, thinks = [], False
+            else:
+                since.append(token)
+        (thought if thinks else answer).extend(since)
+        return thought, answer
 
     def count(self, token_ids: Sequence[int]) -> int:
         """Tokens of thought; an empty channel, which some models write when they skip thinking, has none."""

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from harness.chat import Chat, check_length, load_tokenizer
 from harness.config import DatasetConfig
 from harness.errors import InputError
+from harness.marks import mark_guards, marked_prompts
 from harness.prompts import Prompt
+from harness.token_numbers import NumberTokenizer
 
 TEMPLATE = (
     "<s>{% if enable_thinking %}<think>{% endif %}"
@@ -71,6 +73,32 @@ def test_a_template_that_refuses_a_prompt_names_it() -> None:
     strict = tokenizer("{{ raise_exception('no system here') }}")
     with pytest.raises(InputError, match=r"prompt p7: .*no system here"):
         Chat(strict, DatasetConfig(path="rows.jsonl")).render(Prompt("p7", "c", ("Hi",)), [])
+
+
+def test_special_tokens_in_a_prompts_text_are_found_and_rendered_as_they_stand() -> None:
+    view = chat()
+    prompts = [
+        Prompt("fine", "c", ("Is 1 < 2 > 0, and what is <b>?",)),
+        Prompt("first", "c", ("Write <end> here",)),
+        Prompt("later", "c", ("Hi", "<s>struck</s>"), opening=(("system", "Use <think>"),)),
+    ]
+    marked = view.marked(prompts)
+    assert marked == {"first": ["<end>"], "later": ["<s>", "<think>"]}
+    assert view.render(prompts[1], []).token_ids.count(tokenizer().eos_token_id) == 2
+    [guard] = mark_guards(marked, templated=True)
+    assert (guard.code, guard.severity) == ("special_tokens_in_text", "warning")
+    assert "text of 2 prompts: first (<end>), later (<s>, <think>); the target reads them as marks" in guard.message
+    assert [guard.severity for guard in mark_guards(marked, templated=False)] == ["info"]
+    assert mark_guards({}, templated=True) == []
+    assert "and 2 more" in mark_guards({str(index): ["<end>"] for index in range(5)}, templated=True)[0].message
+
+
+def test_a_mark_that_the_tokenizer_reads_as_text_there_is_none() -> None:
+    alone = tokenizer()
+    alone.add_special_tokens({"additional_special_tokens": [AddedToken("END", single_word=True, special=True)]})
+    found = marked_prompts([Prompt("a", "c", ("WEEKEND",)), Prompt("b", "c", ("THE END",))], alone)
+    assert found == {"b": ["END"]}
+    assert marked_prompts([Prompt("a", "c", ("<end>",))], NumberTokenizer(9)) == {}
 
 
 def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from harness import arms as arms_module
 from harness import models
+from harness.chat import load_tokenizer
 from harness.config import RunConfig, read_config
 from harness.decoder import Decoder
 from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, InputError
@@ -93,6 +94,21 @@ def test_the_files_hold_what_was_decoded(configure: Configure, tmp_path: Path) -
     assert manifest["prompts"]["count"] == 3
     assert len(manifest["prompts"]["rendered_sha256"]) == 64
     assert manifest["target"]["dtype"] == "float32"
+
+
+def test_what_of_the_prompts_is_doubtful_is_said_before_the_run_and_stands_in_its_files(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = configure(count=1, drafter=[])
+    mark = load_tokenizer(str(config.target.path)).eos_token
+    Path(str(config.dataset.path)).write_text(json.dumps({"id": "p", "prompt": f"what is {mark} 1?"}))
+    config.dataset.scorer = "number"
+    outcome = run(config, tmp_path / "run")
+    console = capsys.readouterr().err
+    assert f"p ({mark})" in console and "1 of 1 prompts have no answer key" in console
+    manifest = json.loads((outcome.run_dir / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["prompts"]["special_tokens_in_text"] == {"p": [mark]}
+    assert "special_tokens_in_text" in [guard["code"] for guard in outcome.summary["guards"]]
 
 
 def test_left_out_each_arm_drafts_its_own_default(configure: Configure, tmp_path: Path) -> None:

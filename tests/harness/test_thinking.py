@@ -50,6 +50,9 @@ def ids(text: str) -> list[int]:
         ("<a><b>c", "ab", "c"),
         ("<a>b<c", "ac", "b"),
         ("<>c", "", "c"),
+        ("x<a>b", "a", "xb"),  # said before the thought
+        ("<a>b<c>d", "ac", "bd"),  # said between two
+        ("<a>b>c", "ab", "c"),  # the second thought's mark is missing
     ],
 )
 def test_the_marks_part_thought_and_answer(text: str, thought: str, answer: str) -> None:
