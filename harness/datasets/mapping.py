@@ -135,7 +135,8 @@ class RowMapping:
 def literals(template: str) -> tuple[str, str]:
     """The words that `template` writes before its first column and after its last one."""
     body = ENVIRONMENT.parse(template).body
-    ends = [body[index].nodes[index] for index in (0, -1) if body and isinstance(body[index], nodes.Output)]
+    outputs = [body[index] for index in (0, -1)] if body else []
+    ends = [node.nodes[index] for node, index in zip(outputs, (0, -1), strict=False) if isinstance(node, nodes.Output)]
     if len(ends) < 2 or ends[0] is ends[1]:
         return "", ""
     before, after = (end.data if isinstance(end, nodes.TemplateData) else "" for end in ends)

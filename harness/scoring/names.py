@@ -30,7 +30,7 @@ def needed_names(tests: Sequence[str], around: Sequence[str] = (), reference: st
     own = free - BUILTINS
     if own:
         # A module that a test uses without importing it is read, never called.
-        return sorted(own & set.union(*called) or own)
+        return sorted({name for names in called for name in names} & own or own)
     # Only builtins are called, so the function is called like one: the one that no test goes without.
     everywhere = set.intersection(*called) if called else set()
     return sorted(everywhere) if len(everywhere) == 1 else []
