@@ -116,8 +116,9 @@ DEFINITIONS: tuple[Definition, ...] = (
     *_speedup("end_to_end", "prefill + decode seconds", "the output tokens"),
     *_group(
         "speedup",
-        ("paired_prompts", "count", "Prompts that both arms finished: what the speedup and its interval rest on."),
-        ("unequal_token_prompts", "count", "Paired prompts where the two arms' token counts differ."),
+        ("paired_prompts", "count", "Prompts that `speedup_decode` and its interval rest on: both arms finished them and decoded a token."),
+        ("paired_prompts_end_to_end", "count", "Prompts that `speedup_end_to_end` and its interval rest on. An answer of one token has an end-to-end time and no decode time, so this may be more."),
+        ("unequal_token_prompts", "count", "Of `paired_prompts`, those where the two arms' token counts differ."),
     ),
     *_group(
         "quality",
@@ -131,6 +132,15 @@ DEFINITIONS: tuple[Definition, ...] = (
 )  # fmt: skip
 
 BY_NAME: dict[str, Definition] = {definition.name: definition for definition in DEFINITIONS}
+
+
+def named(*names: str) -> tuple[str, ...]:
+    """`names`, for a writer that shows these figures. Raises ValueError for a name without a definition: no summary
+    has it, so its column would stay empty."""
+    unknown = [name for name in names if name not in BY_NAME]
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)}: expected names of harness/definitions.py")
+    return names
 
 
 def as_dict() -> dict[str, dict[str, str]]:

@@ -51,6 +51,9 @@ def per_generation(rounds: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFr
     table.loc[~table["timed"], list(SECONDS)] = np.nan
     for name in ("new_tokens", "rounds"):
         table[f"timed_{name}"] = table[name].where(table["timed"], 0)
+    # What is divided by rounds, or held against their times, is that of generations whose rounds are known.
+    table["tokens_with_rounds"] = table["new_tokens"].where(~untold, 0)
+    table["decode_s_with_rounds"] = table["decode_s"].where(~untold, 0.0)
     if "token_ids" in table:
         table["repeated"], table["ngrams"] = repeated_ngrams(table["token_ids"].tolist())
     else:
@@ -162,8 +165,8 @@ def _counted(condition: pd.Series, ok: pd.DataFrame, index: pd.Index) -> pd.Seri
 def _add_totals(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index) -> None:
     grouped = ok.groupby("cell")
     counts = ["rounds", "untold", "drafting_rounds", "drafted", "accepted", "emitted", "repeated", "ngrams"]
-    counts += ["new_tokens", "timed", "timed_new_tokens", "timed_rounds"]
-    seconds = [name for name in SECONDS if name != "wall_share_s"]
+    counts += ["new_tokens", "tokens_with_rounds", "timed", "timed_new_tokens", "timed_rounds"]
+    seconds = ["decode_s_with_rounds", *(name for name in SECONDS if name != "wall_share_s")]
     totals = grouped[counts].sum().join(grouped[seconds].sum(min_count=1))  # unreported times stay unknown
     sums = totals.reindex(index, fill_value=0).rename(columns={"new_tokens": "tokens"})
     figures |= {str(name): column for name, column in sums.items()}
@@ -203,7 +206,7 @@ def _add_acceptance(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.I
     figures["al_as_specbench"] = figures["acceptance_length_raw"]
     figures["al_as_dflash"] = own_mean.groupby(with_rounds["cell"]).mean().reindex(index)
     figures["al_as_gptfast"] = accepted / rounds
-    figures["al_as_specforge"] = figures["tokens"] / rounds
+    figures["al_as_specforge"] = figures["tokens_with_rounds"] / rounds
 
 
 def _add_quality(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index) -> None:
@@ -227,7 +230,8 @@ def _add_speed(figures: dict[str, pd.Series], ok: pd.DataFrame, cells: pd.DataFr
     figures["throughput_tok_s"] = tokens / wall_s.where(grouped["wall_share_s"].count().reindex(cells.index) == timed)
     figures["ttft_ms"] = grouped["prefill_s"].median().reindex(cells.index) * 1e3
     figures["ttft_p95_ms"] = grouped["prefill_s"].quantile(0.95).reindex(cells.index) * 1e3
-    figures["unattributed_share"] = 1 - in_rounds.where(rounds.notna()) / decode_s
+    with_rounds_s = figures["decode_s_with_rounds"]
+    figures["unattributed_share"] = 1 - in_rounds.where(rounds.notna()) / with_rounds_s.where(with_rounds_s > 0)
     figures["peak_memory_bytes"] = grouped["peak_memory_bytes"].max().reindex(cells.index)
     step = _of_baseline(in_rounds / rounds, cells)
     step = step.where(step > 0)

@@ -76,7 +76,7 @@ def tables(run_dir: Path, summary: dict[str, Any]) -> dict[str, Any]:
     categories = pd.DataFrame([{k: v for k, v in row.items() if is_figure(v)} for row in summary["rows"]])
     curves = positions(summary)
     logged: dict[str, Any] = {
-        "tables/prompts": table(generations[[name for name in GENERATION_COLUMNS if name in generations]]),
+        "tables/prompts": table(generations.reindex(columns=list(GENERATION_COLUMNS))),
         "tables/rounds": table(rounds),
         "tables/summary": table(categories),
         "tables/positions": table(curves),

@@ -14,6 +14,8 @@ from harness.records import UNTIMED
 from harness.statistics import CONFIDENCE, RESAMPLES, SEED, Estimate, paired_speedup
 
 CLOCKS = ("decode", "end_to_end")
+#: The count of prompts beside each clock's speedup.
+PROMPT_COUNTS = {"decode": "paired_prompts", "end_to_end": "paired_prompts_end_to_end"}
 PROMPT = ["dataset", "batch_size", "category", "prompt_id"]
 LABEL = ["arm", "num_draft_tokens"]
 
@@ -122,8 +124,10 @@ def _compare(
         figures |= _flat(name, speedup.geometric_mean if speedup else None)
         figures[f"{name}_words"] = speedup.words if speedup else None
         figures |= _flat(f"{name}_token_weighted", speedup.token_weighted if speedup else None)
-    figures["paired_prompts"] = len(arm)
-    figures["unequal_token_prompts"] = int((arm["end_to_end_tokens"] != other["end_to_end_tokens"]).sum())
+        # A clock may leave out prompts that the other counts, so each has its own count.
+        figures[PROMPT_COUNTS[clock]] = speedup.prompts if speedup else 0
+        if clock == "decode":
+            figures["unequal_token_prompts"] = speedup.unequal_prompts if speedup else 0
     return figures
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
 from harness.sweep.state import STATES, Sweep, read_sweep
@@ -25,8 +26,9 @@ def as_table(sweep: Sweep) -> Table:
         table.add_column(name, overflow="fold")
     labels = sweep.labels()
     for job in sweep.jobs:
-        state = f"[{COLOURS[job.state]}]{job.state}[/]"
-        table.add_row(str(job.job), state, labels[job.job], job.reason or "")
+        # As Text: rich reads plain strings as markup, in which `drafter=[mtp,dflash]` loses its list.
+        state = Text(job.state, style=COLOURS[job.state])
+        table.add_row(Text(str(job.job)), state, Text(labels[job.job]), Text(job.reason or ""))
     return table
 
 

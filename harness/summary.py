@@ -11,17 +11,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.definitions import DEFINITIONS, as_dict
+from harness.csv_text import csv_text
+from harness.definitions import DEFINITIONS, as_dict, named
 from harness.frames import read_generations, read_rounds, write_rounds
 from harness.guards import SYNTHETIC, Guard, cell_guards, worth_listing
 from harness.metrics import BASELINE, CELL, cell_metrics
-from harness.pairing import paired_speedups
+from harness.pairing import PROMPT_COUNTS, paired_speedups
 from harness.run_files import RUN_KEY, SUMMARY_CSV, SUMMARY_JSON, replace_file
 from harness.statistics import CONFIDENCE, RESAMPLES, SEED
 
 SCHEMA = 1
 COLUMNS = tuple(definition.name for definition in DEFINITIONS)
 WHOLE = tuple(definition.name for definition in DEFINITIONS if definition.unit in ("count", "bytes"))
+#: Counts that are 0, not unknown, for an arm without a finished baseline beside it.
+PAIR_COUNTS = named(*PROMPT_COUNTS.values(), "unequal_token_prompts")
 
 
 def summarise(run_dir: str | Path, *, run_guards: Sequence[Guard] = (), **options: Any) -> dict[str, Any]:
@@ -73,6 +76,9 @@ def summary_of(
     against = pairs["other"] == BASELINE
     speedups = pairs[against].drop(columns=["other", "other_num_draft_tokens"], errors="ignore")
     cells = cells.merge(speedups, on=list(CELL), how="left")
+    for name in PAIR_COUNTS:
+        counts = cells[name] if name in cells else pd.Series(float("nan"), index=cells.index)
+        cells[name] = counts.where((cells["arm"] == BASELINE) | counts.notna(), 0)
     cells["synthetic"] = synthetic is not None
     found = cell_guards(cells, kinds)
     everywhere = [] if synthetic is None else [Guard(SYNTHETIC, "warning", synthetic)]
@@ -108,10 +114,12 @@ def read_summary(run_dir: str | Path) -> dict[str, Any]:
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of a summary as CSV text, one column per definition, lists as JSON text, unknown numbers empty."""
-    flat = [
-        {name: json.dumps(value) if isinstance(value, list) else value for name, value in row.items()} for row in rows
-    ]
-    return str(pd.DataFrame(flat, columns=list(COLUMNS)).to_csv(index=False, lineterminator="\n"))
+    return csv_text(pd.DataFrame([flat(row) for row in rows], columns=list(COLUMNS), dtype=object))
+
+
+def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """`row` as a CSV holds it: lists as JSON text."""
+    return {name: json.dumps(value) if isinstance(value, list) else value for name, value in row.items()}
 
 
 def plain(value: Any) -> Any:

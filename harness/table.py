@@ -9,12 +9,15 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from harness.config import BASELINE
+from harness.definitions import named
 from harness.guards import SYNTHETIC
+from harness.statistics import MIN_PROMPTS
 
 MIN_WIDTH = 140  # so that a log keeps a row on a line
-JSON_FIELDS = (
+JSON_FIELDS = named(
     "num_draft_tokens",
     "batch_size",
     "prompts",
@@ -30,8 +33,10 @@ JSON_FIELDS = (
     "speedup_decode_low",
     "speedup_decode_high",
     "speedup_decode_words",
+    "paired_prompts",
     "speedup_decode_token_weighted",
     "speedup_end_to_end",
+    "paired_prompts_end_to_end",
     "predicted_speedup",
     "acceptance_length",
     "acceptance_rate",
@@ -73,7 +78,8 @@ def render(summary: Mapping[str, Any], order: Sequence[str] = ()) -> Table:
     for row in rows:
         more = [percent(row.get("accuracy"))] if scored else []
         more += [number(row.get("throughput_tok_s"), 1)] if batched else []
-        table.add_row(*cells(row), *more, style="bold red" if row.get("verdict_mismatch") else None)
+        # As Text: rich reads plain strings as markup, in which an arm called `a[b]` loses its end.
+        table.add_row(*map(Text, [*cells(row), *more]), style="bold red" if row.get("verdict_mismatch") else None)
     return table
 
 
@@ -98,7 +104,7 @@ def cells(row: Row) -> list[str]:
 def interval(row: Row) -> str:
     low, high = row.get("speedup_decode_low"), row.get("speedup_decode_high")
     if low is None or high is None:
-        return "too few prompts"
+        return "too few prompts" if (row.get("paired_prompts") or 0) < MIN_PROMPTS else "no interval"
     words = " n.d." if low <= 1.0 <= high else ""
     return f"{low:.2f} to {high:.2f}{words}"
 

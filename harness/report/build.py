@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.csv_text import csv_text
 from harness.report import charts, facts, figures, forests, tables
 from harness.report.browser import Browser, build_browser
 from harness.report.data import RunData, read_run
@@ -42,7 +43,7 @@ def build(run_dir: str | Path) -> Path:
         replace_file(folder / f"{chart.name}.png", chart.png)
     for name, table in data.items():
         table = table.assign(synthetic=True) if run.synthetic else table
-        replace_file(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n").encode("utf-8", "replace"))
+        replace_file(folder / f"{name}.csv", csv_text(table))
     if theirs:
         replace_file(folder / "published.csv", published_csv(theirs))
     path = run.run_dir / REPORT

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from harness.definitions import BY_NAME, named
 from harness.metrics import ALL
 from harness.pairing import prompt_speedups
 from harness.report.data import RunData
@@ -16,11 +18,11 @@ PARTS = ("draft", "verify", "other")
 
 def speedups(run: RunData) -> pd.DataFrame:
     """Per drafting arm and category: the paired speedups and their intervals."""
-    names = [
+    names = named(
         *("speedup_decode", "speedup_decode_low", "speedup_decode_high", "speedup_decode_words"),
         *("speedup_decode_token_weighted", "speedup_end_to_end", "predicted_speedup", "acceptance_length"),
-        *("acceptance_rate", "decode_tok_s", "verdict", "paired_prompts"),
-    ]
+        *("acceptance_rate", "decode_tok_s", "verdict", "paired_prompts", "paired_prompts_end_to_end"),
+    )
     return _by_row(run, names, run.drafting)
 
 
@@ -46,7 +48,7 @@ def positions(run: RunData) -> pd.DataFrame:
 
 def round_times(run: RunData) -> pd.DataFrame:
     """Per arm over all categories: milliseconds per round by part, and per emitted token."""
-    table = _by_row(run, [*(f"{part}_ms" for part in PARTS), "acceptance_length", "rounds"], run.series)
+    table = _by_row(run, named(*(f"{part}_ms" for part in PARTS), "acceptance_length", "rounds"), run.series)
     table = table[table["category"] == ALL].drop(columns="category").reset_index(drop=True)
     for part in PARTS:
         table[f"{part}_ms_per_token"] = table[f"{part}_ms"] / table["acceptance_length"]
@@ -71,7 +73,7 @@ def prompts(run: RunData) -> pd.DataFrame:
     return joined[[*columns, *figures]].replace([np.inf, -np.inf], np.nan)
 
 
-def _by_row(run: RunData, names: list[str], series: Any) -> pd.DataFrame:
+def _by_row(run: RunData, names: Sequence[str], series: Any) -> pd.DataFrame:
     lines = [
         {**_who(one), "category": category, **{name: row.get(name) for name in names}}
         for one in series
@@ -79,8 +81,7 @@ def _by_row(run: RunData, names: list[str], series: Any) -> pd.DataFrame:
         if (row := run.row(one, category))
     ]
     table = pd.DataFrame(lines, columns=["arm", "label", "num_draft_tokens", "category", *names])
-    texts = ("speedup_decode_words", "verdict")
-    return table.astype({name: float for name in names if name not in texts})
+    return table.astype({name: float for name in names if BY_NAME[name].unit != "text"})
 
 
 def _who(one: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from harness.csv_text import csv_text
 from harness.metrics import ALL
 from harness.published import METRICS, beside, read_published
 from harness.report.data import RunData
@@ -69,5 +70,5 @@ def published(run: RunData) -> list[Published]:
 
 def published_csv(rows: list[Published]) -> str:
     """The comparison as CSV."""
-    table = pd.DataFrame([{name: getattr(row, name) for name in COLUMNS} for row in rows], columns=list(COLUMNS))
-    return str(table.to_csv(index=False, lineterminator="\n"))
+    lines = [{name: getattr(row, name) for name in COLUMNS} for row in rows]
+    return csv_text(pd.DataFrame(lines, columns=list(COLUMNS)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -111,11 +112,18 @@ def speedup_cell(row: Row) -> Cell:
     if not known(value):
         return Cell(NONE, "nothing to compare")
     if not known(row.get("speedup_decode_low")):
-        return Cell(times(value), f"{row.get('paired_prompts') or 0} prompts: no interval", "quiet")
+        return Cell(times(value), f"{counted_prompts([row])}: no interval", "quiet")
     tone = {"faster": "good", "slower": "bad"}.get(str(words), "quiet")
     small = _span_of(row, "decode")
     small = f"{small}, n.d." if words == "not distinguishable" else small
     return Cell(times(value), small, "void" if row.get("verdict_mismatch") else tone)
+
+
+def counted_prompts(rows: Sequence[Row]) -> str:
+    """How many prompts the speedups of `rows` rest on: `12 prompts`, or `9 to 12 prompts` where they differ."""
+    counts = sorted({int(row.get("paired_prompts") or 0) for row in rows})
+    words = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"{words} prompt{'' if counts == [1] else 's'}"
 
 
 def _span_of(row: Row, clock: str) -> str:
@@ -155,9 +163,8 @@ def matrix_table(run: RunData) -> Table:
         rivals = [row for row in (run.row(one, category) for one in run.contenders) if not row.get("verdict_mismatch")]
         best = max((row["speedup_decode"] for row in rivals if known(row.get("speedup_decode"))), default=None)
         cells = tuple(_matrix_cell(row, best if len(rivals) > 1 else None) for row in rows)
-        prompts = max(int(row.get("prompts") or 0) for row in rows)
         label = "all categories" if category == ALL else clean(category)
-        lines.append(Line(label, "", cells, f"{prompts} prompt{'' if prompts == 1 else 's'}"))
+        lines.append(Line(label, "", cells, counted_prompts([row for row in rows if row])))
     return Table(columns, tuple(lines))
 
 

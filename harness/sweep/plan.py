@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from drafters.checkpoint import resolve_folder, weight_files
 from harness.config import RunConfig
@@ -39,18 +40,20 @@ class Estimate:
 
 def print_plan(jobs: Sequence[tuple[Job, RunConfig]], sweep: Sweep | None = None) -> None:
     """The table of jobs on stdout. Dropped jobs are the caller's to tell."""
-    table = Table(title=f"{len(jobs)} jobs" + (f" in {sweep.folder}" if sweep else ""))
+    # As Text: rich reads plain strings as markup, in which `drafter=[mtp,dflash]` loses its list.
+    table = Table(title=Text(f"{len(jobs)} jobs" + (f" in {sweep.folder}" if sweep else "")))
     for name in ("job", "state", "overrides", "generations", "weights", "time"):
         table.add_column(name, overflow="fold")
     pace = seconds_per_generation(jobs, sweep)
     labels = sweep.labels() if sweep else {}
     for job, config in jobs:
         found = estimate(config, pace)
-        table.add_row(
+        cells = (
             str(job.job), job.state, labels.get(job.job, ""), _text(found.generations),
             f"{found.weight_bytes / 2**20:,.1f} MiB" if found.weight_bytes is not None else "?",
             f"{found.basis} {found.seconds:,.1f} s" if found.seconds is not None else "?",
         )  # fmt: skip
+        table.add_row(*map(Text, cells))
     Console(width=140).print(table)
 
 

@@ -240,6 +240,15 @@ def test_a_prompt_that_ends_at_prefill_has_no_rounds_and_breaks_nothing() -> Non
     assert row["acceptance_length"] == row["acceptance_length_prompt_mean"] == 4.0
 
 
+def test_what_is_divided_by_rounds_is_of_the_generations_whose_rounds_are_known() -> None:
+    known = record("p", "mtp", [(4, 3, 4), (4, 1, 2)], (0.001, 0.009, 0.0), engine="vllm", num_draft_tokens=4)
+    unknown = record("q", "mtp", [], engine="vllm", num_draft_tokens=4, token_ids=list(range(100)), decode_s=9.0)
+    row = cell(cell_metrics(*tables([known, unknown])), "mtp")
+    assert (row["tokens"], row["untold"], row["rounds"]) == (107, 99, 2)
+    assert row["al_as_specforge"] == 7 / 2
+    assert row["unattributed_share"] == pytest.approx(0.0)
+
+
 def test_no_records_give_no_rows() -> None:
     rounds, generations = tables([record("p", "mtp", [(2, 1, 2)])])
     assert len(cell_metrics(rounds.iloc[:0], generations.iloc[:0])) == 0

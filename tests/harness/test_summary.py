@@ -114,6 +114,38 @@ def test_unequal_counts_are_compared_per_token_and_said() -> None:
     assert any(guard.startswith("unequal_tokens: 12 of 12") for guard in row["guards"])
 
 
+def test_the_count_beside_a_speedup_is_of_the_prompts_it_rests_on() -> None:
+    records = []
+    for index in range(12):
+        # An answer of one token comes from prefill: there is nothing to decode, and no decode time to compare.
+        rounds = 0 if index < 9 else 6
+        records += [
+            record(f"p{index}", "baseline", steps(rounds)),
+            record(f"p{index}", "mtp", [(1, 1, 2)] * (rounds // 3), verdict="tie", num_draft_tokens=1),
+        ]
+    row = find(summary_of(*tables(records), resamples=100)["rows"], category="all", arm="mtp")
+    assert (row["prompts"], row["paired_prompts"], row["paired_prompts_end_to_end"]) == (12, 3, 12)
+    assert row["speedup_decode_low"] is None and row["speedup_end_to_end_low"] is not None
+    assert row["unequal_token_prompts"] == 3
+    assert any(guard.startswith("few_prompts: only 3 paired") for guard in row["guards"])
+    assert any(guard.startswith("unequal_tokens: 3 of 3") for guard in row["guards"])
+
+
+def test_an_arm_without_a_finished_baseline_is_paired_with_nothing() -> None:
+    records = a_run(4)
+    for _, generation in records:
+        if generation["arm"] == "baseline":
+            generation.update(status="error", error="out of memory", token_ids=[])
+    records = [([] if generation["arm"] == "baseline" else rounds, generation) for rounds, generation in records]
+    summary = summary_of(*tables(records), resamples=100)
+    row = find(summary["rows"], category="all", arm="mtp")
+    assert row["speedup_decode"] is None
+    assert (row["paired_prompts"], row["paired_prompts_end_to_end"], row["unequal_token_prompts"]) == (0, 0, 0)
+    assert any(guard.startswith("few_prompts: only 0 paired") for guard in row["guards"])
+    assert not any("nan" in guard for guard in row["guards"])
+    assert find(summary["pairs"], category="all")["paired_prompts"] == 4
+
+
 def test_verdicts_are_counted_over_the_drafting_arms() -> None:
     records = a_run(2)
     records[1][1]["verdict"] = "mismatch"

@@ -68,9 +68,11 @@ def write_run(
     pieces: bool = True,
     manifest: dict[str, Any] | None = None,
     summary: bool = True,
+    measured: bool = False,
 ) -> Path:
     """Write a run directory. The last `ties` and `mismatches` prompts of the last arm get that verdict, and its first
-    `errors` prompts fail. `manifest` is laid over the made-up one."""
+    `errors` prompts fail. `manifest` is laid over the made-up one. `measured` fills in what only some runs know:
+    memory, wall time, scores and thoughts."""
     arms = ARMS if arms is None else arms
     rng = np.random.default_rng(seed)
     categories = list(WORDS)
@@ -103,6 +105,9 @@ def write_run(
                 row.prefill_s = float(0.05 * rng.lognormal(0, 0.03))
                 rounds = decode(rng, length - 1, shape, EASE[prompt.category])
                 row.decode_s = sum(r.draft_s + r.verify_s + r.other_s for r in rounds) * 1.002
+                if measured:
+                    row.peak_memory_bytes, row.wall_share_s = 10**9 + 10**6 * row.num_draft_tokens, row.decode_s + 0.05
+                    row.score, row.thinking_tokens = float(index % 2), 3
                 if shape:
                     row.verdict = "exact"
                     place = prompts - 1 - index

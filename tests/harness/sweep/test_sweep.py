@@ -62,9 +62,13 @@ def jobs(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any
 
 def table(folder: Path) -> list[tuple[str, ...]]:
     """What of a sweep's table does not depend on the clock."""
-    names = ("job", "state", "overrides", "arm", "category", "num_draft_tokens", "generations", "tau")
+    names = ("job", "state", "overrides", "arm", "category", "num_draft_tokens", "generations", "acceptance_length")
+    return [tuple(row[name] for name in names) for row in read_rows(folder)]
+
+
+def read_rows(folder: Path) -> list[dict[str, str]]:
     with (folder / "sweep.csv").open(newline="") as file:
-        return [tuple(row[name] for name in names) for row in csv.DictReader(file)]
+        return list(csv.DictReader(file))
 
 
 def tokens(folder: Path) -> dict[tuple[str, ...], list[int]]:
@@ -195,6 +199,10 @@ def test_a_killed_sweep_ends_with_the_same_table(
         assert sweep(monkeypatch, tmp_path / name, *grid) == EXIT_OK
     assert table(tmp_path / "killed") == table(tmp_path / "undisturbed")
     assert tokens(tmp_path / "killed") == tokens(tmp_path / "undisturbed")
+    rows = read_rows(tmp_path / "killed")
+    drafting = [row for row in rows if row["arm"] != "baseline"]
+    assert [name for name in rows[0] if not any(row[name] for row in drafting)] == [], "columns that are always empty"
+    assert all(float(row["acceptance_length"]) >= 1 and float(row["speedup_decode"]) > 0 for row in drafting)
 
 
 @pytest.mark.slow
