@@ -17,30 +17,37 @@ from typing import Any
 import pandas as pd
 
 from harness.config import BASELINE
+from harness.definitions import named
+from harness.engines.config import HARNESS
 from harness.errors import InputError
-from harness.leaderboard_conditions import Difference, at, differences, groups
+from harness.leaderboard_conditions import Difference, at, date_of, differences, groups, hardware_words, target_words
 from harness.metrics import ALL
-from harness.report.names import CONTROL_KINDS, known
+from harness.report.names import is_control, known
 from harness.run_files import GENERATIONS, MANIFEST, SUMMARY_JSON
 from harness.summary import build_summary, read_summary
 
-SUMMARY_COLUMNS = (
+SUMMARY_COLUMNS = named(
     *("dataset", "category", "arm", "num_draft_tokens", "batch_size", "prompts", "paired_prompts", "errors"),
     *("speedup_decode", "speedup_decode_low", "speedup_decode_high", "speedup_decode_words"),
-    *("speedup_end_to_end", "speedup_decode_token_weighted", "predicted_speedup"),
-    *("acceptance_length", "acceptance_rate", "decode_tok_s", "throughput_tok_s", "accuracy"),
+    *("speedup_end_to_end", "paired_prompts_end_to_end", "speedup_decode_token_weighted", "predicted_speedup"),
+    *("acceptance_length", "acceptance_rate", "decode_tok_s", "throughput_tok_s", "accuracy", "scored"),
     *("peak_memory_over_baseline_bytes", "verdict", "verdict_exact", "verdict_tie", "verdict_mismatch"),
 )
-COLUMNS = ("group", "run", "temperature", "kind", *SUMMARY_COLUMNS, "guards", "synthetic")
+ABOUT_RUN = ("group", "run", "target", "hardware", "date", "temperature", "engine", "kind")
+COLUMNS = (*ABOUT_RUN, *SUMMARY_COLUMNS, *named("guards", "synthetic"))
+#: What must be alike in rows that are ranked together. Across engines the drafter is not all that differs.
+RANKED_TOGETHER = ["group", "dataset", "batch_size", "engine"]
+CELL = [*RANKED_TOGETHER, "arm", "kind", "category"]
 BEST_COLUMNS = (
-    *("group", "dataset", "batch_size", "arm", "category", "best_k", "speedup_decode", "speedup_decode_low"),
-    *("speedup_decode_high", "acceptance_length", "as_good", "tried"),
+    *(*CELL, "best_k"),
+    *named("speedup_decode", "speedup_decode_low", "speedup_decode_high", "acceptance_length"),
+    *("as_good", "tried"),
 )
-PAIR_COLUMNS = (
-    *("group", "run", "dataset", "batch_size", "arm", "num_draft_tokens", "other", "other_num_draft_tokens"),
-    *("speedup_decode", "speedup_decode_low", "speedup_decode_high", "speedup_decode_words", "paired_prompts"),
+PAIR_FIGURES = (
+    *(*named("dataset", "batch_size", "arm", "num_draft_tokens"), "other", "other_num_draft_tokens"),
+    *named("speedup_decode", "speedup_decode_low", "speedup_decode_high", "speedup_decode_words", "paired_prompts"),
 )
-CELL = ["group", "dataset", "batch_size", "arm", "kind", "category"]
+PAIR_COLUMNS = ("group", "run", *PAIR_FIGURES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +62,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
-    """`rows`: every drafting arm of every run and category, the fastest first within its group; a mismatch is last.
-    `best`: the best k per arm and category. `pairs`: drafters of one run against each other, over all categories."""
+    """`rows`: every drafting arm of every run and category, the fastest first within its group. Rows without an
+    interval follow, then those that are void or unknown, then the controls, which are not ranked.
+    `best`: the best k per arm and category. `pairs`: drafters of one run against each other, over all categories.
+    `letters`: each run's group."""
 
     runs: tuple[Run, ...]
     differences: tuple[Difference, ...]
     rows: pd.DataFrame
     best: pd.DataFrame
     pairs: pd.DataFrame
+    letters: dict[str, str]
 
     @property
     def overall(self) -> pd.DataFrame:
@@ -72,7 +82,7 @@ class Leaderboard:
     @property
     def groups(self) -> list[str]:
         """The letters of runs that may be ranked together."""
-        return sorted({*self.rows["group"]}, key=lambda letter: (len(letter), letter))
+        return sorted({*self.letters.values()}, key=lambda letter: (len(letter), letter))
 
     @property
     def synthetic(self) -> list[str]:
@@ -88,7 +98,7 @@ def leaderboard(folders: Iterable[str | Path]) -> Leaderboard:
     lines = [line for run in runs for line in _lines(run, letters[run.label])]
     rows = pd.DataFrame(lines, columns=list(COLUMNS))
     pairs = pd.DataFrame([p for run in runs for p in _pairs(run, letters[run.label])], columns=list(PAIR_COLUMNS))
-    return Leaderboard(tuple(runs), tuple(differences(manifests)), _ranked(rows), best_k(rows), pairs)
+    return Leaderboard(tuple(runs), tuple(differences(manifests)), _ranked(rows), best_k(rows), pairs, letters)
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
@@ -121,14 +131,18 @@ def _read(folder: Path, label: str) -> Run:
 
 
 def _lines(run: Run, group: str) -> list[dict[str, Any]]:
-    kinds = {arm["name"]: arm.get("kind") or arm["name"] for arm in run.manifest.get("arms") or []}
+    arms = {arm["name"]: arm for arm in run.manifest.get("arms") or []}
     return [
         {
             **{name: row.get(name) for name in SUMMARY_COLUMNS},
             "group": group,
             "run": run.label,
+            "target": target_words(run.manifest),
+            "hardware": hardware_words(run.manifest),
+            "date": date_of(run.manifest),
             "temperature": at(run.manifest, "config", "decoding", "temperature"),
-            "kind": kinds.get(row["arm"], row["arm"]),
+            "engine": arms.get(row["arm"], {}).get("engine") or HARNESS,
+            "kind": kind_of(run, row["arm"]),
             "guards": "; ".join(row.get("guards") or []),
             "synthetic": bool(run.manifest.get("synthetic") or run.summary.get("synthetic")),
         }
@@ -138,11 +152,10 @@ def _lines(run: Run, group: str) -> list[dict[str, Any]]:
 
 
 def _pairs(run: Run, group: str) -> list[dict[str, Any]]:
-    kinds = {arm["name"]: arm.get("kind") or arm["name"] for arm in run.manifest.get("arms") or []}
     wrong = {row["arm"] for row in run.summary["rows"] if row.get("verdict_mismatch")}
     return [
         {
-            **{name: pair.get(name) for name in PAIR_COLUMNS},
+            **{name: pair.get(name) for name in PAIR_FIGURES},
             **({"speedup_decode_words": "void"} if wrong & {pair["arm"], pair["other"]} else {}),
             "group": group,
             "run": run.label,
@@ -150,20 +163,37 @@ def _pairs(run: Run, group: str) -> list[dict[str, Any]]:
         for pair in run.summary.get("pairs") or []
         if pair["category"] == ALL
         and known(pair.get("speedup_decode"))
-        and not {kinds.get(pair[side], pair[side]) for side in ("arm", "other")} & {*CONTROL_KINDS}
+        and not any(is_control(kind_of(run, pair[side])) for side in ("arm", "other"))
     ]
 
 
+def kind_of(run: Run, arm: str) -> str:
+    """The kind of an arm's drafter; the arm's name where the run does not say."""
+    kinds = {about["name"]: about.get("kind") for about in run.manifest.get("arms") or []}
+    return str(kinds.get(arm) or arm)
+
+
+def is_void(rows: pd.DataFrame) -> pd.Series:
+    """Whether each row's speedup is unknown, or that of an output which is not the target's."""
+    return (rows["verdict_mismatch"].fillna(0) > 0) | rows["speedup_decode"].isna()
+
+
+def is_bounded(rows: pd.DataFrame) -> pd.Series:
+    """Whether each row's speedup has an interval."""
+    return rows["speedup_decode_low"].notna() & rows["speedup_decode_high"].notna()
+
+
 def _ranked(rows: pd.DataFrame) -> pd.DataFrame:
-    """The fastest first within group, dataset, batch size and category; what is void or unknown last."""
-    void = (rows["verdict_mismatch"].fillna(0) > 0) | rows["speedup_decode"].isna()
+    """The order that `Leaderboard.rows` promises, within group, dataset, batch size, engine and category."""
     order = rows.assign(
         _group=rows["group"].str.len(),
         _part=rows["category"] != ALL,
-        _void=void,
+        _control=rows["kind"].map(is_control).astype(bool),
+        _void=is_void(rows),
+        _unbounded=~is_bounded(rows),
         _speed=-rows["speedup_decode"].astype(float),
     )
-    by = ["_group", "group", "dataset", "batch_size", "_part", "category", "_void", "_speed"]
+    by = ["_group", *RANKED_TOGETHER, "_part", "category", "_control", "_void", "_unbounded", "_speed"]
     return rows.loc[order.sort_values(by, kind="stable").index].reset_index(drop=True)
 
 
@@ -171,27 +201,29 @@ def best_k(rows: pd.DataFrame) -> pd.DataFrame:
     """Per group, dataset, batch size, arm and category: the fastest k, and which others its interval does not exclude.
 
     Runs of the same k are taken together (geometric mean). `as_good` holds the other k whose speedup lies inside the
-    best one's interval; without an interval it is every other k, as nothing is excluded.
+    best one's interval; where either has no interval, nothing is excluded.
     """
-    usable = rows[rows["speedup_decode"].notna() & (rows["verdict_mismatch"].fillna(0) == 0)]
+    usable = rows[~is_void(rows)]
     found = []
     for key, own in usable.groupby(CELL, sort=False):
-        by_k = {int(str(k)): _together(part) for k, part in own.groupby("num_draft_tokens")}
+        by_k = {int(str(k)): together(part) for k, part in own.groupby("num_draft_tokens")}
         if len(by_k) < 2:
             continue
         best = max(by_k, key=lambda k: by_k[k]["speedup_decode"])
         low = by_k[best]["speedup_decode_low"]
-        others = [k for k, figures in by_k.items() if k != best and (low is None or figures["speedup_decode"] >= low)]
+        unexcluded = [k for k, own_k in by_k.items() if None in (low, own_k["speedup_decode_low"])]
+        unexcluded += [k for k in by_k if k not in unexcluded and by_k[k]["speedup_decode"] >= low]
+        others = [k for k in by_k if k != best and k in unexcluded]
         cell = dict(zip(CELL, key, strict=True)) if isinstance(key, tuple) else {}
         tried = ", ".join(str(k) for k in by_k)
         found.append({**cell, "best_k": best, **by_k[best], "as_good": ", ".join(map(str, others)), "tried": tried})
     table = pd.DataFrame(found, columns=list(BEST_COLUMNS))
     order = table.assign(_part=table["category"] != ALL)
-    by = ["group", "dataset", "batch_size", "_part", "category", "arm"]
+    by = [*RANKED_TOGETHER, "_part", "category", "arm"]
     return table.loc[order.sort_values(by, kind="stable").index].reset_index(drop=True)
 
 
-def _together(rows: pd.DataFrame) -> dict[str, Any]:
+def together(rows: pd.DataFrame) -> dict[str, Any]:
     """Several runs of one k as one: geometric means, and an interval that holds each of theirs."""
     low, high = rows["speedup_decode_low"].astype(float), rows["speedup_decode_high"].astype(float)
     bounded = bool(low.notna().all() and high.notna().all())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from harness.leaderboard import Leaderboard
-from harness.report.drawing import Chart, drawing, finish, new_figure
+from harness.leaderboard import Leaderboard, is_void, together
+from harness.report.drawing import Chart, drawing, finish, legend_text, new_figure
 from harness.report.names import arm_name, clean
 from harness.report.palette import arm_colour, light
 from harness.report.ratios import ratio_axis
@@ -18,7 +18,7 @@ LINE = ["group", "dataset", "batch_size", "arm"]
 
 def k_charts(board: Leaderboard) -> dict[str, Chart]:
     """Both curves, over all categories; none where no arm ran with two values of k."""
-    usable = board.overall[board.overall["verdict_mismatch"].fillna(0) == 0]
+    usable = board.overall[~is_void(board.overall)]
     several = usable.groupby(LINE)["num_draft_tokens"].transform("nunique") > 1
     drawn = usable[several]
     if drawn.empty:
@@ -37,24 +37,24 @@ def _curve(rows: pd.DataFrame, column: str, name: str, title: str) -> Chart:
     varying = [field for field in LINE[:3] if rows[field].nunique() > 1]
     arms = list(dict.fromkeys(rows["arm"]))
     cells = list(dict.fromkeys(zip(*(rows[field] for field in LINE[:3]), strict=True)))
+    ringed = False
     for key, own in groups[:MAX_LINES]:
         assert isinstance(key, tuple)
         arm = str(key[3])
         colour = light(arm_colour(arm, arms.index(arm)))
         style = STYLES[cells.index(key[:3]) % len(STYLES)]
-        by_k = own.groupby("num_draft_tokens")
-        middle = by_k[column].mean()
+        # Each k as the table of best k has it.
+        by_k = pd.DataFrame({k: together(part) for k, part in own.groupby("num_draft_tokens")}).T.astype(float)
+        middle, bounded = by_k[column], by_k[by_k["speedup_decode_low"].notna()]
         if column == "speedup_decode":
-            low, high = by_k["speedup_decode_low"].min(), by_k["speedup_decode_high"].max()
-            bounds = low.notna() & high.notna()
-            axes.vlines(low.index[bounds], low[bounds], high[bounds], color=colour, alpha=0.35, linewidth=4)
+            low, high = bounded["speedup_decode_low"], bounded["speedup_decode_high"]
+            axes.vlines(bounded.index, low, high, color=colour, alpha=0.35, linewidth=4)
         label = ", ".join([arm_name(clean(arm)), *(_said(field, key[LINE.index(field)]) for field in varying)])
-        axes.plot(middle.index, middle, style, marker="o", markersize=5.5, color=colour, label=label)
-        if column == "speedup_decode":
-            best = int(middle.to_numpy().argmax())
-            axes.plot(
-                middle.index[[best]], middle.iloc[[best]], "o", markersize=11, markerfacecolor="none", color=colour
-            )
+        axes.plot(middle.index, middle, style, marker="o", markersize=5.5, color=colour, label=legend_text(label))
+        best = middle.index[[int(middle.to_numpy().argmax())]]
+        if column == "speedup_decode" and best[0] in bounded.index:
+            ringed = True
+            axes.plot(best, middle[best], "o", markersize=11, markerfacecolor="none", color=colour)
     tried = sorted(set(rows["num_draft_tokens"]))
     # The values that ran, while they leave room for each other.
     axes.xaxis.set_major_locator(FixedLocator(tried) if len(tried) <= 9 else MaxNLocator(integer=True))
@@ -67,7 +67,7 @@ def _curve(rows: pd.DataFrame, column: str, name: str, title: str) -> Chart:
         axes.set_ylim(bottom=1)
     figure.legend(loc="outside lower center", ncols=min(3, len(groups)), columnspacing=1.2)
     left = len(groups) - MAX_LINES
-    said = ["Ringed: the best k." if column == "speedup_decode" else "", f"{left} more in the CSV." if left > 0 else ""]
+    said = ["Ringed: the best k." if ringed else "", f"{left} more in the CSV." if left > 0 else ""]
     return finish(figure, name, title, " ".join(filter(None, said)))
 
 

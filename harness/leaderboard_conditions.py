@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 UNKNOWN = "unknown"
 SHOWN_RUNS = 4
+PACE_DIFFERENCE = 0.1  # runs on one machine differ by less unless something else ran beside one of them
 VERSIONS = ("drafthouse", "torch", "transformers", "cuda", "vllm")
 
 Manifest = Mapping[str, Any]
@@ -20,10 +21,15 @@ class Condition:
     name: str
     of: Callable[[Manifest], Any]
     splits: bool = True
+    words: Callable[[Manifest], Any] | None = None  # where `of` is not what a reader knows it by
 
     def value(self, manifest: Manifest) -> str:
-        found = self.of(manifest)
-        return UNKNOWN if found in (None, "") else str(found)
+        """What is compared."""
+        return _known(self.of(manifest))
+
+    def said(self, manifest: Manifest) -> str:
+        """What is shown."""
+        return _known((self.words or self.of)(manifest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +37,10 @@ class Difference:
     """A condition that differs: each value with the labels of the runs that have it."""
 
     condition: Condition
-    values: dict[str, list[str]]
+    values: tuple[tuple[str, list[str]], ...]
 
     def __str__(self) -> str:
-        parts = [f"{value} ({_some(runs)})" for value, runs in self.values.items()]
+        parts = [f"{value} ({_some(runs)})" for value, runs in self.values]
         return f"different {self.condition.name}: {'; '.join(parts)}"
 
 
@@ -54,6 +60,27 @@ def _hardware(manifest: Manifest) -> Any:
     gpu = at(manifest, "hardware", "gpu") or {}
     limit = gpu.get("power.limit")
     return ", ".join(filter(None, [gpu.get("name"), limit and f"limit {limit}"]))
+
+
+def _known(value: Any) -> str:
+    return UNKNOWN if value in (None, "") else str(value)
+
+
+def target_words(manifest: Manifest) -> str:
+    """The target as the run's configuration names it, with its weights' digest."""
+    name = at(manifest, "config", "target", "name")
+    digest = _short(at(manifest, "models", "target", "weights_hash"))
+    return _known(_target(manifest) if name in (None, "path") else f"{name} {digest}".strip())
+
+
+def hardware_words(manifest: Manifest) -> str:
+    """Processor or GPU."""
+    return _known(_hardware(manifest))
+
+
+def date_of(manifest: Manifest) -> str:
+    """The day on which the run began."""
+    return _known(str(manifest.get("created") or "")[:10])
 
 
 def _target(manifest: Manifest) -> Any:
@@ -93,7 +120,7 @@ def _short(digest: Any) -> str:
 
 CONDITIONS: tuple[Condition, ...] = (
     Condition("hardware", _hardware),
-    Condition("target", _target),
+    Condition("target", _target, words=target_words),
     Condition("dtype", lambda m: str(at(m, "target", "dtype") or "").removeprefix("torch.")),
     Condition("attention", lambda m: at(m, "target", "attention")),
     Condition("execution", lambda m: at(m, "target", "execution") or at(m, "config", "execution")),
@@ -106,18 +133,53 @@ CONDITIONS: tuple[Condition, ...] = (
     Condition("versions", _versions),
     Condition("source", _source, splits=False),
 )
+_BY_NAME = {condition.name: condition for condition in CONDITIONS}
 
 
 def differences(manifests: Mapping[str, Manifest]) -> list[Difference]:
     """Every condition in which the runs differ; `manifests` by the runs' labels."""
     found = []
     for condition in CONDITIONS:
-        values: dict[str, list[str]] = {}
+        alike: dict[str, list[str]] = {}
         for label, manifest in manifests.items():
-            values.setdefault(condition.value(manifest), []).append(label)
-        if len(values) > 1:
-            found.append(Difference(condition, values))
+            alike.setdefault(condition.value(manifest), []).append(label)
+        if len(alike) > 1:
+            values = [(condition.said(manifests[labels[0]]), labels) for labels in alike.values()]
+            found.append(Difference(condition, tuple(values)))
     return found
+
+
+def pace_difference(paces: Mapping[str, float]) -> str | None:
+    """A sentence where the baselines of runs are not equally fast. `paces`: tokens per second by the runs' labels."""
+    if not paces:
+        return None
+    slow, fast = min(paces, key=lambda label: paces[label]), max(paces, key=lambda label: paces[label])
+    apart = paces[fast] / paces[slow] - 1
+    if apart <= PACE_DIFFERENCE:
+        return None
+    return (
+        f"different baseline pace: {paces[slow]:.1f} tok/s ({slow}) to {paces[fast]:.1f} tok/s ({fast}), "
+        f"{apart:.0%} apart; speedups of different runs are not comparable more closely than that"
+    )
+
+
+def facts(manifests: Sequence[Manifest], datasets: Sequence[str]) -> str:
+    """What runs of one group were made with: target, datasets, decoding, dtype, machine and dates, in one line."""
+    dates = sorted({date_of(manifest) for manifest in manifests})
+    counts = [str(at(manifest, "prompts", "count")) for manifest in manifests if at(manifest, "prompts", "count")]
+    shared = {name: _several(_BY_NAME[name].said(manifest) for manifest in manifests) for name in ("decoding", "dtype")}
+    parts = [
+        f"target {_several(map(target_words, manifests))}",
+        f"dataset {_several(datasets) or UNKNOWN}" + (f", {_several(counts)} prompts" if counts else ""),
+        *(f"{name} {value}" for name, value in shared.items()),
+        f"machine {_several(map(hardware_words, manifests))}",
+        f"date {dates[0] if len(dates) == 1 else f'{dates[0]} to {dates[-1]}'}",
+    ]
+    return " · ".join(parts)
+
+
+def _several(values: Iterable[str]) -> str:
+    return " / ".join(dict.fromkeys(values))
 
 
 def groups(manifests: Mapping[str, Manifest]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from harness.metrics import ALL
 from harness.report.data import RunData, colour_of
-from harness.report.drawing import Chart, finish, new_figure
+from harness.report.drawing import Chart, finish, legend_text, new_figure
 from harness.report.figures import PARTS
 from harness.report.names import clean, number
 from harness.report.palette import CATEGORY_COLOURS, category_colour, light
@@ -30,9 +30,8 @@ def position_chart(run: RunData, table: pd.DataFrame, kind: str) -> Chart | None
     for one in run.drafting:
         own = table[table["label"] == one.label]
         style: dict[str, Any] = {"linestyle": "--", "linewidth": 1.6} if one.is_control else {}
-        axes.plot(
-            own["position"], own[kind], marker="o", markersize=5.5, color=colour_of(one), label=one.label, **style
-        )
+        style |= {"color": colour_of(one), "label": legend_text(one.label)}
+        axes.plot(own["position"], own[kind], marker="o", markersize=5.5, **style)
     axes.set_ylim(0, 1.04)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -88,9 +87,8 @@ def prediction_chart(run: RunData, table: pd.DataFrame) -> Chart | None:
         axes.scatter(
             own[~whole]["predicted_speedup"], own[~whole]["speedup_decode"], s=34, alpha=0.5, color=colour_of(one), lw=0
         )
-        axes.scatter(
-            own[whole]["predicted_speedup"], own[whole]["speedup_decode"], s=95, color=colour_of(one), label=one.label
-        )
+        x, y = own[whole]["predicted_speedup"], own[whole]["speedup_decode"]
+        axes.scatter(x, y, s=95, color=colour_of(one), label=legend_text(one.label))
     values = table[["predicted_speedup", "speedup_decode"]].to_numpy(dtype=float)
     square(axes, values)
     axes.set_xlabel("predicted: tokens per round / cost of a round")
@@ -156,7 +154,7 @@ def _points(axes: Axes, points: pd.DataFrame, links: dict[str, str]) -> dict[str
             alpha=0.75 if linked else 0.35,
             linewidths=0,
             color=light(category_colour(place)),
-            label=clean(category),
+            label=legend_text(clean(category)),
             rasterized=not linked,
         )
         if linked:

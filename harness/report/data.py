@@ -15,7 +15,7 @@ from harness.engines.config import HARNESS
 from harness.frames import read_generations, read_rounds
 from harness.kept_prompts import KeptPrompt, read_prompts
 from harness.metrics import ALL
-from harness.report.names import CONTROL_KINDS, arm_name, clean
+from harness.report.names import arm_name, clean, is_control
 from harness.report.palette import arm_colour, light
 from harness.run_files import MANIFEST, SUMMARY_JSON
 from harness.summary import build_summary, read_summary
@@ -49,7 +49,7 @@ class Series:
 
     @property
     def is_control(self) -> bool:
-        return self.kind in CONTROL_KINDS
+        return is_control(self.kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,11 @@ def finish(figure: Figure, name: str, title: str, note: str = "", tips: Mapping[
     return Chart(name, title, svg, png.getvalue(), note)
 
 
+def legend_text(name: str) -> str:
+    """`name` as a label: matplotlib leaves a label that begins with an underscore out of the legend."""
+    return f" {name}" if name.startswith("_") else name
+
+
 def to_svg(figure: Figure, name: str, title: str, tips: Mapping[str, str]) -> str:
     """`figure` as markup for the page: colours follow the reader's preference, text takes the page's font.
 

@@ -19,7 +19,7 @@ ARM_NAMES = {
     "oracle": "Oracle",
     "random": "Random",
 }
-#: Kinds that calibrate the harness. They stand in the tables and never in the headline.
+#: Kinds that calibrate the harness. They stand in the tables, never in a headline, and in no ranking.
 CONTROL_KINDS = (BASELINE, "lookup", "oracle", "random", "synthetic")
 VERDICTS = ("mismatch", "tie", "exact", "none")
 
@@ -31,6 +31,11 @@ def arm_name(arm: str) -> str:
     """An arm's name as people read it; `vllm_mtp` is `MTP in vLLM`."""
     own = arm.removeprefix(f"{VLLM}_")
     return ARM_NAMES.get(arm, arm) if own == arm else f"{ARM_NAMES.get(own, own)} in vLLM"
+
+
+def is_control(kind: object) -> bool:
+    """Whether a drafter of this kind calibrates the harness: it is shown, and neither leads nor is ranked."""
+    return kind in CONTROL_KINDS
 
 
 def clean(text: object) -> str:

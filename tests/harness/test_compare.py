@@ -13,8 +13,10 @@ import pytest
 
 from harness.compare import main
 from harness.errors import InputError
-from harness.leaderboard import leaderboard
-from harness.leaderboard_page import markdown, notes, tables
+from harness.leaderboard import Leaderboard, leaderboard
+from harness.leaderboard_conditions import date_of, differences, groups, hardware_words, pace_difference, target_words
+from harness.leaderboard_page import markdown, notes, tables, write_leaderboard
+from harness.report.tables import Table
 from tests.harness.report import synthetic
 
 
@@ -139,12 +141,134 @@ def test_a_run_that_was_killed_before_its_summary_is_read_from_its_records(tmp_p
     assert len(leaderboard([tmp_path]).overall) == 2
 
 
-def test_controls_never_lead_and_stay_in_the_table(tmp_path: Path) -> None:
-    arms = {"mtp": synthetic.ARMS["mtp"], "oracle": synthetic.CONTROLS["oracle"]}
-    synthetic.write_run(tmp_path, prompts=6, tokens=30, arms=arms)
+def controls_and(*names: str) -> dict[str, synthetic.ArmShape]:
+    return {**{name: synthetic.ARMS[name] for name in names}, **synthetic.CONTROLS}
+
+
+def title(board: Leaderboard) -> str:
+    return markdown(board).splitlines()[0].removeprefix("# Synthetic: ")
+
+
+def table_named(board: Leaderboard, heading: str) -> Table:
+    [found] = [table for name, table, _ in tables(board) if name == heading]
+    return found
+
+
+def test_controls_never_lead_and_are_not_ranked(tmp_path: Path) -> None:
+    # Lookup, too, is faster here than the drafter.
+    arms = {**controls_and("mtp"), "lookup": replace(synthetic.ARMS["dflash"], accept=0.99, fade=1.0)}
+    synthetic.write_run(tmp_path, prompts=20, tokens=90, arms=arms)
     board = leaderboard([tmp_path])
-    assert set(board.overall["arm"]) == {"mtp", "oracle"}
-    assert "MTP at k = 4 leads" in markdown(board)
+    assert board.overall["arm"].tolist() == ["mtp", "oracle", "lookup", "random"], "the controls follow"
+    assert title(board).startswith("MTP at k = 4 leads with")
+    assert [line.label for line in table_named(board, "Leaderboard").lines] == ["MTP"]
+    assert len(table_named(board, "Controls, not ranked").lines) == 3
+
+
+def test_the_kind_decides_what_a_control_is_not_the_name(tmp_path: Path) -> None:
+    arms = {"mine": replace(synthetic.CONTROLS["oracle"], kind="lookup"), "vllm_baseline": synthetic.ARMS["dflash"]}
+    arms["vllm_baseline"] = replace(arms["vllm_baseline"], kind="baseline")
+    synthetic.write_run(tmp_path, prompts=10, tokens=30, arms=arms)
+    assert title(leaderboard([tmp_path])) == "Only controls ran, which are not ranked"
+
+
+def test_nothing_leads_without_an_interval(tmp_path: Path) -> None:
+    for job, k in enumerate((2, 4)):
+        write(tmp_path / str(job), k, prompts=4)
+    board = leaderboard([tmp_path])
+    assert title(board) == "Too few prompts to say who leads"
+    assert "leads" not in markdown(board).replace("who leads", "") and "as good" not in markdown(board)
+    best = table_named(board, "Best k")
+    assert {cell.text for line in best.lines for cell in line.cells} == {"too few prompts"}
+    assert {cell.tone for line in best.lines for cell in line.cells} == {"quiet"}
+    assert main([str(tmp_path)]) == 0
+    page = (tmp_path / "leaderboard.html").read_text(encoding="utf-8")
+    assert 'id="verdict" class="even"' in page and "Ringed" not in page
+
+
+def test_an_arm_with_an_interval_stands_before_a_faster_one_without(tmp_path: Path) -> None:
+    write(tmp_path / "0", 4, prompts=20, tokens=90)
+    write(tmp_path / "1", 8, prompts=3, tokens=90, arms={"dflash": synthetic.CONTROLS["oracle"]})
+    board = leaderboard([tmp_path])
+    assert board.overall["run"].tolist() == ["0", "0", "1"]
+    assert board.overall["speedup_decode"].idxmax() == 2, "the last one is the fastest"
+
+
+def test_two_arms_that_the_intervals_do_not_part_share_the_lead(tmp_path: Path) -> None:
+    same = {"mtp": synthetic.ARMS["mtp"], "other": synthetic.ARMS["mtp"]}
+    synthetic.write_run(tmp_path / "0", prompts=20, arms=same)
+    assert title(leaderboard([tmp_path])).endswith("are not distinguishable")
+    synthetic.write_run(tmp_path / "1", prompts=20, arms={"other": replace(synthetic.ARMS["mtp"], accept=0.2)})
+    assert title(leaderboard([tmp_path])).endswith("are not distinguishable"), "other's best run counts"
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        (replace(synthetic.ARMS["mtp"], draft_s=0.5), "MTP is slower than plain decoding"),
+        (replace(synthetic.ARMS["mtp"], accept=0.1, draft_s=0.0005), "is not distinguishable from plain decoding"),
+    ],
+)
+def test_what_is_not_faster_than_plain_decoding_does_not_lead(
+    tmp_path: Path, shape: synthetic.ArmShape, words: str
+) -> None:
+    synthetic.write_run(tmp_path, prompts=5, tokens=60, arms={"mtp": shape})
+    assert words in title(leaderboard([tmp_path]))
+
+
+def test_target_dataset_machine_and_date_are_named_though_all_runs_share_them(sweep: Path, tmp_path: Path) -> None:
+    board = leaderboard([sweep / "sweep"])
+    assert len(board.groups) == 1
+    write_leaderboard(board, tmp_path)
+    texts = [(tmp_path / f"leaderboard.{kind}").read_text(encoding="utf-8") for kind in ("md", "html")]
+    facts = ("synthetic-target abababab", "dataset synthetic, 10 prompts", "Imaginary CPU, 1 thread", "2026-01-01")
+    assert all(fact in text for fact in facts for text in texts)
+    rows = pd.read_csv(tmp_path / "leaderboard.csv")
+    assert rows[["target", "dataset", "hardware", "date"]].drop_duplicates().to_numpy().tolist() == [
+        ["synthetic-target abababab", "synthetic", "Imaginary CPU, 1 thread", "2026-01-01"]
+    ]
+
+
+def test_each_group_is_named_by_what_it_ran_on(sweep: Path) -> None:
+    text = markdown(leaderboard([sweep]))
+    assert "Group A: target synthetic-target abababab" in text and "Group B: target" in text
+    assert "machine NVIDIA \\<Other>" in text
+
+
+def test_a_target_is_called_as_the_configuration_calls_it_and_compared_by_its_weights(sweep: Path) -> None:
+    shared = {"models": {"target": {"path": "/somewhere/target", "weights_hash": "cd" * 32}}}
+    by_name = {**shared, "config": {"target": {"name": "embedded_e2b"}}}
+    assert target_words(by_name) == "embedded_e2b cdcdcdcd"
+    assert target_words({}) == hardware_words({}) == date_of({}) == "unknown"
+    assert len({*groups({"a": by_name, "b": shared}).values()}) == 1, "the same weights under another name"
+    other = {"models": {"target": {"path": "/somewhere/target", "weights_hash": "ee" * 32}}}
+    [difference] = differences({"a": by_name, "b": other})
+    assert str(difference) == "different target: embedded_e2b cdcdcdcd (a); target eeeeeeee (b)"
+
+
+def test_a_baseline_whose_pace_differs_between_runs_is_a_warning(tmp_path: Path) -> None:
+    for job, pace in enumerate((1.0, 1.05, 1.3)):
+        folder = write(tmp_path / str(job), 4)
+        path = folder / "summary.json"
+        summary = json.loads(path.read_text())
+        for row in summary["rows"]:
+            if row["arm"] == "baseline":
+                row["decode_tok_s"] = 100.0 * pace
+        path.write_text(json.dumps(summary))
+    said = [text for text in notes(leaderboard([tmp_path])) if "pace" in text]
+    assert len(said) == 1
+    assert "100.0 tok/s (0) to 130.0 tok/s (2), 30% apart" in said[0]
+    assert [text for text in notes(leaderboard([tmp_path / "0", tmp_path / "1"])) if "pace" in text] == []
+    assert pace_difference({}) is None and pace_difference({"a": 100.0, "b": 109.0}) is None
+
+
+def test_arms_of_two_engines_are_not_ranked_together(tmp_path: Path) -> None:
+    arms = {"mtp": synthetic.ARMS["mtp"], "vllm_mtp": replace(synthetic.ARMS["dflash"], kind="mtp")}
+    told = [{"name": name, "kind": "mtp", "engine": "vllm" if name != "mtp" else None} for name in arms]
+    synthetic.write_run(tmp_path, prompts=10, tokens=30, arms=arms, manifest={"arms": told})
+    board = leaderboard([tmp_path])
+    assert "leads" not in title(board)
+    assert "Engine harness" in markdown(board) and "Engine vllm" in markdown(board)
 
 
 def test_the_command_writes_markdown_csv_and_a_page(
