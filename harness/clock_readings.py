@@ -6,9 +6,10 @@ Reading takes a process or a few small files, so it belongs before, after and be
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -98,3 +99,13 @@ def _cpu_throttle_events(folder: Path) -> int | None:
         except (OSError, ValueError):
             continue
     return sum(counts) if counts else None
+
+
+def as_dict(reading: ClockReading) -> dict[str, int]:
+    """A reading as it stands in a record: what could be read."""
+    return {name: value for name, value in asdict(reading).items() if value is not None}
+
+
+def reading_of(stored: Mapping[str, Any]) -> ClockReading:
+    """A reading from its record."""
+    return ClockReading(**{name: stored[name] for name in ("gpu_reasons", "cpu_throttle_events", "gpu") if name in stored})

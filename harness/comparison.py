@@ -6,16 +6,21 @@ fails leaves a row that says so, and the others go on.
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+from torch import distributed
+
+from harness import disturbance
 from harness.api import check_prompts
 from harness.arms import Arms
 from harness.chat import Chat, Rendered, check_length
-from harness.clock_readings import ClockReading, gpu_name, read_clocks
+from harness.clock_readings import ClockReading, as_dict, gpu_name, read_clocks
 from harness.config import BASELINE, RunConfig
 from harness.engines.config import HARNESS
 from harness.errors import InputError
@@ -59,7 +64,7 @@ class Comparison:
         self.judge = (NoJudge if config.synthetic else Judge)(models.target, config.decoding)
         self.scorer = Scorer(config.dataset.scorer, config.scoring)
         self.names = [BASELINE, *models.drafters]
-        self.clocks: list[ClockReading] = []
+        self.clocks: ClockReading | None = None  # the last look at them
         self.done = {key for key in self.done if key.arm in self.names}
 
     def run(self, groups: Sequence[Group]) -> None:
@@ -77,7 +82,6 @@ class Comparison:
         self.progress.restart()
         unit = 0
         for group in groups:
-            self.read_clocks()
             conversations = [Conversation(prompt) for prompt in group.prompts]
             for turn in range(group.turns):
                 rendered = self.render_turn(conversations, turn)
@@ -86,11 +90,17 @@ class Comparison:
                     self.watch.check()
                 unit += 1
                 self.take_answers(conversations, turn)
-        self.read_clocks()
 
-    def read_clocks(self) -> None:
+    def read_clocks(self) -> ClockReading:
         """Between prompts, where a look at the hardware disturbs nothing that is timed."""
-        self.clocks.append(read_clocks(gpu_name(self.target.device)))
+        return read_clocks(gpu_name(self.target.device))
+
+    def family(self) -> list[int] | None:
+        """The processes that decode; None where they cannot be seen."""
+        together = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+        if together:  # a target that several processes share
+            return disturbance.relatives(os.getppid())
+        return [os.getpid()]
 
     def longest(self, prompt: Prompt) -> int:
         """The most tokens that the last turn of `prompt` can have, with answers of full length before it."""
@@ -153,6 +163,7 @@ class Comparison:
         finished: list[tuple[GenerationRow, Sequence[Round]]] = []
         whole = [c.prompt for c in conversations if not c.broken]
         tokens = [rendered[prompt.prompt_id].token_ids for prompt in whole]
+        clocks = self.clocks or self.read_clocks()
         known = {p.prompt_id: self.journal.rows.get(key(p, BASELINE), {}).get("token_ids") or [] for p in whole}
         for arm in pending:
             self.progress.show(f"{group.prompts[0].prompt_id} {arm}")
@@ -174,6 +185,10 @@ class Comparison:
                     if row.key not in self.done:
                         finished.append((row, rounds))
             self.progress.advance(sum(key(prompt, arm) not in self.done for prompt in group.prompts))
+        self.clocks = self.read_clocks()
+        for row, _ in finished:
+            if row.machine:
+                row.machine["clocks"] = [as_dict(clocks), as_dict(self.clocks)]
         for row, _ in finished:
             if row.status == "ok" and row.arm != BASELINE:
                 prompt_ids = rendered[row.prompt_id].token_ids
@@ -207,12 +222,18 @@ class Comparison:
 
     def attempt(self, arm: str, tokens: list[list[int]], seed: int, answers: list[list[int]]) -> list[Generation] | str:
         """The generations, or what went wrong in one line."""
+        before = disturbance.read(self.family())
         try:
-            return self.arms.decode(arm, tokens, seed, answers)
+            generations = self.arms.decode(arm, tokens, seed, answers)
         except Exception as error:  # any failure of one arm is data
             self.log_error(arm, error)
             message = str(error).strip().splitlines()
             text = f"{type(error).__name__}: {message[0] if message else 'no message'}"
+        else:
+            threads = torch.get_num_threads() if self.target.device.type == "cpu" else 1
+            seen = disturbance.between(before, disturbance.read(self.family()), threads)
+            disturbance.note(generations, seen)
+            return generations
         # Outside the handler, where the traceback no longer keeps the failed arm's tensors alive.
         self.arms.drop(arm)
         return text
@@ -249,5 +270,5 @@ class Comparison:
         row.wall_share_s = generation.wall_share_s
         row.peak_memory_bytes = generation.peak_memory_bytes
         row.engine_counters = generation.engine_counters
-        row.taint = generation.taint
+        row.taint, row.machine = generation.taint, generation.machine
         return generation.rounds

@@ -58,3 +58,4 @@ class Generation:
     peak_memory_bytes: int | None = None
     engine_counters: dict[str, Any] | None = None
     taint: str = ""
+    machine: dict[str, Any] | None = None  # what else happened while it was timed (harness.disturbance)

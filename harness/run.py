@@ -17,11 +17,11 @@ from typing import Any
 from harness import run_key
 from harness.calibration import Batch, calibrate
 from harness.chat import Chat, Rendered, check_length, open_chat
-from harness.clock_readings import ClockReading, clock_guards
 from harness.comparison import Comparison
 from harness.config import RunConfig
 from harness.datasets.context import lengthen
 from harness.datasets.load import load_prompts
+from harness.disturbance import stops_counted
 from harness.engines.arms import check_servers
 from harness.engines.comparison import EngineComparison
 from harness.engines.config import HARNESS
@@ -201,16 +201,14 @@ def run(
         tracker = stack.enter_context(start_tracking(config.tracking, run_dir, manifest, group))
         progress = stack.enter_context(RunProgress(material.generations * len(arms) * config.repeats))
         exit_code, error = EXIT_OK, None
-        clocks: list[ClockReading] = []
         for kind in comparisons(config) if share.decode else ():
             comparison = kind(config, material.plan, models, material.chat, journal, progress)
             exit_code, error = decode_all(comparison, material, config)
-            clocks += comparison.clocks
             if exit_code != EXIT_OK:
                 break
         progress.show("summary")
         marked = mark_guards(material.chat.marked(material.prompts), material.chat.template is not None)
-        summary = summarise(run_dir, kinds=kinds, run_guards=[*marked, *clock_guards(clocks)])
+        summary = summarise(run_dir, kinds=kinds, run_guards=marked)
         if exit_code == EXIT_OK:
             exit_code, error = judge(summary, config, kinds)
         report(run_dir)
@@ -231,7 +229,8 @@ def decode_all(comparison: Comparison, material: Material, config: RunConfig) ->
     if len(comparison.done) >= expected:
         return EXIT_OK, None
     try:
-        comparison.run(material.groups)
+        with stops_counted():
+            comparison.run(material.groups)
     except GuardError as error:
         return EXIT_ARM_FAILED, str(error)
     except KeyboardInterrupt:

@@ -16,6 +16,7 @@ from harness.definitions import DEFINITIONS, as_dict, named
 from harness.frames import read_generations, read_rounds, write_rounds
 from harness.guards import SYNTHETIC, Guard, cell_guards, worth_listing
 from harness.metrics import BASELINE, CELL, cell_metrics
+from harness.noise import noise_of, run_doubts
 from harness.pairing import PROMPT_COUNTS, paired_speedups
 from harness.run_files import RUN_KEY, SUMMARY_CSV, SUMMARY_JSON, replace_file
 from harness.statistics import CONFIDENCE, RESAMPLES, SEED
@@ -30,7 +31,7 @@ PAIR_COUNTS = named(*PROMPT_COUNTS.values(), "unequal_token_prompts")
 def summarise(run_dir: str | Path, *, run_guards: Sequence[Guard] = (), **options: Any) -> dict[str, Any]:
     """Write `rounds.parquet`, `summary.json` and `summary.csv` of a run, each atomically; gives the summary.
 
-    `run_guards` are doubts known only while the run goes on (throttled clocks). `options` as `summary_of` takes them.
+    `run_guards` are doubts that the records do not hold. `options` as `summary_of` takes them.
     """
     write_rounds(run_dir)
     summary = build_summary(run_dir, run_guards=run_guards, **options)
@@ -63,7 +64,7 @@ def summary_of(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> dict[str, Any]:
-    """The summary of two tables as plain values: `rows`, `pairs`, `guards`, `verdicts` and the definitions.
+    """The summary of two tables as plain values: `rows`, `pairs`, `guards`, `verdicts`, `noise` and the definitions.
 
     `synthetic` says in a sentence what of the run was made up; every row then is marked, and doubted for that first.
 
@@ -81,8 +82,11 @@ def summary_of(
         cells[name] = counts.where((cells["arm"] == BASELINE) | counts.notna(), 0)
     cells["synthetic"] = synthetic is not None
     found = cell_guards(cells, kinds)
+    noise = noise_of(generations)
     everywhere = [] if synthetic is None else [Guard(SYNTHETIC, "warning", synthetic)]
-    cells["guards"] = [[str(guard) for guard in (*everywhere, *guards)] for guards in found]
+    everywhere += run_doubts(generations, noise)
+    general = [guard for guard in everywhere if guard.severity != "info"]
+    cells["guards"] = [[str(guard) for guard in (*general, *guards)] for guards in found]
     rows = cells.reindex(columns=list(COLUMNS))
     # A merge turns counts into floats where a row has none.
     rows = rows.astype({name: "Int64" for name in WHOLE if name in rows})
@@ -94,6 +98,7 @@ def summary_of(
         "bootstrap": {"method": "symmetric studentised, over prompts", "resamples": resamples, "seed": seed},
         "verdicts": {name: int(judged[f"verdict_{name}"].sum()) for name in ("exact", "tie", "mismatch", "none")},
         "guards": [guard.as_dict() for guard in (*everywhere, *run_guards, *worth_listing(found))],
+        "noise": plain(noise),
         "rows": plain(rows.to_dict("records")),
         "pairs": plain(pairs[~against].to_dict("records")),
         "definitions": as_dict(),

@@ -23,6 +23,7 @@ JSON_FIELDS = named(
     "prompts",
     "generations",
     "errors",
+    "tainted",
     "tokens",
     "rounds",
     "decode_tok_s",
@@ -140,10 +141,13 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
     rows = overall(summary)
     if any(interval(row).endswith("n.d.") for row in rows if row["arm"] != BASELINE):
         lines.append("n.d.: not distinguishable from the baseline, the interval holds 1")
+    general = [f"{guard['code']}: {guard['message']}" for guard in summary.get("guards", []) if not guard.get("arm")]
     for row in rows:
-        guards = [guard for guard in row.get("guards") or [] if not guard.startswith(f"{SYNTHETIC}: ")]
-        lines += [f"{row['arm']}: {guard}" for guard in guards]
-    return lines
+        lines += [f"{row['arm']}: {guard}" for guard in row.get("guards") or [] if guard not in general]
+    # Doubts about the whole run once, not for each arm; a synthetic run is headed by its own line.
+    lines += [guard for guard in general if not guard.startswith(f"{SYNTHETIC}: ")]
+    noise = summary.get("noise")
+    return [*lines, f"noise: {noise['text']}"] if noise else lines
 
 
 def spread(pair: Row) -> str:
@@ -173,6 +177,8 @@ def json_line(run_dir: Path, exit_code: int, summary: Mapping[str, Any], error: 
     content: dict[str, Any] = {"run_dir": str(run_dir), "exit_code": exit_code, "arms": arms}
     if summary.get("synthetic"):
         content["synthetic"] = summary["synthetic"]
+    if summary.get("noise"):
+        content["noise"] = summary["noise"]["text"]
     if error:
         content["error"] = error
     return json.dumps(content, allow_nan=False)

@@ -5,9 +5,11 @@ Everything but the order is `harness.comparison`: the same prompts, turns, rows,
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
+from harness import disturbance
 from harness.chat import Chat, Rendered
 from harness.comparison import Comparison, Conversation
 from harness.config import BASELINE, RunConfig
@@ -51,6 +53,10 @@ class EngineComparison(Comparison):
             stand_in = models.target
             self.own_judge = EngineJudge(self.session, config.decoding, stand_in.dtype, stand_in.vocab_size)
         self.judge = self.judged  # type: ignore[assignment]
+
+    def family(self) -> list[int] | None:
+        """This process and the workers below it; a server's processes are out of sight."""
+        return disturbance.relatives(os.getpid()) if self.config.engine.url_of(self.current) is None else None
 
     def session(self) -> Any:
         return self.arms.session

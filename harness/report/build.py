@@ -77,6 +77,7 @@ def page(run: RunData, drawn: Mapping[str, Chart], browser: Browser, theirs: lis
         notices=facts.notices(run),
         subtitle=facts.subtitle(run),
         guards=tables.guard_list(run),
+        noise=facts.noise(run),
         arms=tables.arms_table(run),
         matrix=tables.matrix_table(run),
         others=tables.others_table(run),

@@ -29,6 +29,12 @@ def notices(run: RunData) -> list[tuple[str, str]]:
     return found
 
 
+def noise(run: RunData) -> str:
+    """How far the baseline's pace varied, and what else used the machine; empty for a summary that does not say."""
+    text = (run.summary.get("noise") or {}).get("text")
+    return clean(f"Noise: {text}.") if text else ""
+
+
 def subtitle(run: RunData) -> list[str]:
     """The line above the headline: target, prompts, lengths, hardware."""
     manifest = run.manifest

@@ -12,6 +12,9 @@ from harness.report.names import confidence_text, known, listed, span, times
 
 Tone = Literal["clear", "even", "void"]
 CLOCK = "speedup_decode"
+#: Doubts about a whole run under which no result is clear.
+DISTURBED = {"busy_machine", "unsteady_pace"}
+DISTURBED_TEXT = "The machine was disturbed while this was measured (see the doubts below), so do not quote it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Ratio:
 def headline(run: RunData) -> Headline:
     """The verdict of a run over all categories, marked where the run is synthetic."""
     found = _headline(run)
+    if found.tone == "clear" and DISTURBED & {guard["code"] for guard in run.summary.get("guards", [])}:
+        found = replace(found, tone="even", sentences=(*found.sentences, DISTURBED_TEXT))
     return replace(found, title=f"Synthetic: {found.title}") if run.synthetic else found
 
 

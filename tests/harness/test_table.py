@@ -38,7 +38,15 @@ def test_arms_stand_in_the_order_asked_for(summary: dict[str, Any]) -> None:
     assert [row["arm"] for row in overall(summary, ["baseline", "mtp", "dflash"])] == ["baseline", "mtp", "dflash"]
     lines = printed(summary)
     assert [line.split()[0] for line in lines[1:4]] == ["baseline", "mtp", "dflash"]
+    assert lines[-2].startswith("noise: the baseline's pace varied from ")
     assert lines[-1] == "files: somewhere"
+
+
+def test_a_doubt_about_the_run_is_said_once(summary: dict[str, Any]) -> None:
+    busy = {"code": "busy_machine", "severity": "warning", "message": "others computed", "arm": None}
+    rows = [{**row, "guards": ["busy_machine: others computed", *row["guards"]]} for row in summary["rows"]]
+    lines = notes({**summary, "rows": rows, "guards": [busy, *summary["guards"]]})
+    assert [line for line in lines if "others computed" in line] == ["busy_machine: others computed"]
 
 
 def test_arms_that_cannot_be_told_apart_are_called_so(summary: dict[str, Any]) -> None:
@@ -68,6 +76,7 @@ def test_the_json_line_is_one_line_of_plain_figures(summary: dict[str, Any]) -> 
     found = json.loads(line)
     assert (found["run_dir"], found["exit_code"], found["error"]) == ("somewhere", 3, "mismatch")
     assert found["arms"]["mtp"]["acceptance_length"] == 3.0
+    assert found["noise"].startswith("the baseline's pace varied")
     assert found["arms"]["mtp"]["num_draft_tokens"] == 3
 
 

@@ -59,6 +59,16 @@ def test_the_faster_drafter_wins_by_the_direct_ratio() -> None:
     assert "faster than plain decoding" in said.sentences[1]
 
 
+def test_a_disturbed_machine_gives_no_clear_result() -> None:
+    made = run([row("mtp", 1.8), row("dflash", 2.4)], [pair(1.33, "faster")])
+    made.summary["guards"] = [{"code": "busy_machine", "severity": "warning", "message": "m"}]
+    said = headline(made)
+    assert (said.tone, said.title) == ("even", "DFlash is 1.33× as fast as MTP")
+    assert "do not quote" in said.sentences[-1]
+    made.summary["guards"] = [{"code": "few_prompts", "severity": "warning", "message": "m"}]
+    assert headline(made).tone == "clear"
+
+
 def test_the_pair_is_turned_round_when_the_other_one_wins() -> None:
     data = run([row("mtp", 2.4), row("dflash", 1.8)], [pair(0.8, "slower")])
     assert headline(data).title == "MTP is 1.25× as fast as DFlash"

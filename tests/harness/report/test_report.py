@@ -72,6 +72,12 @@ def test_sections_come_in_order_with_the_verdict_first(page: str) -> None:
     assert ids == list(SECTIONS)
 
 
+def test_the_noise_stands_below_the_doubts(page: str) -> None:
+    header = page[: page.index("</header>")]
+    assert "<p class=\"note\">Noise: the baseline" in header
+    assert "of 45 generations have doubtful times." in header
+
+
 def test_a_synthetic_run_says_so_before_anything_else(page: str) -> None:
     text = Reader(page).text
     assert text.index("Nothing here may be quoted") < text.index("Is the output the target’s own?")
