@@ -108,4 +108,5 @@ def as_dict(reading: ClockReading) -> dict[str, int]:
 
 def reading_of(stored: Mapping[str, Any]) -> ClockReading:
     """A reading from its record."""
-    return ClockReading(**{name: stored[name] for name in ("gpu_reasons", "cpu_throttle_events", "gpu") if name in stored})
+    known = ("gpu_reasons", "cpu_throttle_events", "gpu")
+    return ClockReading(**{name: stored[name] for name in known if name in stored})
