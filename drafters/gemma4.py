@@ -6,19 +6,28 @@ post-norm last entry of `hidden_states`), masks built from positions, and no per
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import cache_utils
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.gemma4.modeling_gemma4 import Gemma4TextDecoderLayer
 
 from drafters.attention import transformers_attention
 from drafters.pieces import run_piece
 
 ATTENTION = "position_addressed"
 ALL_ATTENTION_FUNCTIONS.register(ATTENTION, transformers_attention)
+
+#: The argument that gives a layer its cache: transformers 5.24 renamed it.
+CACHE = "cache" if "cache" in inspect.signature(Gemma4TextDecoderLayer.forward).parameters else "past_key_values"
+#: Holds the keys and values that layers share. accelerate moves the content of a KVSharingDict (from 5.24 on) between
+#: devices. It copies a plain dict, unless the model excludes it (before 5.24), so that stored entries would be lost.
+SharedStates: type[MutableMapping[str, tuple[Tensor, Tensor]]] = getattr(cache_utils, "KVSharingDict", dict)
 
 
 @contextmanager
@@ -48,7 +57,7 @@ def run_layers(
     masks: dict[str, Tensor],
     *,
     cache: Any = None,
-    shared_kv: dict[str, tuple[Tensor, Tensor]] | None = None,
+    shared_kv: MutableMapping[str, tuple[Tensor, Tensor]] | None = None,
     per_layer: Tensor | None = None,
     taps: tuple[int, ...] = (),
     devices: Sequence[torch.device] | None = None,
@@ -62,7 +71,7 @@ def run_layers(
     """
     kinds = text_model.config.layer_types
     rope = {kind: run_piece(text_model.rotary_emb, hidden, positions, kind) for kind in dict.fromkeys(kinds)}
-    shared = {} if shared_kv is None else shared_kv
+    shared = SharedStates() if shared_kv is None else shared_kv
     tapped: dict[int, Tensor] = {}
     for index, (layer, kind) in enumerate(zip(text_model.layers, kinds, strict=False)):
         if devices is not None and (index == 0 or devices[index] != devices[index - 1]):
@@ -73,7 +82,8 @@ def run_layers(
             per_layer = None if per_layer is None else per_layer.to(here)
             cache.positions = positions
         # Layers of the unified models know no per-layer input at all.
-        extra = {} if per_layer is None else {"per_layer_input": per_layer[:, :, index]}
+        extra: dict[str, Any] = {} if per_layer is None else {"per_layer_input": per_layer[:, :, index]}
+        extra[CACHE] = None if cache is None else cache.at(index)
         hidden = run_piece(
             layer,
             hidden,
@@ -82,7 +92,6 @@ def run_layers(
             position_embeddings=rope[kind],
             attention_mask=masks[kind],
             position_ids=positions,
-            past_key_values=None if cache is None else cache.at(index),
         )
         if index in taps:
             tapped[index] = hidden

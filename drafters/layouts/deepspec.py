@@ -25,7 +25,7 @@ from transformers.models.gemma4.modeling_gemma4 import (
 from drafters.dflash_config import DFlashConfig
 from drafters.dflash_model import BlockModel, Join
 from drafters.fit import kv_geometry
-from drafters.gemma4 import position_addressed_attention
+from drafters.gemma4 import CACHE, position_addressed_attention
 from drafters.layouts.base import Keys, Layout, architecture, located, section
 from drafters.layouts.harmless import GEMMA_FULL
 from drafters.layouts.others import check_projector, refuse_quantized
@@ -90,7 +90,7 @@ class GemmaBlockModel(BlockModel):
                     position_embeddings=rope,
                     attention_mask=mask,
                     position_ids=positions,
-                    past_key_values=_JoinedCache(join),
+                    **{CACHE: _JoinedCache(join)},
                 )
         return self.norm(x)
 

@@ -13,6 +13,7 @@ from accelerate.hooks import AlignDevicesHook, add_hook_to_module
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+from transformers.models.gemma4.modeling_gemma4 import Gemma4TextModel
 
 from drafters.base import Sampling
 from harness import generate, load_drafter, load_target
@@ -73,7 +74,7 @@ def place(module: nn.Module, device: str) -> None:
                 part._parameters[name] = nn.Parameter(moved, False)
             else:
                 part._buffers[name] = moved
-    skip = ["past_key_values", "shared_kv_states"]
+    skip = Gemma4TextModel._skip_keys_device_placement
     add_hook_to_module(module, AlignDevicesHook(torch.device(device), skip_keys=skip))
 
 
