@@ -14,7 +14,7 @@ always runs all k.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -134,7 +134,7 @@ class AdaptiveDrafter:
         proposal: Proposal = self.inner.propose(anchor, position)
         count = self.kept.long().cumprod(dim=1).sum(dim=1)
         self.proposed.copy_(count)
-        return Proposal(proposal.tokens, proposal.probs, count)
+        return replace(proposal, count=count)
 
     def observe(self, verified: TargetPass, accepted: Tensor) -> None:
         if self.history is not None:

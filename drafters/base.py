@@ -42,12 +42,14 @@ class TargetPass:
 class Proposal:
     """k drafted tokens. `probs` None declares them deterministic given the context (one-hot q).
 
-    `count` limits how many of the k are really proposed, per row; None means all of them.
+    `count` limits how many of the k are really proposed, per row; None means all of them. `finite` is false where a
+    token was chosen by scores that are NaN or infinite, which fails the generation; None means that no token was.
     """
 
     tokens: Tensor  # [B, k]
     probs: Tensor | None = None  # [B, k, V], exactly the distribution each token was drawn from
     count: Tensor | None = None  # [B]
+    finite: Tensor | None = None  # [B, k]
 
 
 @dataclass(frozen=True, slots=True)

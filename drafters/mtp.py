@@ -19,7 +19,7 @@ from drafters.errors import InputError
 from drafters.gemma4 import position_addressed_attention, run_layers
 from drafters.pieces import run_piece
 from drafters.positions import additive, positions_of_slots, visible
-from drafters.sampling import draw, soft_cap, token_probs
+from drafters.sampling import chosen_by_numbers, draw, soft_cap, token_probs
 
 
 class MTPDrafter:
@@ -94,9 +94,9 @@ class MTPDrafter:
         masks: dict[str, Tensor],
         shared: dict[str, tuple[Tensor, Tensor]],
         uniform: Tensor | None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The token [B] after `token` [B], drawn at `uniform` [B] if given; what it was chosen by, [B, V] logits or q;
-        and the hidden state [B, 1, backbone] for the step after."""
+        whether that is finite [B]; and the hidden state [B, 1, backbone] for the step after."""
         inputs = torch.cat((self.target.embed(token[:, None]), hidden), dim=-1)  # [B, 1, 2*backbone]
         normed, _ = run_layers(
             self.text_model, self.model.pre_projection(inputs), positions, masks, shared_kv=shared
@@ -104,9 +104,11 @@ class MTPDrafter:
         hidden = self.model.post_projection(normed)
         logits = self._logits(normed)[:, 0]  # [B, V]
         if uniform is None:
-            return logits.argmax(dim=-1), logits, hidden
-        q = token_probs(logits, self.sampling)
-        return draw(q, uniform), q, hidden
+            chosen, scores = logits.argmax(dim=-1), logits
+        else:
+            scores = token_probs(logits, self.sampling)
+            chosen = draw(scores, uniform)
+        return chosen, scores, chosen_by_numbers(scores, chosen), hidden
 
     def propose(self, anchor: Tensor, position: Tensor) -> Proposal:
         masks, fetch = run_piece(self._masks, position), self.target.fetch
@@ -116,13 +118,15 @@ class MTPDrafter:
         }
         positions = (position - self.position_back)[:, None]  # [B, 1], the same for every step
         token, hidden = anchor.clone(), self.hidden[:, None].clone()  # as a step returns them: compiled once for all
-        tokens, probs = [], []
+        tokens, probs, finite = [], [], []
         sampled = self.sample and self.sampling.temperature > 0
         with position_addressed_attention(self.config):
             for step in range(1, self.k + 1):
                 uniform = self.noise.gather(1, (position + step)[:, None]).squeeze(1) if sampled else None
-                token, chosen_by, hidden = run_piece(self._step, token, hidden, positions, masks, shared, uniform)
+                step_inputs = (token, hidden, positions, masks, shared, uniform)
+                token, chosen_by, is_finite, hidden = run_piece(self._step, *step_inputs)
                 tokens.append(token)
+                finite.append(is_finite)
                 if sampled:
                     probs.append(chosen_by)
                 if self.watch is not None:
@@ -132,7 +136,12 @@ class MTPDrafter:
         missing = self.k - len(tokens)  # no row proposes these; the shape stays
         tokens += tokens[-1:] * missing
         probs += probs[-1:] * missing
-        return Proposal(torch.stack(tokens, dim=1), torch.stack(probs, dim=1) if sampled else None)
+        finite += finite[-1:] * missing
+        return Proposal(
+            torch.stack(tokens, dim=1),
+            torch.stack(probs, dim=1) if sampled else None,
+            finite=torch.stack(finite, dim=1),
+        )
 
 
 def ordered_logits(masked_embedding: Any, normed: Tensor, weight: Tensor) -> Tensor:

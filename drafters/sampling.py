@@ -40,8 +40,18 @@ def draw(weights: Tensor, uniform: Tensor) -> Tensor:
     """Tokens [...] from unnormalised `weights` [..., V] by inversion of their cumulative sum at `uniform` [...].
 
     One uniform number per token makes a draw a function of its position alone: no generator state, no host
-    synchronisation, and a row draws the same alone and in a batch. A token of weight zero is never drawn.
+    synchronisation, and a row draws the same alone and in a batch. A token of weight zero is never drawn. Weights that
+    hold NaN give a valid id that means nothing: `chosen_by_numbers` tells it.
     """
     cumulative = weights.double().cumsum(dim=-1)
     aim = uniform.double().unsqueeze(-1) * cumulative[..., -1:]
     return torch.searchsorted(cumulative, aim, right=True).squeeze(-1).clamp_(max=weights.shape[-1] - 1)
+
+
+def chosen_by_numbers(scores: Tensor, tokens: Tensor) -> Tensor:
+    """Whether `tokens` [...] were chosen by finite `scores` [..., V]: best tokens by logits, drawn ones by weights.
+
+    The score of the chosen token tells it without another pass over the vocabulary: argmax takes NaN for the largest
+    value, and softmax spreads NaN, and an infinite logit as NaN, over all tokens.
+    """
+    return scores.gather(-1, tokens.unsqueeze(-1)).squeeze(-1).isfinite()

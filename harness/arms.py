@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from drafters.base import Sampling
 from harness.config import BASELINE, RunConfig
+from harness.errors import ScoresError
 from harness.generate import Settings, capacity_for, decode
 from harness.models import Models, allocated_bytes, free_memory
 from harness.preflight import Plan
@@ -66,7 +67,10 @@ class Arms:
             *(self.k[arm], max_new_tokens, self.sampling, self.verification, eos_token_ids),
             synthetic_acceptance=self.rates.get(arm, ()),
         )
-        return decode(self.target, drafter, tokens, settings, seed=seed, capacity=self.capacity)
+        try:
+            return decode(self.target, drafter, tokens, settings, seed=seed, capacity=self.capacity)
+        except ScoresError as error:
+            raise ScoresError(f"{arm}: {error}") from error
 
     def warm_up(
         self,

@@ -15,14 +15,16 @@ from torch import Tensor
 from drafters.base import Drafter, Proposal, Sampling, TargetPass
 from drafters.gemma4 import position_addressed_attention
 from drafters.pieces import run_piece
-from drafters.sampling import draw, token_probs
+from drafters.sampling import chosen_by_numbers, draw, token_probs
 from harness.clock import now
+from harness.errors import ScoresError
 from harness.execution import REACH_STEP, Program, program
 from harness.frozen import frozen_weights
 from harness.target import Target
 from harness.verify import Accepted, greedy, rejection, sample_and_match, synthetic
 
 GREEDY = Sampling()
+NO_TOKEN = -1  # in a round's report: scores that are no numbers, by which no token can be chosen
 PREFILL_CHUNK = 512
 
 
@@ -110,7 +112,7 @@ class Decoder:
         """One target pass over anchor and drafts, the accept rule, and the move of every row to its new anchor.
 
         The third result is all the host needs to know: [B, 1 + 1 + (k+1) + k] with the accepted count, the proposed
-        count, the verified tokens and the drafts.
+        count, the verified tokens and the drafts. NO_TOKEN stands for a token whose scores are NaN or infinite.
         """
         tokens = torch.cat((self.anchor[:, None], proposal.tokens), dim=1)  # [B, k+1]
         positions = self.position[:, None] + self.offsets  # [B, k+1]
@@ -120,30 +122,40 @@ class Decoder:
 
     def settle(self, proposal: Proposal, hidden: Tensor, positions: Tensor) -> tuple[Accepted, Tensor]:
         """What follows the pass that gave `hidden` [B, k+1, H] at `positions` [B, k+1]: accept, move on, report."""
-        accepted = self.accept(proposal, self.target.logits(hidden), positions + 1)
+        accepted, finite = self.accept(proposal, self.target.logits(hidden), positions + 1)
         # Rejected rows are left behind: their positions will be written again.
         self.anchor.copy_(accepted.tokens.gather(1, accepted.drafts[:, None]).squeeze(1))
         # A finished row keeps decoding until it is replaced; it must not walk out of its storage.
         self.position.copy_((self.position + accepted.drafts + 1).clamp(max=self.capacity - self.k - 2))
         proposed = torch.full_like(accepted.drafts, self.k) if proposal.count is None else proposal.count
-        report = torch.cat((accepted.drafts[:, None], proposed[:, None], accepted.tokens, proposal.tokens), dim=1)
+        tokens, drafts = accepted.tokens.masked_fill(~finite, NO_TOKEN), proposal.tokens
+        if proposal.finite is not None:
+            drafts = drafts.masked_fill(~proposal.finite, NO_TOKEN)
+        report = torch.cat((accepted.drafts[:, None], proposed[:, None], tokens, drafts), dim=1)
         return accepted, report
 
-    def accept(self, proposal: Proposal, logits: Tensor, drawn: Tensor) -> Accepted:
-        """Apply the accept rule to `logits` [B, k+1, V] of the tokens at positions `drawn` [B, k+1]."""
+    def accept(self, proposal: Proposal, logits: Tensor, drawn: Tensor) -> tuple[Accepted, Tensor]:
+        """Apply the accept rule to `logits` [B, k+1, V] of the tokens at positions `drawn` [B, k+1].
+
+        The second result tells which of these positions [B, k+1] have finite scores.
+        """
         draft, sampling = proposal.tokens, self.settings.sampling
         if self.settings.synthetic_acceptance and self.k:
             uniform = self.noise[..., 0].gather(1, drawn[:, :1]).squeeze(1)  # [B]
-            return synthetic(draft, logits.argmax(dim=-1), self.rates, uniform, proposal.count)
+            best = logits.argmax(dim=-1)
+            return synthetic(draft, best, self.rates, uniform, proposal.count), chosen_by_numbers(logits, best)
         if sampling.temperature == 0:
-            return greedy(draft, logits, proposal.count)
+            accepted = greedy(draft, logits, proposal.count)
+            return accepted, chosen_by_numbers(logits, accepted.tokens)
         p = token_probs(logits, sampling)
+        finite = p[..., 0].isfinite()  # softmax spreads NaN over all tokens
         uniform = self.noise.gather(1, drawn[..., None].expand(-1, -1, 2))  # [B, k+1, 2]
         if self.settings.verification == "match":
-            return sample_and_match(draft, p, uniform[..., 1], proposal.count)
-        return rejection(
+            return sample_and_match(draft, p, uniform[..., 1], proposal.count), finite
+        accepted = rejection(
             draft, proposal.probs, p, uniform[:, : self.k, 0], uniform[..., 1], proposal.count
         )
+        return accepted, finite
 
     def observe(self, seen: TargetPass, accepted: Accepted) -> None:
         if self.drafter is not None:
@@ -200,7 +212,10 @@ class Decoder:
     # -- one prompt into one row -------------------------------------------------------------------------------------
 
     def prefill(self, row: int, prompt: Sequence[int], seed: int) -> tuple[int, list[TargetPass]]:
-        """Run a prompt through the target and draw its first token; also the passes, for the drafter to read."""
+        """Run a prompt through the target and draw its first token; also the passes, for the drafter to read.
+
+        Raises ScoresError where the target's scores for that token are NaN or infinite.
+        """
         device, sampling = self.target.device, self.settings.sampling
         self.noise[row] = noise_table(seed, 0, self.capacity, 2)
         self.draft_noise[row] = noise_table(seed, 1, self.capacity, 1)[:, 0]
@@ -214,9 +229,21 @@ class Decoder:
             passes.append(self.target.run(cache, tokens[:, begin:end], positions[:, begin:end], self.taps))
         logits = self.target.logits(passes[-1].hidden[:, -1])  # [1, V]
         if sampling.temperature == 0:
-            first = logits.argmax(dim=-1)
+            scores, first = logits, logits.argmax(dim=-1)
         else:
-            first = draw(token_probs(logits, sampling), self.noise[row : row + 1, len(prompt), 1])
+            scores = token_probs(logits, sampling)
+            first = draw(scores, self.noise[row : row + 1, len(prompt), 1])
         self.anchor[row] = first[0]
         self.position[row] = len(prompt)
-        return int(first), passes
+        token = int(first.masked_fill(~chosen_by_numbers(scores, first), NO_TOKEN))
+        if token == NO_TOKEN:
+            raise ScoresError(no_scores("the target", len(prompt)))
+        return token, passes
+
+
+def no_scores(whose: str, position: int) -> str:
+    """The message where no token can be chosen for `position`."""
+    return (
+        f"the scores of {whose} for the token at position {position} are NaN or infinite, so no token can be chosen: "
+        "check the checkpoint's weights and target.dtype (float16 overflows where bfloat16 and float32 do not)"
+    )

@@ -12,5 +12,9 @@ EXIT_ARM_FAILED = 4
 EXIT_INTERRUPTED = 130
 
 
+class ScoresError(RuntimeError):
+    """A token would have to be chosen by scores that are NaN or infinite. The message names whose and where."""
+
+
 class GuardError(RuntimeError):
     """The run works mechanically but its numbers cannot be true. The message says what to check."""

@@ -19,7 +19,8 @@ import torch
 from drafters.base import Drafter
 from drafters.gemma4 import position_addressed_attention
 from harness.clock import Clock, now
-from harness.decoder import Decoder, Settings, noise_table
+from harness.decoder import NO_TOKEN, Decoder, Settings, no_scores, noise_table
+from harness.errors import ScoresError
 from harness.execution import REACH_STEP
 from harness.records import Generation, Round
 from harness.target import Target
@@ -73,17 +74,23 @@ def start_row(decoder: Decoder, slot: int, index: int, prompt: Sequence[int], se
 def absorb(row: Row, k: int, report: list[int], limits: Limits) -> bool:
     """Commit a row's verified tokens up to EOS or the length limit; True when the row is finished.
 
-    `report` is the row's part of what `Decoder.verify` returned. The round's times follow (`add_times`).
+    `report` is the row's part of what `Decoder.verify` returned. The round's times follow (`add_times`). Raises
+    ScoresError for a token or a draft whose scores are NaN or infinite.
     """
     accepted, proposed, *tokens = report
     drafted = tuple(tokens[k + 1 : k + 1 + proposed])
     generation, position = row.generation, row.anchor_position
     emitted, finished = 0, False
     for token in tokens[: accepted + 1]:
+        if token == NO_TOKEN:
+            raise ScoresError(no_scores("the target", row.anchor_position + 1))
         generation.token_ids.append(token)
         emitted += 1
         if finished := limits.stop(generation):
             break
+    # All k, as a drafter without scores may look like one that is not sure enough to propose.
+    if NO_TOKEN in tokens[k + 1 :]:
+        raise ScoresError(no_scores("the drafter", position + 1 + tokens[k + 1 :].index(NO_TOKEN)))
     generation.rounds.append(
         Round(len(generation.rounds), position, proposed, accepted, emitted, None, None, None, drafted)
     )
@@ -228,4 +235,9 @@ def decode(
     """
     size = min(batch_size or len(prompts), len(prompts))
     room = max(capacity, capacity_for(prompts, settings.max_new_tokens, settings.k, target.execution))
-    return run(decoder_for(target, drafter, settings, size, room), prompts, seed, settings)
+    decoder = decoder_for(target, drafter, settings, size, room)
+    try:
+        return run(decoder, prompts, seed, settings)
+    except ScoresError:
+        target.decoders.pop(drafter, None)  # NaN in stored keys and values would reach the next prompt, masked or not
+        raise

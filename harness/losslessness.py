@@ -143,13 +143,16 @@ def holds_throughout(
     if not wrong.any() and not gaps.any():
         return Verdict("exact")
     worst = int(np.argmax(wrong)) if wrong.any() else int(np.argmax(in_ulps))
+    tokens = (int(rows[worst].argmax()), int(arm_ids[worst]))
+    if not math.isfinite(in_ulps[worst]):
+        return Verdict("mismatch", worst, tokens=tokens, reason="the logits there are not finite")
     return Verdict(
         "mismatch" if wrong.any() else "tie",
         worst,
         float(gaps[worst]),
         float(allowed_ulps * spacing[worst]),
         float(in_ulps[worst]),
-        (int(rows[worst].argmax()), int(arm_ids[worst])),
+        tokens,
         "the token is no near-tie of the target on the output's own prefix" if wrong.any() else "",
     )
 

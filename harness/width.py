@@ -42,7 +42,10 @@ def probe_widths(target: Target, tokens: Sequence[int], widths: Iterable[int]) -
     for width in sorted({width for width in widths if 1 < width < len(tokens)}):
         one = logits_of_tail(target, tokens, width, 1)
         wide = logits_of_tail(target, tokens, width, width)
-        probes[str(width)] = asdict(width_probe(one, wide, str(target.dtype)))
+        if bool((one.isfinite() & wide.isfinite()).all()):
+            probes[str(width)] = asdict(width_probe(one, wide, str(target.dtype)))
+        else:  # the arms fail on them, each with a row that says so
+            probes[str(width)] = {"reason": "the target's logits are not finite"}
     return probes
 
 

@@ -1,7 +1,8 @@
 """From a denoised block to drafted tokens: independently per slot, or along a path through the slots.
 
 Whatever a token is drawn from is returned as its q, so that verification stays lossless for every layout: the path
-selector's and the Markov head's q are conditional on the tokens chosen before, and that is what they declare.
+selector's and the Markov head's q are conditional on the tokens chosen before, and that is what they declare. Beside
+tokens and q stands whether each token was chosen by finite scores.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 from drafters.base import Proposal, Sampling
 from drafters.dflash_model import BlockModel
 from drafters.layouts.parts import CandidateSelector, MarkovHead, to_target_vocabulary
-from drafters.sampling import draw, token_probs
+from drafters.sampling import chosen_by_numbers, draw, token_probs
 
 
 def choose(
@@ -32,12 +33,14 @@ def choose(
     (drafters.adaptive) sees every slot's distribution.
     """
     if model.candidate_selector is not None:
-        tokens, probs = select_path(model.candidate_selector, hidden, logits, anchor, uniform, sampling, watch)
+        selector = model.candidate_selector
+        tokens, probs, finite = select_path(selector, hidden, logits, anchor, uniform, sampling, watch)
     elif model.markov_head is not None:
-        tokens, probs = markov_chain(model.markov_head, logits, anchor, model.d2t, uniform, sampling, watch)
+        tokens, probs, finite = markov_chain(model.markov_head, logits, anchor, model.d2t, uniform, sampling, watch)
     else:
         probs = None if sampling is None else token_probs(logits, sampling)
         tokens = logits.argmax(dim=-1) if probs is None else draw(probs, uniform)
+        finite = chosen_by_numbers(logits if probs is None else probs, tokens)
         if watch is not None:
             for slot in range(tokens.shape[1]):
                 watch.saw(slot, (logits if probs is None else probs)[:, slot])
@@ -45,7 +48,7 @@ def choose(
         tokens, probs = to_target_vocabulary(tokens, probs, model.d2t, model.config.vocab_size)
     if watch is not None and model.confidence_head is not None:
         watch.saw_confidence(model.confidence_head(confidence_features(model, hidden, anchor, tokens)))
-    return Proposal(tokens, probs)
+    return Proposal(tokens, probs, finite=finite)
 
 
 def confidence_features(model: BlockModel, hidden: Tensor, anchor: Tensor, tokens: Tensor) -> Tensor:
@@ -65,7 +68,7 @@ def select_path(
     uniform: Tensor,
     sampling: Sampling | None,
     watch: Any = None,
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, Tensor | None, Tensor]:
     """Walk from the anchor through the best `top_k` tokens of each slot (DFlash 2's path selection).
 
     A step's score is the slot's own logit plus the transition's; q is the softmax of the scores at the temperature
@@ -73,7 +76,7 @@ def select_path(
     """
     best = logits.topk(selector.top_k, dim=-1)  # [B, k, K]
     projected = selector.hidden_projection(hidden)  # [B, k, rank]
-    previous, tokens, probs = anchor, [], []
+    previous, tokens, probs, finite = anchor, [], [], []
     for slot in range(logits.shape[1]):
         candidates = best.indices[:, slot]  # [B, K]
         scores = best.values[:, slot] + selector.transition(previous, projected[:, slot], candidates)
@@ -85,9 +88,10 @@ def select_path(
         else:
             index = draw(q, uniform[:, slot])
             probs.append(torch.zeros_like(logits[:, slot], dtype=q.dtype).scatter_(-1, candidates, q))
+        finite.append(chosen_by_numbers(scores if q is None else q, index))
         previous = candidates.gather(-1, index[:, None]).squeeze(-1)
         tokens.append(previous)
-    return torch.stack(tokens, dim=1), torch.stack(probs, dim=1) if probs else None
+    return torch.stack(tokens, dim=1), torch.stack(probs, dim=1) if probs else None, torch.stack(finite, dim=1)
 
 
 def markov_chain(
@@ -98,12 +102,12 @@ def markov_chain(
     uniform: Tensor,
     sampling: Sampling | None,
     watch: Any = None,
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, Tensor | None, Tensor]:
     """Draft slot by slot, each slot's logits corrected by the token before it (DSpark's vanilla Markov head).
 
     The head looks up target tokens and corrects the draft vocabulary; `offsets` is d2t where the two differ.
     """
-    previous, tokens, probs = anchor, [], []
+    previous, tokens, probs, finite = anchor, [], [], []
     for slot in range(logits.shape[1]):
         corrected = logits[:, slot] + head(previous)
         q = None if sampling is None else token_probs(corrected, sampling)
@@ -114,6 +118,7 @@ def markov_chain(
         else:
             token = draw(q, uniform[:, slot])
             probs.append(q)
+        finite.append(chosen_by_numbers(corrected if q is None else q, token))
         tokens.append(token)
         previous = token if offsets is None else token + offsets[token]
-    return torch.stack(tokens, dim=1), torch.stack(probs, dim=1) if probs else None
+    return torch.stack(tokens, dim=1), torch.stack(probs, dim=1) if probs else None, torch.stack(finite, dim=1)

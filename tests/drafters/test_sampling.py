@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drafters.base import Sampling
-from drafters.sampling import draw, token_probs
+from drafters.sampling import chosen_by_numbers, draw, token_probs
 from tests.chisquare import DOUBT, p_value
 from tests.reference import transformers_probs
 
@@ -63,3 +63,32 @@ def test_draws_follow_unnormalised_weights() -> None:
     uniform = torch.rand(20_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     assert p_value(draw(weights.expand(20_000, -1), uniform), weights) > DOUBT
     assert p_value(draw(weights.flip(0).expand(20_000, -1), uniform), weights) == 0.0
+
+
+def judged(logits: torch.Tensor) -> torch.Tensor:
+    """Whether the best token, and one drawn in each of two ways, were chosen by numbers [3, ...]."""
+    found = [chosen_by_numbers(logits, logits.argmax(dim=-1))]
+    for sampling in (Sampling(0.7), Sampling(0.7, 4, 0.9)):
+        probs = token_probs(logits, sampling)
+        drawn = draw(probs, torch.full(logits.shape[:-1], 0.5, dtype=torch.float64))
+        found.append(chosen_by_numbers(probs, drawn) & probs[..., 0].isfinite())
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "compiled"),
+    [(torch.float32, False), (torch.float16, False), pytest.param(torch.float16, True, marks=pytest.mark.slow)],
+)
+def test_a_single_score_that_is_no_number_is_seen_wherever_it_stands(dtype: torch.dtype, compiled: bool) -> None:
+    logits = torch.randn(1 + 2 * 19 + 1, 19, generator=torch.Generator().manual_seed(2)).to(dtype)
+    for token in range(19):
+        logits[1 + token, token] = torch.nan
+        logits[1 + 19 + token, token] = torch.inf
+    logits[-1] = -torch.inf
+    found = (torch.compile(judged, fullgraph=True, dynamic=False) if compiled else judged)(logits)
+    assert found.tolist() == [[True] + [False] * (2 * 19 + 1)] * 3
+
+
+def test_tokens_that_are_ruled_out_are_numbers_enough() -> None:
+    logits = torch.randn(5, 19, generator=torch.Generator().manual_seed(2))
+    assert judged(logits.masked_fill(torch.arange(19) % 3 > 0, -torch.inf)).all()
