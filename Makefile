@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^\(torch==.*\)/\1/p' constraints.txt)
 ARGS ?=
 
-.PHONY: setup compare test lint fast-test clean
+.PHONY: setup compare test lint test-transformers test-launchers test-sweep test-vllm clean
 
 setup: $(VENV)/.ready
 
@@ -27,6 +27,21 @@ lint: setup
 
 test: lint ## lint, types and tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+test-transformers: ## the tests under another version of transformers, as VERSION=5.17.0, in an environment of its own
+	$(if $(VERSION),,$(error VERSION is empty: expected a version of transformers, as in VERSION=5.17.0))
+	$(MAKE) .venv-transformers-$(VERSION)/.ready
+	OMP_NUM_THREADS=1 .venv-transformers-$(VERSION)/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+# As setup, and then the other version with the tokenizers and huggingface_hub that it asks for.
+.venv-transformers-%/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-transformers-$*
+	.venv-transformers-$*/bin/python -m pip install --quiet --upgrade pip
+	.venv-transformers-$*/bin/python -m pip install --quiet "$(TORCH)"
+	.venv-transformers-$*/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	.venv-transformers-$*/bin/python -m pip install --quiet --no-deps "dflash==0.1.0"
+	.venv-transformers-$*/bin/python -m pip install --quiet "transformers==$*"
+	@touch $@
 
 test-launchers: ## a sweep of four jobs through each launcher, in an environment of its own
 	$(PYTHON) -m venv .venv-launchers
