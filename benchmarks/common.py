@@ -24,7 +24,7 @@ def hardware() -> dict[str, Any]:
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        lines = (line for line in info.read_text().splitlines() if line.startswith("model name"))
+        lines = (line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name"))
         cpu = next(lines, f": {cpu}").split(":", 1)[1].strip()
     return {
         "cpu": cpu,

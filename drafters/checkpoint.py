@@ -34,7 +34,10 @@ def resolve_folder(name: str, key: str, revision: str | None = None, *, weights:
 
     Raises InputError naming `key` when there is neither. With `weights=False` only the small files are fetched.
     """
-    folder = Path(name).expanduser()
+    try:
+        folder = Path(name).expanduser()
+    except RuntimeError as error:  # no such user, or one whose home is not known
+        raise InputError(f"{key} is {name!r}: ~ names no home folder here, expected a path without it") from error
     if folder.is_dir():
         return folder
     if folder.is_file():

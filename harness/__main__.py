@@ -7,10 +7,8 @@ code is the worst of the jobs': see `harness.errors`.
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import sys
-import traceback
 from pathlib import Path
 from types import FrameType
 
@@ -20,10 +18,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from harness.config import BASELINE, RunConfig, read_config
-from harness.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK, InputError
+from harness.entry import command, reason_of, say, tell, through_hydra
+from harness.errors import EXIT_INTERRUPTED, EXIT_OK
 from harness.load import parse_device
 from harness.many import processes, run_split
 from harness.published_table import print_published
+from harness.resume import resume_hint
 from harness.run import Outcome, run
 from harness.sweep.device_lock import choose_device, hold_device
 from harness.sweep.launch import exit_codes as sweep_exit_codes
@@ -44,37 +44,49 @@ def run_job(composed: DictConfig) -> int:
     run_dir = Path(hydra_config.runtime.output_dir)
     if hydra_config.mode != RunMode.MULTIRUN:
         return attempt(composed, run_dir)[0]
-    print(f"job {run_dir.name}: {hydra_config.job.override_dirname}", file=sys.stderr, flush=True)
+    say(f"job {run_dir.name}: {hydra_config.job.override_dirname}")
     launcher = str(hydra_config.launcher.get("_target_"))
     place = None if launcher.endswith("BasicLauncher") else int(hydra_config.job.num)
-    return note_job(composed, run_dir, lambda: attempt(composed, run_dir, Path(hydra_config.sweep.dir).name, place))
+    return note_job(composed, run_dir, lambda: attempt(composed, run_dir, Path(hydra_config.sweep.dir), place))
 
 
 def attempt(
-    composed: DictConfig, run_dir: Path, group: str | None = None, place: int | None = None
+    composed: DictConfig, run_dir: Path, sweep_dir: Path | None = None, place: int | None = None
 ) -> tuple[int, str | None]:
     """Run, and print what came out; the exit code and what went wrong. `place` spreads parallel jobs over devices."""
+    hint = resume_hint(sys.argv[1:], sweep_dir or run_dir, sweep=sweep_dir is not None)
     try:
         config = read_config(composed)
         if config.plan:
             print_plan([(Job(0, []), config)])
             return EXIT_OK, None
+        group = None if sweep_dir is None else sweep_dir.name
         config.target.device = choose_device(config.target.device, place)
         outcome = run_shared(config, run_dir, command=sys.argv, group=group)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return EXIT_BAD_INPUT, str(error)
+        if outcome is None:  # another process of this run speaks for it
+            return EXIT_OK, None
+        show(outcome, [BASELINE, *(arm.name for arm in config.arms)])
+    except KeyboardInterrupt:
+        say(f"interrupted: {hint}")
+        return EXIT_INTERRUPTED, "interrupted"
+    except SystemExit as stop:  # of a library: nothing of ours ends a process from within a run
+        error = RuntimeError(f"a library ended the run with exit code {stop.code}")
+        return tell(error.with_traceback(stop.__traceback__)), str(error)
     except Exception as error:
-        traceback.print_exc()
-        return EXIT_CRASH, f"{type(error).__name__}: {error}"
-    if outcome is None:  # another process of this run speaks for it
-        return EXIT_OK, None
-    print_summary(outcome.summary, outcome.run_dir, [BASELINE, *(arm.name for arm in config.arms)])
-    print_published(outcome.summary, outcome.run_dir)
-    if outcome.error:
-        print(f"error: {outcome.error}", file=sys.stderr, flush=True)
-    print(json_line(outcome.run_dir, outcome.exit_code, outcome.summary, outcome.error), flush=True)
+        return tell(error, hint), reason_of(error)
+    if outcome.exit_code == EXIT_INTERRUPTED:
+        say(f"interrupted: {hint}")
+    elif outcome.error:
+        say(f"error: {outcome.error}")
     return outcome.exit_code, outcome.error
+
+
+def show(outcome: Outcome, order: list[str]) -> None:
+    """The table, where there is anything to put into one, and the line for scripts."""
+    if outcome.summary["rows"]:
+        print_summary(outcome.summary, outcome.run_dir, order)
+        print_published(outcome.summary, outcome.run_dir)
+    print(json_line(outcome.run_dir, outcome.exit_code, outcome.summary, outcome.error), flush=True)
 
 
 def run_shared(config: RunConfig, run_dir: Path, *, command: list[str], group: str | None) -> Outcome | None:
@@ -93,21 +105,11 @@ def job(composed: DictConfig) -> int:
     _exit_codes.append(code)
     if code == EXIT_INTERRUPTED:
         # Out of Hydra at once: the rest of a sweep must not start.
-        raise SystemExit(EXIT_INTERRUPTED)
+        raise KeyboardInterrupt
     return code
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _hang_up(number: int, frame: FrameType | None) -> None:
-    """End like Ctrl-C. The terminal is gone, so later words must not fail on it."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
-        if os.isatty(stream):
-            os.dup2(nowhere, stream)
-    os.close(nowhere)
     raise KeyboardInterrupt
 
 
@@ -116,23 +118,21 @@ def catch_signals() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     # Under nohup SIGHUP is ignored, and stays so; Windows has none.
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, _hang_up)
+        signal.signal(signal.SIGHUP, _interrupt)
 
 
+@command
 def main() -> int:
     """Run Hydra's job or jobs; returns the worst exit code."""
     catch_signals()
     try:
-        job()
+        code = through_hydra(job)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        if EXIT_INTERRUPTED not in _exit_codes:  # else its job has said so
+            say("interrupted")
         return EXIT_INTERRUPTED
-    except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else EXIT_CRASH
-        # Hydra ends with 1 when it cannot compose what was asked for, which is bad input.
-        return EXIT_BAD_INPUT if code == EXIT_CRASH and not _exit_codes else code
     # A sweep knows of jobs that ran in other processes and of those that were finished before.
-    return sweep_exit_codes.pop() if sweep_exit_codes else max(_exit_codes, default=EXIT_OK)
+    return sweep_exit_codes.pop() if sweep_exit_codes else max(_exit_codes, default=code)
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def _cpu_throttle_events(folder: Path) -> int | None:
     counts = []
     for path in folder.glob("cpu[0-9]*/thermal_throttle/*_throttle_count"):
         try:
-            counts.append(int(path.read_text()))
+            counts.append(int(path.read_text(encoding="utf-8")))
         except (OSError, ValueError):
             continue
     return sum(counts) if counts else None

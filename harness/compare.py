@@ -1,6 +1,7 @@
 """`python -m harness.compare DIR...`: any runs or sweeps as one leaderboard, with a warning for what spoils it.
 
 Markdown goes to stdout; leaderboard.md, .csv and .html into `--out`, by default the folder that holds all the runs.
+Where that one is an archive that cannot be written, the table is printed all the same.
 """
 
 from __future__ import annotations
@@ -11,30 +12,33 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
+from harness.entry import command, explain, say
+from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.leaderboard import leaderboard
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0, or 2 with one line on stderr for a folder that holds no run or cannot be read."""
+    """Exit code 0, or 2 with one line on stderr for a folder that holds no run, cannot be read, or is no `--out`."""
     parser = argparse.ArgumentParser(prog="python -m harness.compare", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="a run directory, or any folder of them")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the files go")
     options = parser.parse_args(arguments)
-    try:
-        board = leaderboard(options.folders)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_BAD_INPUT
+    board = leaderboard(options.folders)
     # After the reading: a mistyped folder should be told at once, without a drawing library.
     from harness.leaderboard_page import markdown, notes, write_leaderboard
 
     out = options.out or Path(os.path.commonpath([folder.resolve() for folder in options.folders]))
-    written = write_leaderboard(board, out)
-    print(markdown(board), end="")
+    print(markdown(board), end="", flush=True)
     for text in notes(board):
-        print(f"warning: {text}", file=sys.stderr)
-    print(f"files: {', '.join(map(str, written))}", file=sys.stderr)
+        say(f"warning: {text}")
+    try:
+        say(f"files: {', '.join(map(str, write_leaderboard(board, out)))}")
+    except OSError as error:
+        code, reason = explain(error)
+        if options.out or code != EXIT_BAD_INPUT:
+            raise
+        say(f"warning: no files written ({reason}); --out DIR puts them elsewhere")
     return EXIT_OK
 
 

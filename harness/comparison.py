@@ -32,6 +32,7 @@ from harness.preflight import Plan
 from harness.progress import RunProgress, warn
 from harness.prompts import Prompt
 from harness.records import Generation, Round
+from harness.run_files import naming
 from harness.schedule import Group
 from harness.scoring.scorer import Scorer
 from harness.statistics import arm_order
@@ -240,7 +241,8 @@ class Comparison:
 
     def log_error(self, what: str, error: Exception) -> None:
         warn(f"{what} failed: {type(error).__name__}: {error}")
-        with Path(self.journal.run_dir / ERROR_LOG).open("a", encoding="utf-8") as log:
+        path = Path(self.journal.run_dir / ERROR_LOG)
+        with naming(path), path.open("a", encoding="utf-8", errors="backslashreplace") as log:
             log.write(f"--- {what}\n{''.join(traceback.format_exception(error))}\n")
 
     # -- rows --------------------------------------------------------------------------------------------------------

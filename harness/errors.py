@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from drafters.errors import InputError as InputError
 
 EXIT_OK = 0
@@ -9,7 +11,15 @@ EXIT_CRASH = 1  # a fault of the harness itself, shown with its traceback
 EXIT_BAD_INPUT = 2
 EXIT_MISMATCH = 3
 EXIT_ARM_FAILED = 4
+EXIT_STORAGE = 5  # a full or failing disk; what was committed stays, and the same command continues
 EXIT_INTERRUPTED = 130
+
+#: What a disk says that is full or failing: no fault of the harness, and no reason to lose what it holds.
+STORAGE_FAILED = frozenset(
+    getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO", "ESTALE") if hasattr(errno, name)
+)
+#: What a path says that this user may not use.
+NO_ACCESS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG})
 
 
 class ScoresError(RuntimeError):

@@ -92,12 +92,13 @@ def _current_parquet(folder: Path, columns: list[str] | None = None) -> pa.Table
     path = folder / ROUNDS
     if not path.exists():
         return None
-    # Without its journal the Parquet file is the record: a run directory may be passed on without it.
-    if (folder / ROUNDS_JOURNAL).exists():
-        metadata = pq.read_schema(path).metadata or {}
-        if metadata.get(COVERS) != _journal_bytes(folder):
-            return None
-    return pq.read_table(path, columns=list(ROUND_COLUMNS) if columns is None else columns)
+    with path.open("rb") as file:  # opened here: the library takes no path that is not UTF-8
+        # Without its journal the Parquet file is the record: a run directory may be passed on without it.
+        if (folder / ROUNDS_JOURNAL).exists():
+            metadata = pq.read_schema(file).metadata or {}
+            if metadata.get(COVERS) != _journal_bytes(folder):
+                return None
+        return pq.read_table(file, columns=list(ROUND_COLUMNS) if columns is None else columns)
 
 
 def _committed(folder: Path) -> dict[GenerationKey, dict[str, Any]]:

@@ -33,6 +33,7 @@ from drafters.layouts.known import LAYOUTS, describe_marks, find_layout
 from drafters.mtp_checkpoint import empty_assistant, ordering_problems
 from drafters.mtp_checkpoint import problems_of as assistant_problems
 from harness.describe import Facts, block_facts, mtp_facts, size_facts, target_facts
+from harness.entry import command
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.target_files import (
     TEXT_CLASSES,
@@ -167,6 +168,7 @@ def _fit(found: Inspection, layout: Layout, raw: dict[str, Any], target: str) ->
         found.problems.append(f"does not fit {target}: {str(error).removeprefix('fit: ')}")
 
 
+@command
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m harness.inspect", description=__doc__.splitlines()[0])
     parser.add_argument("path", help="a checkpoint folder or a hub id")

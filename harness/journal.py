@@ -8,6 +8,7 @@ appended, and passed over by readers.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import uuid
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 
 from harness.errors import InputError
 from harness.records import TAINTS, Round
-from harness.run_files import GENERATIONS, ROUNDS_JOURNAL, sync_folder
+from harness.run_files import GENERATIONS, ROUNDS_JOURNAL, naming, sync_folder
 from harness.run_key import claim
 
 try:
@@ -278,10 +279,12 @@ def _append_lines(file: FileIO, lines: Sequence[Mapping[str, Any]]) -> None:
     data = memoryview("".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode("ascii"))
     before = file.seek(0, os.SEEK_END)
     try:
-        while data:
-            data = data[file.write(data) :]
-        os.fsync(file.fileno())
+        with naming(os.fsdecode(file.name)):
+            while data:
+                data = data[file.write(data) :]
+            os.fsync(file.fileno())
     except BaseException:
-        # A full disk must not leave half a line in front of later ones.
-        file.truncate(before)
+        # A full disk must not leave half a line in front of later ones; a dying one may refuse even that.
+        with contextlib.suppress(OSError):
+            file.truncate(before)
         raise

@@ -23,7 +23,7 @@ from harness.errors import InputError
 from harness.leaderboard_conditions import Difference, at, date_of, differences, groups, hardware_words, target_words
 from harness.metrics import ALL
 from harness.report.names import is_control, known
-from harness.run_files import GENERATIONS, MANIFEST, SUMMARY_JSON
+from harness.run_files import GENERATIONS, MANIFEST, NOTHING_YET, SUMMARY_JSON
 from harness.summary import build_summary, read_summary
 
 SUMMARY_COLUMNS = named(
@@ -92,7 +92,10 @@ class Leaderboard:
 
 def leaderboard(folders: Iterable[str | Path]) -> Leaderboard:
     """Read every run in or below `folders`. Raises InputError for a folder without one, or for damaged files."""
-    runs = read_runs([Path(folder) for folder in folders])
+    asked = [Path(folder) for folder in folders]
+    runs = read_runs(asked)
+    if not any(run.summary["rows"] for run in runs):
+        raise InputError(f"{', '.join(map(str, asked))}: {NOTHING_YET}")
     manifests = {run.label: run.manifest for run in runs}
     letters = groups(manifests)
     lines = [line for run in runs for line in _lines(run, letters[run.label])]

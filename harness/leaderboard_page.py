@@ -55,6 +55,7 @@ def write_leaderboard(board: Leaderboard, folder: Path) -> list[Path]:
 def notes(board: Leaderboard) -> list[str]:
     """What spoils the comparison, one sentence per difference, and rows that do not count."""
     said = [*map(str, board.differences), *pace_warnings(board)]
+    said += [f"{run.label}: nothing is committed yet" for run in board.runs if not run.summary["rows"]]
     wrong = board.overall[board.overall["verdict_mismatch"].fillna(0) > 0]
     for run, arm in zip(wrong["run"], wrong["arm"], strict=True):
         said.append(f"{clean(run)}: {arm_name(clean(arm))} does not reproduce the target’s output, its speed is void")

@@ -27,7 +27,7 @@ from harness.engines.comparison import EngineComparison
 from harness.engines.config import HARNESS
 from harness.engines.plan import check_engine
 from harness.engines.stand_in import engine_models
-from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, GuardError
+from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, GuardError, InputError
 from harness.execution import choose_execution
 from harness.journal import Journal
 from harness.kept_prompts import write_prompts
@@ -49,6 +49,7 @@ from harness.prompts import Prompt
 from harness.published import read_figures, write_published
 from harness.report import write_report
 from harness.room import check_room, spread_of
+from harness.run_files import check_writable
 from harness.schedule import Group, Share, groups_of
 from harness.scoring.scorer import Scorer
 from harness.stop import check_summary
@@ -148,6 +149,7 @@ def run(
     """
     material = gather(config)
     check_servers(config, material.plan)
+    check_writable(run_dir, "hydra.run.dir")
     share = share or Share()
     material.groups = share.of(material.groups)
     own_baseline = not config.engine.runs_baseline
@@ -234,7 +236,6 @@ def decode_all(comparison: Comparison, material: Material, config: RunConfig) ->
     except GuardError as error:
         return EXIT_ARM_FAILED, str(error)
     except KeyboardInterrupt:
-        warn("interrupted: the same command with the same hydra.run.dir continues this run")
         return EXIT_INTERRUPTED, "interrupted"
     return EXIT_OK, None
 
@@ -243,6 +244,8 @@ def report(run_dir: Path) -> None:
     """The page beside the records. It can be written again at any time, so a fault in it costs a warning."""
     try:
         write_report(run_dir)
+    except InputError as error:  # damaged records, or none yet
+        warn(f"no report: {error}")
     except Exception as error:
         warn(f"no report: {type(error).__name__}: {error}; `python -m harness.report {run_dir}` tries again")
 

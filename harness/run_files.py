@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from harness.errors import STORAGE_FAILED, InputError
 
 GENERATIONS = "generations.jsonl"
 PROMPTS = "prompts.jsonl"
@@ -17,6 +20,8 @@ SUMMARY_CSV = "summary.csv"
 MANIFEST = "manifest.json"
 REPORT = "report.html"
 CALIBRATION = "calibration.json"
+#: What every reader says of a run that was stopped before its first generation was committed.
+NOTHING_YET = "nothing is committed yet, expected a run with at least one finished generation"
 
 
 def sync_folder(folder: Path) -> None:
@@ -30,8 +35,42 @@ def sync_folder(folder: Path) -> None:
 
 
 def replace_file(path: Path, content: bytes | str) -> None:
-    """Write `path` whole or not at all: a temporary neighbour, synced, then renamed over it."""
-    data = content.encode("utf-8") if isinstance(content, str) else content
+    """Write `path` whole or not at all: a temporary neighbour, synced, then renamed over it.
+
+    Text may hold the half surrogates that Python makes of folder names which are not UTF-8: they are written as
+    backslash escapes, which JSON reads back. Raises OSError that names `path`.
+    """
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    with naming(path):
+        _replace(path, data)
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """Let an OSError of the block name `path`: what the system says of a full disk names no file."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def check_writable(folder: Path, key: str) -> None:
+    """Make `folder` where it is missing. Raises InputError that names `key` where a run could not be recorded in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        for journal in (folder / GENERATIONS, folder / ROUNDS_JOURNAL):
+            if journal.exists():
+                journal.open("ab").close()
+    except OSError as error:
+        if error.errno in STORAGE_FAILED:
+            raise
+        raise InputError(f"{key}={folder}: {error.strerror}, expected a folder that this user may write") from error
+
+
+def _replace(path: Path, data: bytes) -> None:
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -45,7 +84,6 @@ def replace_file(path: Path, content: bytes | str) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    sync_folder(path.parent)
 
 
 def _umask() -> int:

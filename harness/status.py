@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
+from harness.entry import command
+from harness.errors import EXIT_OK
 from harness.sweep.state import STATES, Sweep, read_sweep
 
 COLOURS = {"done": "green", "running": "cyan", "failed": "red", "pending": "yellow", "dropped": "dim"}
@@ -38,18 +39,17 @@ def as_json(sweep: Sweep) -> str:
     return json.dumps({"folder": str(sweep.folder), "counts": counts, "jobs": [asdict(job) for job in sweep.jobs]})
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m harness.status", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="hydra.sweep.dir of the sweep")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     options = parser.parse_args(arguments)
-    try:
-        sweep = read_sweep(options.folder)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_BAD_INPUT
+    sweep = read_sweep(options.folder)
     if options.json:
         print(as_json(sweep))
+    elif not sweep.jobs:
+        print(f"{sweep.folder}: no jobs yet")
     else:
         Console().print(as_table(sweep))
     return EXIT_OK

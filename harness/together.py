@@ -61,5 +61,5 @@ def follow(config: RunConfig, run_dir: Path, command: Sequence[str]) -> None:
         if run_dir.is_dir():
             shutil.copytree(run_dir, mine)
         distributed.barrier()  # the first process writes from here on
-        with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
+        with Path(os.devnull).open("w", encoding="utf-8", errors="replace") as nowhere, redirect_stderr(nowhere):
             run(replace(config, tracking=TrackingConfig()), mine, command=command)

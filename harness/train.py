@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
 
-from harness.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK, InputError
+from harness.entry import command, say, tell, through_hydra
+from harness.errors import EXIT_INTERRUPTED, EXIT_OK
 from harness.training.config import read_config
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
+GO_ON = "the same command goes on from the last checkpoint"
 _exit_codes: list[int] = []
 
 
@@ -24,28 +25,21 @@ def job(composed: DictConfig) -> None:
 
         run(config)
         _exit_codes.append(EXIT_OK)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        _exit_codes.append(EXIT_BAD_INPUT)
-    except Exception:
-        traceback.print_exc()
-        _exit_codes.append(EXIT_CRASH)
+    except Exception as error:
+        _exit_codes.append(tell(error, GO_ON))
 
 
+@command
 def main() -> int:
     """Run the recipe named first, `pair` when none is; returns the exit code."""
     if len(sys.argv) > 1 and "=" not in sys.argv[1] and not sys.argv[1].startswith("-"):
         sys.argv[1] = f"recipe={sys.argv[1]}"
     try:
-        job()
+        code = through_hydra(job)
     except KeyboardInterrupt:
-        print("interrupted: run the same command again to go on from the last checkpoint", file=sys.stderr)
+        say(f"interrupted: {GO_ON}")
         return EXIT_INTERRUPTED
-    except SystemExit as stop:
-        code = stop.code if isinstance(stop.code, int) else EXIT_CRASH
-        # Hydra ends with 1 when it cannot compose what was asked for, which is bad input.
-        return EXIT_BAD_INPUT if code == EXIT_CRASH and not _exit_codes else code
-    return max(_exit_codes, default=EXIT_OK)
+    return max(_exit_codes, default=code)
 
 
 if __name__ == "__main__":

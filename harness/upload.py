@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.config import TRACKING_MODES, TrackingConfig
+from harness.entry import command, say
 from harness.errors import EXIT_ARM_FAILED, EXIT_BAD_INPUT, EXIT_OK, InputError
 from harness.mirror import mirror
-from harness.run_files import MANIFEST, SUMMARY_JSON
-from harness.summary import summarise
+from harness.run_files import MANIFEST, NOTHING_YET, SUMMARY_JSON
+from harness.summary import read_summary, summarise
 from harness.tracking import open_run
 
 
@@ -30,15 +31,20 @@ def run_directories(folder: Path) -> list[Path]:
 
 def failed(run_dir: Path) -> bool:
     """Whether the files show a run that did not end well: a mismatch, or an arm without a single generation."""
-    rows = json.loads((run_dir / SUMMARY_JSON).read_text(encoding="utf-8"))["rows"]
+    rows = read_summary(run_dir)["rows"]
     return any(row["verdict_mismatch"] or not row["generations"] for row in rows if row["category"] == "all")
 
 
 def upload(run_dir: Path, config: TrackingConfig, group: str | None) -> str:
-    """Build one tracked run from its files; returns its id. Errors of wandb are the caller's."""
+    """Build one tracked run from its files; returns its id. Raises InputError for a run of nothing.
+
+    Errors of wandb are the caller's.
+    """
     manifest = json.loads((run_dir / MANIFEST).read_text(encoding="utf-8"))
     if not (run_dir / SUMMARY_JSON).exists():
         summarise(run_dir)  # a run that was killed before it could
+    if not read_summary(run_dir)["rows"]:
+        raise InputError(f"{run_dir}: {NOTHING_YET}")
     run = open_run(config, run_dir, manifest, group)
     try:
         mirror(run, run_dir)
@@ -49,6 +55,7 @@ def upload(run_dir: Path, config: TrackingConfig, group: str | None) -> str:
     return str(run.id)
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m harness.upload", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
@@ -63,14 +70,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             found = run_directories(folder)
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
+            say(f"error: {error}")
             worst = max(worst, EXIT_BAD_INPUT)
             continue
         for run_dir in found:
             try:
                 name = upload(run_dir, config, None if run_dir == folder else folder.name)
+            except InputError as error:
+                say(f"error: {error}")
+                worst = max(worst, EXIT_BAD_INPUT)
             except Exception as error:  # one run that cannot be sent must not keep the others
-                print(f"error: {run_dir}: {type(error).__name__}: {error}", file=sys.stderr)
+                say(f"error: {run_dir}: {type(error).__name__}: {error}")
                 worst = max(worst, EXIT_ARM_FAILED)
             else:
                 print(f"{run_dir}: {name}")

@@ -56,7 +56,7 @@ def write_reference(path: Path, assets: Path, per_kind: int, new_tokens: int, ks
         rounds = [r for g in made for r in g.rounds]
         tau = sum(r.emitted for r in rounds) / max(1, len(rounds))
         reference["arms"][arm] = {"tokens": [g.token_ids for g in made], "tau": tau}
-    path.write_text(json.dumps(reference))
+    path.write_text(json.dumps(reference), encoding="utf-8")
 
 
 def run_transformers(reference: dict[str, Any], assets: Path) -> dict[str, Peer]:
@@ -189,7 +189,7 @@ def main() -> int:
         ks = {"mtp": options.mtp_k, "dflash": options.dflash_k}
         write_reference(options.reference, options.assets, options.per_kind, options.new_tokens, ks)
         return 0
-    reference = json.loads(options.reference.read_text())
+    reference = json.loads(options.reference.read_text(encoding="utf-8"))
     return 0 if compare(options.peer, reference, PEERS[options.peer](reference, options.assets)) else 1
 
 

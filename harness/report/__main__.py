@@ -7,11 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
+from harness.entry import command, say, tell
+from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.report import write_report
 from harness.run_files import GENERATIONS
 
 
+@command
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m harness.report", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="a run directory, or a sweep of them")
@@ -20,14 +22,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for folder in options.folders:
         found = sorted(path.parent for path in folder.rglob(GENERATIONS))
         if not found:
-            print(f"error: {folder}: no {GENERATIONS} in it or below, expected a run directory", file=sys.stderr)
-            worst = EXIT_BAD_INPUT
+            say(f"error: {folder}: no {GENERATIONS} in it or below, expected a run directory")
+            worst = max(worst, EXIT_BAD_INPUT)
         for run_dir in found:
             try:
                 print(write_report(run_dir))
-            except InputError as error:
-                print(f"error: {error}", file=sys.stderr)
-                worst = EXIT_BAD_INPUT
+            except Exception as error:  # one run that cannot be reported must not keep the others
+                worst = max(worst, tell(error))
     return worst
 
 

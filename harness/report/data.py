@@ -12,12 +12,13 @@ import pandas as pd
 
 from harness.config import BASELINE
 from harness.engines.config import HARNESS
+from harness.errors import InputError
 from harness.frames import read_generations, read_rounds
 from harness.kept_prompts import KeptPrompt, read_prompts
 from harness.metrics import ALL
 from harness.report.names import arm_name, clean, is_control
 from harness.report.palette import arm_colour, light
-from harness.run_files import MANIFEST, SUMMARY_JSON
+from harness.run_files import MANIFEST, NOTHING_YET, SUMMARY_JSON
 from harness.summary import build_summary, read_summary
 
 Row = Mapping[str, Any]
@@ -96,9 +97,12 @@ class RunData:
 def read_run(run_dir: str | Path) -> RunData:
     """Read a run directory. A missing summary is built in memory, a missing manifest is empty.
 
-    Raises InputError for damaged records.
+    Raises InputError for damaged records, and where there is none yet.
     """
     folder = Path(run_dir)
+    generations = read_generations(folder)
+    if generations.empty:
+        raise InputError(f"{folder}: {NOTHING_YET}")
     summary = read_summary(folder) if (folder / SUMMARY_JSON).exists() else build_summary(folder)
     manifest = _json(folder / MANIFEST)
     rows = {(_key(row), str(row["category"])): row for row in summary["rows"]}
@@ -106,7 +110,7 @@ def read_run(run_dir: str | Path) -> RunData:
         folder,
         summary,
         manifest,
-        read_generations(folder),
+        generations,
         read_rounds(folder),
         read_prompts(folder),
         series_of(summary, manifest),

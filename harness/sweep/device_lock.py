@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 import tempfile
@@ -35,7 +34,8 @@ def lock_path(device: torch.device) -> Path:
     if device.type == "cuda":
         index = device.index if device.index is not None else torch.cuda.current_device()
         name = f"gpu-{getattr(torch.cuda.get_device_properties(index), 'uuid', index)}"
-    return Path(tempfile.gettempdir()) / f"drafthouse-{getpass.getuser()}-{name}.lock"
+    # By number: a user of a container need not have a name.
+    return Path(tempfile.gettempdir()) / f"drafthouse-{os.getuid()}-{name}.lock"
 
 
 @contextmanager
@@ -48,7 +48,12 @@ def hold_device(device: torch.device, *, share: bool, wait: bool) -> Iterator[No
     if share or fcntl is None:
         yield
         return
-    descriptor = os.open(lock_path(device), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        descriptor = os.open(lock_path(device), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:  # no temporary folder that can be written
+        warn(f"no lock for {device} ({error}): another run on it goes unnoticed")
+        yield
+        return
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,6 +67,8 @@ def hold_device(device: torch.device, *, share: bool, wait: bool) -> Iterator[No
             else:
                 print(f"waiting: {taken}", file=sys.stderr, flush=True)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:  # a file system without locks
+            warn(f"no lock for {device} ({error}): another run on it goes unnoticed")
         else:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

@@ -11,7 +11,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from harness.config import RunConfig, read_config
-from harness.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_OK, InputError
+from harness.entry import tell
+from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
 from harness.preflight import preflight
 from harness.sweep.gather import finish
 from harness.sweep.plan import print_plan
@@ -106,8 +107,7 @@ def _code_of(result: Any) -> int:
     try:
         value = result.return_value
     except Exception as error:  # the launcher's own failure, or a worker that died
-        _say(f"error: a job ended with {type(error).__name__}: {error}")
-        return EXIT_CRASH
+        return tell(error)
     return value if isinstance(value, int) else EXIT_OK
 
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.errors import EXIT_OK, InputError
+from harness.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
 from harness.run_files import SUMMARY_JSON, replace_file
 
 SWEEP = "sweep.json"
@@ -125,7 +125,9 @@ def _refresh(job: Job, run_dir: Path) -> None:
         return
     job.exit_code, job.seconds = note.get("exit_code"), note.get("seconds")
     job.state, job.reason = note["state"], note.get("reason")
-    if job.state == "running" and not _alive(note):
+    if job.exit_code == EXIT_INTERRUPTED:
+        job.state, job.reason = "pending", "interrupted; the same command continues it"
+    elif job.state == "running" and not _alive(note):
         job.state, job.reason = "pending", "stopped before its end; the same command continues it"
     elif job.state == "done" and not (run_dir / SUMMARY_JSON).exists():
         job.state, job.reason = "pending", f"its {SUMMARY_JSON} is gone"

@@ -84,8 +84,9 @@ def regenerate(target: Target, tokenizer: Any, settings: AnswerSettings, path: P
     """The target's answers to all prompts, from `path` where they are written already."""
     prompts = prompts_of(tokenizer, settings)
     path.parent.mkdir(parents=True, exist_ok=True)
-    done = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    with path.open("a") as file, tqdm(total=len(prompts), initial=len(done), desc="answers", mininterval=5) as bar:
+    done = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    shown = tqdm(total=len(prompts), initial=len(done), desc="answers", mininterval=5)
+    with path.open("a", encoding="utf-8") as file, shown as bar:
         while len(done) < len(prompts):
             start = len(done)
             # One temperature per chunk, and always the same chunks, so that a stopped run draws the same answers.

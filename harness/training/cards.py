@@ -39,7 +39,7 @@ def measure(out: Path, per_kind: int) -> Figures:
         for k in SAMPLED_K[name]:
             acceptance[f"{name} k={k}, temperature 1"] = acceptance_length(target, drafter, prompts, k, temperature=1.0)
     figures = {"quality": quality, "acceptance": acceptance, "prompts": len(prompts)}
-    (out / "measured.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (out / "measured.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return figures
 
 
@@ -81,7 +81,7 @@ def _training(facts: Figures) -> str:
 
 
 def _read(folder: Path) -> Figures:
-    config: Figures = json.loads((folder / "config.json").read_text())
+    config: Figures = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return config
 
 
@@ -119,7 +119,7 @@ def _opening(out: Path, name: str) -> tuple[str, str]:
 def write_cards(out: Path, per_kind: int, figures: Figures | None = None) -> None:
     """Write `README.md` into each folder of `out`, from `facts.json` and what `measure` finds."""
     figures = figures or measure(out, per_kind)
-    facts = json.loads((out / "facts.json").read_text())
+    facts = json.loads((out / "facts.json").read_text(encoding="utf-8"))
     for name in ("target", "mtp", "dflash"):
         title, what = _opening(out, name)
         parts = [f"# {title}", what, "## Training", _training(facts[name])]
@@ -131,4 +131,4 @@ def write_cards(out: Path, per_kind: int, figures: Figures | None = None) -> Non
             parts.append("## Acceptance length: tokens per round, bonus included")
             parts.append(f"On {figures['prompts']} shipped prompts, greedy unless a temperature is named.")
             parts.append(_acceptance_table(figures["acceptance"], name))
-        (out / name / "README.md").write_text("\n\n".join(parts) + "\n")
+        (out / name / "README.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")

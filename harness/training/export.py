@@ -16,14 +16,14 @@ from drafters.dflash_model import DFlashModel
 def publish_spelling(folder: Path) -> None:
     """Spell the full layers' sizes as the published checkpoints do, which every release of transformers reads."""
     path = folder / "config.json"
-    config = json.loads(path.read_text())
+    config = json.loads(path.read_text(encoding="utf-8"))
     text = config.get("text_config", config)
     layers = text.pop("per_layer_config", None)
     if layers:
         sizes = next(iter(layers.values()))
         text["global_head_dim"] = sizes.get("head_dim", text["head_dim"])
         text["num_global_key_value_heads"] = sizes.get("num_key_value_heads", text["num_key_value_heads"])
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def export_target(model: Any, tokenizer: Any, folder: Path) -> None:
@@ -69,6 +69,6 @@ def export_dflash(model: DFlashModel, folder: Path, target: Any) -> None:
         "rope_theta": c.rope_theta, "sliding_window": c.sliding_window, "tie_word_embeddings": False,
         "use_cache": True, "use_sliding_window": "sliding_attention" in c.layer_types, "vocab_size": c.vocab_size,
     }  # fmt: skip
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     tensors = {n: v.detach().to("cpu", torch.float32).contiguous() for n, v in model.state_dict().items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})

@@ -70,8 +70,9 @@ def _resume(folder: Path, module: nn.Module, optimizers: list[torch.optim.Optimi
         optimizer.load_state_dict(saved)
     batches.load_state(state["batches"])
     torch.set_rng_state(state["rng"])
-    lines = (folder / LOSSES).read_text().splitlines()
-    (folder / LOSSES).write_text("".join(f"{x}\n" for x in lines if json.loads(x)["step"] < state["step"]))
+    lines = (folder / LOSSES).read_text(encoding="utf-8").splitlines()
+    kept = "".join(f"{line}\n" for line in lines if json.loads(line)["step"] < state["step"])
+    (folder / LOSSES).write_text(kept, encoding="utf-8")
     return Reached(int(state["step"]), float(state["seconds"]), float(state["loss"]), int(state["tokens"]))
 
 
@@ -104,7 +105,8 @@ def train(
     kept = {n for n, p in module.named_parameters() if p.requires_grad}
     started = saved = time.monotonic()
     module.train()
-    with (folder / LOSSES).open("a") as log, tqdm(total=settings.steps, initial=step, desc=name, mininterval=5) as bar:
+    shown = tqdm(total=settings.steps, initial=step, desc=name, mininterval=5)
+    with (folder / LOSSES).open("a", encoding="utf-8") as log, shown as bar:
         while step < settings.steps:
             batch = next(batches).to(accelerator.device)
             for optimizer in optimizers:

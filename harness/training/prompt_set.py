@@ -30,4 +30,5 @@ def prompt_rows(per_kind: int, seed: int) -> list[dict[str, Any]]:
 
 def write_prompts(path: Path, per_kind: int = 24, seed: int = 42) -> None:
     """Write the prompt file that `dataset=embedded` reads."""
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in prompt_rows(per_kind, seed)))
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in prompt_rows(per_kind, seed)]
+    path.write_text("".join(lines), encoding="utf-8")

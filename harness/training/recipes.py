@@ -58,7 +58,7 @@ def run(config: TrainConfig) -> None:
 def keep_fact(config: TrainConfig, out: Path, name: str, facts: dict[str, Any]) -> None:
     """Add what was measured to `facts.json`, the source of the model cards."""
     path = out / "facts.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     device = parse_device(config.target_loop.device if name == "target" else config.drafter_loop.device)
     machine = hardware(device)
     place = machine["gpu"]["name"] if machine["gpu"] else f"{machine['cpu']}, {torch.get_num_threads()} threads"
@@ -69,7 +69,7 @@ def keep_fact(config: TrainConfig, out: Path, name: str, facts: dict[str, Any]) 
         "hardware": place,
         "command": " ".join(("python -m harness.train", *redact_command(sys.argv[1:]))),
     }
-    path.write_text(json.dumps(known, indent=2) + "\n")
+    path.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 
 
 def learn_tokenizer(config: TrainConfig) -> Any:

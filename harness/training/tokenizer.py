@@ -35,7 +35,8 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> PreTrainedT
     core.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=core, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>", unk_token="<unk>",
-        mask_token="<mask>", extra_special_tokens=list(SPECIAL_TOKENS[5:]), chat_template=TEMPLATE.read_text(),
+        mask_token="<mask>", extra_special_tokens=list(SPECIAL_TOKENS[5:]),
+        chat_template=TEMPLATE.read_text(encoding="utf-8"),
         model_max_length=2048, clean_up_tokenization_spaces=False, padding_side="left",
     )  # fmt: skip
 

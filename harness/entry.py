@@ -1,0 +1,138 @@
+"""What every command does alike: output that cannot hurt, one line for what went wrong, and its exit code.
+
+    @command
+    def main(arguments: Sequence[str] | None = None) -> int: ...
+
+A reader of stdout that goes away changes nothing: the rest is not printed, and the exit code is the work's own.
+"""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+from harness.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_CRASH,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_STORAGE,
+    NO_ACCESS,
+    STORAGE_FAILED,
+    InputError,
+)
+from harness.streams import steady_streams
+
+Arguments = ParamSpec("Arguments")
+
+
+def command(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
+    """`main` with its failures turned into a line on stderr and an exit code."""
+
+    @functools.wraps(main)
+    def guarded(*arguments: Arguments.args, **options: Arguments.kwargs) -> int:
+        with steady_streams():
+            name_the_user()
+            try:
+                code = main(*arguments, **options)
+                sys.stdout.flush()
+            except KeyboardInterrupt:
+                say("interrupted")
+                return EXIT_INTERRUPTED
+            except Exception as error:
+                return tell(error)
+            return code
+
+    return guarded
+
+
+def say(text: str) -> None:
+    """One line on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def tell(error: BaseException, hint: str = "") -> int:
+    """Print a failure, as one line where a user can mend it; gives the exit code. `hint` follows a failed disk."""
+    code, line = explain(error)
+    if line is None:
+        traceback.print_exception(error)
+    else:
+        say(f"error: {line}{f'; {hint}' if hint and code == EXIT_STORAGE else ''}")
+    return code
+
+
+def explain(error: BaseException) -> tuple[int, str | None]:
+    """Exit code and line of a failure; no line for a fault of the harness, which needs its traceback."""
+    if isinstance(error, InputError):
+        return EXIT_BAD_INPUT, str(error)
+    if isinstance(error, OSError):
+        where = "a file" if error.filename is None else os.fsdecode(str(error.filename))
+        if error.errno in STORAGE_FAILED:
+            return EXIT_STORAGE, f"{where}: {error.strerror}; what was written before stays"
+        if error.errno in NO_ACCESS and error.filename is not None:
+            return EXIT_BAD_INPUT, f"{where}: {error.strerror}, expected a path that this user may read and write"
+        if isinstance(error, FileNotFoundError) and not has_folder():
+            return EXIT_BAD_INPUT, "the current folder is gone: expected to be started in one that exists"
+    return EXIT_CRASH, None
+
+
+def reason_of(error: BaseException) -> str:
+    """A failure in a few words, for a note that is kept."""
+    return explain(error)[1] or f"{type(error).__name__}: {error}"
+
+
+def has_folder() -> bool:
+    """Whether the current folder still exists."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def name_the_user() -> None:
+    """Give a user without an entry in the password database a name: torch's compiler and others ask for one."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = f"uid{os.getuid()}"
+
+
+def through_hydra(job: Callable[[], Any]) -> int:
+    """Run a Hydra main. Raises InputError for what cannot be composed, and whatever else stopped it, as it is.
+
+    Hydra would print a failure and exit with 1; what an exit meant could then only be guessed. The exits that are
+    left are those of its command line: 0 after --help, another code for options that do not fit together.
+    """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    asked = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        job()
+    except (HydraException, OmegaConfBaseException) as error:
+        if asked not in (None, "0"):
+            traceback.print_exception(error)
+        cause = f" {error.__cause__}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
+        raise InputError(" ".join(f"{error}{cause}".split())) from error
+    except OSError as error:
+        if error.errno not in NO_ACCESS:
+            raise
+        raise InputError(
+            f"{error.filename}: {error.strerror}, expected hydra.run.dir (hydra.sweep.dir of a sweep) "
+            "to be a folder that this user may write"
+        ) from error
+    except SystemExit as stop:
+        return EXIT_OK if stop.code in (None, 0) else EXIT_BAD_INPUT
+    finally:
+        if asked is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = asked
+    return EXIT_OK
