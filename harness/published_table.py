@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from harness.config import BASELINE
 from harness.published import METRICS, beside, read_metrics, read_published
@@ -28,7 +28,7 @@ def render(summary: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], met
         if row["category"] == "all":
             name = row["arm"] if row["arm"] == BASELINE else f"{row['arm']} k={row['num_draft_tokens']}"
             name += " (synthetic)" if row.get("synthetic") else ""
-            table.add_row(Text(name), *(Text(_cell(row, metric, compared)) for metric in metrics))
+            table.add_row(escape(name), *(escape(_cell(row, metric, compared)) for metric in metrics))
     return table
 
 
