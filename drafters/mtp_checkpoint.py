@@ -23,7 +23,7 @@ def load_strictly(folder: Path, key: str, dtype: torch.dtype, model_class: Any, 
         model, info = model_class.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
         )
-    except (ValueError, RuntimeError, OSError, KeyError, ImportError) as error:
+    except (ValueError, RuntimeError, OSError, KeyError, ImportError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:400]
         raise InputError(f"{key}: {folder} does not load: {reason}") from error
     finally:

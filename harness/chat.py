@@ -30,8 +30,9 @@ class Rendered:
 class Chat:
     """Renders turns of prompts and reads answers back, always in the same way within a run."""
 
-    def __init__(self, tokenizer: Any, config: DatasetConfig) -> None:
+    def __init__(self, tokenizer: Any, config: DatasetConfig, vocab_size: int | None = None) -> None:
         self.tokenizer = tokenizer
+        self.vocab_size = vocab_size  # the target's
         self.config = config
         self.template: str | None = getattr(tokenizer, "chat_template", None) if config.chat_template else None
         if config.chat_template and not self.template:
@@ -51,14 +52,24 @@ class Chat:
         if self.template is None:
             # Without a template there is no mark between turns; a blank line is the least that keeps them apart.
             text = "\n\n".join(message["content"] for message in messages)
-            return Rendered(text, list(self.tokenizer(text)["input_ids"]))
+            return self._rendered(prompt, text, list(self.tokenizer(text)["input_ids"]))
         switches = {} if self.config.thinking is None else {"enable_thinking": self.config.thinking}
         try:
             text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **switches)
         except Exception as error:  # a template is a program of the checkpoint's author and may raise anything
             raise InputError(f"prompt {prompt.prompt_id}: the target's chat template refused it ({error})") from error
         # The template writes the special tokens itself.
-        return Rendered(text, list(self.tokenizer(text, add_special_tokens=False)["input_ids"]))
+        return self._rendered(prompt, text, list(self.tokenizer(text, add_special_tokens=False)["input_ids"]))
+
+    def _rendered(self, prompt: Prompt, text: str, token_ids: list[int]) -> Rendered:
+        """Raises InputError for a token that the target does not have: no embedding stands for it."""
+        beyond = [token for token in token_ids if self.vocab_size is not None and token >= self.vocab_size]
+        if beyond:
+            raise InputError(
+                f"prompt {prompt.prompt_id}: the tokenizer beside target.path gives token {beyond[0]}, the target has "
+                f"{self.vocab_size}; expected the tokenizer that belongs to the target"
+            )
+        return Rendered(text, token_ids)
 
     def marked(self, prompts: Iterable[Prompt]) -> dict[str, list[str]]:
         """Prompts whose own text holds special tokens, and which. They are rendered as they stand."""
@@ -110,7 +121,7 @@ def open_chat(config: RunConfig, vocab_size: int) -> Chat:
     without = config.target.weights == RANDOM and not (Path(path) / TOKENIZER).is_file()
     if config.dataset.random_tokens or without:
         return Chat(NumberTokenizer(vocab_size), replace(config.dataset, chat_template=False))
-    return Chat(load_tokenizer(path, config.target.revision), config.dataset)
+    return Chat(load_tokenizer(path, config.target.revision), config.dataset, vocab_size)
 
 
 def load_tokenizer(path: str, revision: str | None = None) -> Any:

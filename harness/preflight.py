@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from drafters.adaptive import read_options
@@ -21,6 +22,7 @@ from harness.engines.config import HARNESS
 from harness.errors import InputError
 from harness.load import parse_device
 from harness.planning import drafter_shapes, target_shapes
+from harness.side_files import check_side_files
 from harness.synthetic import RANDOM, check_count
 from harness.target_files import check_loadable, check_target
 
@@ -69,15 +71,18 @@ def preflight(config: RunConfig) -> Plan:
     # Before the hub is asked for anything.
     for arm in config.arms:
         check_named(arm, config.target.known.get(arm.kind, {}))
+    folder = None
     if config.target.weights == RANDOM:
         target = target_shapes(config.target)
     else:
-        target = checkpoint_config(str(config.target.path), "target.path", config.target.revision)
+        folder, target = checkpoint_config(str(config.target.path), "target.path", config.target.revision)
     key = f"target.path={config.target.path}"
     if config.target.weights == RANDOM or config.engine.runs_baseline:  # nothing of its weights is loaded here
         check_target(target, key)
+        if folder is not None:
+            check_side_files(folder, target, key)
     else:
-        check_loadable(target, key, device=parse_device(config.target.device))
+        check_loadable(target, key, folder, parse_device(config.target.device))
     decoding = config.decoding
     sampling = Sampling(decoding.temperature, decoding.top_k, decoding.top_p)
     arms = tuple(with_candidates(plan_arm(arm, target, config.target, sampling), config) for arm in config.arms)
@@ -110,7 +115,7 @@ def plan_arm(arm: Arm, target: dict[str, Any], configured: TargetConfig, samplin
     if arm.weights == RANDOM:
         drafter = drafter_shapes(arm, configured)
     else:
-        drafter = checkpoint_config(str(arm.path), key)
+        _, drafter = checkpoint_config(str(arm.path), key)
     check_fit(arm.kind, drafter, target, f"{key}={arm.path}")
     read_options(arm.options, f"drafters.{arm.name}", sampling)
     if arm.kind != "dflash":
@@ -145,10 +150,10 @@ def with_candidates(planned: PlannedArm, config: RunConfig) -> PlannedArm:
     return replace(planned, k=candidates[-1], candidates=candidates)
 
 
-def checkpoint_config(path: str, key: str, revision: str | None = None) -> dict[str, Any]:
-    """`config.json` of a folder or a hub id, without its weights; a folder must have them as safetensors."""
+def checkpoint_config(path: str, key: str, revision: str | None = None) -> tuple[Path, dict[str, Any]]:
+    """The folder of a path or a hub id and its `config.json`; one on this machine must have safetensors as well."""
     folder = resolve_folder(path, key, revision, weights=False)
     config = read_config(folder, f"{key}={path}")
     if is_local(path):
         weight_files(folder, f"{key}={path}")
-    return config
+    return folder, config

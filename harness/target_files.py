@@ -21,6 +21,7 @@ from drafters.layouts.harmless import GEMMA_FULL, is_harmless
 from drafters.layouts.known import describe_marks
 from harness.errors import InputError
 from harness.quantization import check_quantization
+from harness.side_files import check_side_files
 
 #: model_type -> the text-only class in transformers
 TEXT_CLASSES = {
@@ -63,16 +64,17 @@ def check_target(raw: dict[str, Any], key: str) -> str:
 
 
 def check_loadable(raw: dict[str, Any], key: str, folder: Path | None = None, device: Device = None) -> list[str]:
-    """Notes on how a target's config.json is read on `device` (None: the one that `auto` takes).
+    """Notes on how a target's folder is read on `device` (None: the one that `auto` takes).
 
-    Raises InputError for what `check_target` refuses, and for a quantization that cannot be loaded there.
+    Raises InputError for what `check_target` refuses, for a quantization that cannot be loaded there, and for files
+    beside the weights that are not what their names say.
     """
     check_target(raw, key)
     method = check_quantization(raw, key, folder, device)
     notes = [] if method is None else [f"quantized: {method}"]
     if extra := passed_over(raw):
         notes.append(f"transformers does not read {', '.join(extra)} in config.json")
-    return notes
+    return notes + (check_side_files(folder, raw, key) if folder is not None else [])
 
 
 def passed_over(raw: dict[str, Any]) -> list[str]:

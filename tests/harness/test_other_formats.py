@@ -13,13 +13,17 @@ import torch
 from safetensors.torch import save_file
 
 from drafters.errors import InputError
-from harness.config import RunConfig, read_config
+from harness.chat import Chat
+from harness.config import DatasetConfig, RunConfig, read_config
 from harness.errors import EXIT_BAD_INPUT
 from harness.inspect import inspect, main
 from harness.load import load_target
 from harness.preflight import preflight
+from harness.prompts import Prompt
+from harness.side_files import check_side_files
 from harness.target_files import check_loadable, empty_target, text_config_of
 from tests.drafters.layouts import folders, published
+from tests.harness import checkpoints
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 61400000000\n"
 RAW = folders.small_target("31B")
@@ -167,6 +171,51 @@ def test_fp8_that_is_dequantized_is_told() -> None:
     if not torch.cuda.is_available():
         assert notes[0].startswith("quantized: fp8, dequantized when it is loaded, as this cpu has no kernels for it")
     assert check_loadable(RAW, "here") == []
+
+
+# -- files beside the weights -----------------------------------------------------------------------------------------
+
+BESIDE = ("generation_config.json", "tokenizer_config.json", "tokenizer.json", "chat_template.jinja", "tokenizer.model")
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_files_beside_the_weights_may_be_pointers_too(tmp_path: Path, name: str) -> None:
+    folder = checkpoint(tmp_path / "clone")
+    (folder / name).write_text(POINTER)
+    assert f"{folder / name} is a Git LFS pointer" in complaint(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("generation_config.json", "{", "generation_config.json is not valid JSON"),
+        ("generation_config.json", "[]", "generation_config.json holds a list, expected a JSON object"),
+        ("generation_config.json", '{"eos_token_id": "<end>"}', "is '<end>', expected tokens from 0 to 95"),
+        ("generation_config.json", '{"eos_token_id": [1, 96]}', "is [1, 96], expected tokens from 0 to 95"),
+        ("generation_config.json", '{"eos_token_id": [1, -1]}', "is [1, -1], expected tokens from 0 to 95"),
+        ("tokenizer_config.json", "[]", "tokenizer_config.json holds a list"),
+        ("tokenizer.json", '{"model": {"vocab": {"a": 1', "tokenizer.json is cut off"),
+    ],
+)
+def test_files_beside_the_weights_are_looked_at(tmp_path: Path, name: str, text: str, message: str) -> None:
+    folder = checkpoint(tmp_path / "folder")
+    (folder / name).write_text(text)
+    assert message in complaint(folder)
+
+
+def test_a_target_that_no_token_ends_is_told(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "endless")
+    endless = RAW | {"text_config": RAW["text_config"] | {"eos_token_id": None}}
+    assert check_side_files(folder, RAW, "here") == []
+    assert check_side_files(folder, endless, "here")[0].startswith("neither generation_config.json nor config.json")
+
+
+def test_a_tokenizer_of_another_model_is_refused() -> None:
+    prompt = Prompt("p1", "sums", turns=("what is 1 + 1?",))
+    config = DatasetConfig(path="x")
+    Chat(checkpoints.tokenizer(), config, checkpoints.VOCAB).render(prompt, [])
+    with pytest.raises(InputError, match=r"prompt p1: the tokenizer .* gives token \d+, the target has 5"):
+        Chat(checkpoints.tokenizer(), config, 5).render(prompt, [])
 
 
 # -- configs of targets ------------------------------------------------------------------------------------------------

@@ -135,6 +135,12 @@ def test_what_does_not_fit_is_named(tmp_path: Path, build: Build, change: dict[s
     assert "\n" not in str(error.value)
 
 
+def test_vllm_may_be_asked_for_more_than_the_block(build: Build) -> None:
+    """Its mask slots are as many as it is asked for; published figures were taken with twice the block."""
+    plan = preflight(build(num_draft_tokens=16, engine={"name": "vllm"}))
+    assert [(arm.k, arm.native_block) for arm in plan.arms] == [(16, None), (16, 8)]
+
+
 def with_path(key: str, path: Path) -> RunConfig:
     drafters = {"mtp": {"path": str(path)}} if key == "mtp" else {}
     target = str(path) if key == "target" else "unused"

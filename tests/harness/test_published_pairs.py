@@ -19,6 +19,18 @@ from tests.harness.checkpoints import tokenizer, write_prompts
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 TARGETS = {"e2b": "E2B", "e4b": "E4B", "12b": "12B", "26b_a4b": "26B-A4B", "31b": "31B"}
+
+
+def early_speculators(name: str) -> dict[str, Any]:
+    """As its readers quote RedHat's file: Llama's name over Qwen3's layers, all full, and a promise of one too many."""
+    raw = folders.small_speculators("dflash", name)
+    del raw["sample_from_anchor"], raw["sliding_window_non_causal"]
+    raw["speculators_config"]["proposal_methods"][0]["speculative_tokens"] = raw["block_size"]
+    layers = raw["transformer_layer_config"] | {"model_type": "llama", "layer_types": ["full_attention"] * 5}
+    # Llama's config wants a width that its heads divide, as the published one is.
+    return raw | {"transformer_layer_config": layers | {"use_sliding_window": False, "num_attention_heads": 4}}
+
+
 #: The layout that each known block drafter is published in.
 BLOCKS: dict[str, dict[str, Any]] = {
     "z-lab/gemma-4-31B-it-DFlash": folders.small_zlab("31B"),
@@ -29,8 +41,7 @@ BLOCKS: dict[str, dict[str, Any]] = {
     "rasyosef/gemma-4-E4B-it-dspark": folders.small_speculators("dspark", "E4B"),
     "deepseek-ai/dflash_gemma4_12b_block7": folders.small_deepspec(),
     "deepseek-ai/dspark_gemma4_12b_block7": folders.small_deepspec(markov=True),
-    "RedHatAI/gemma-4-31B-it-speculator.dflash": folders.small_speculators("dflash", "31B"),
-    "RedHatAI/gemma-4-31B-it-speculator.dflash2": folders.small_speculators("dflash2", "31B"),
+    "RedHatAI/gemma-4-31B-it-speculator.dflash": early_speculators("31B"),
     "RedHatAI/gemma-4-31B-it-speculator.dspark": folders.small_speculators("dspark", "31B"),
 }
 
