@@ -15,6 +15,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from harness.calibration_settings import CalibrationConfig
 from harness.checks import at_least, one_of
+from harness.datasets.files import name_of
 from harness.datasets.settings import RowConfig, SourceConfig
 from harness.drafter_settings import Arm as Arm
 from harness.drafter_settings import Defaults, read_arm
@@ -131,7 +132,7 @@ class DatasetConfig:
     @property
     def label(self) -> str:
         """The dataset's name in tables: its config's, or the file's where the config names none."""
-        return Path(str(self.path)).stem if self.name == "jsonl" else self.name
+        return name_of(Path(str(self.path))) if self.name == "jsonl" else self.name
 
 
 @dataclass

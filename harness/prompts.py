@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.datasets.files import name_of
 from harness.datasets.rows import Row, read_rows
 from harness.errors import InputError
 
@@ -39,7 +40,7 @@ class Prompt:
 
 def read_jsonl(path: Path) -> list[Prompt]:
     """Every row of `path` as a prompt. Blank lines are skipped; a bad one is named by its number."""
-    prompts = distinct((prompt_from(row, path.stem), row.where) for row in read_rows(path))
+    prompts = distinct((prompt_from(row, name_of(path)), row.where) for row in read_rows(path))
     if not prompts:
         raise InputError(f"dataset.path={path}: the file holds no row, expected at least one")
     return prompts

@@ -21,7 +21,7 @@ def resume_hint(arguments: Sequence[str], folder: Path, *, sweep: bool) -> str:
     """
     key = FOLDERS[sweep]
     where = f"{key}={_quoted(str(folder))}"
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # the launcher's own part of the command is not known here
+    if os.environ.get("WORLD_SIZE", "1") != "1":  # the launcher's own part of the command is not known here
         return f"the same command with {where} continues"
     kept = [one for one in redact_command(arguments) if not one.lstrip("+").startswith(tuple(f"{f}=" for f in FOLDERS))]
     return f"`{shlex.join(['python', '-m', 'harness', *kept, where])}` continues"

@@ -119,9 +119,10 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
 
     number = 0
     try:
-        for batch in parquet.ParquetFile(path).iter_batches():
-            for values in batch.to_pylist():
-                number += 1
-                yield Row(values, number, f"{path}, row {number}")
+        with path.open("rb") as file:  # opened here: the library takes no path that is not UTF-8
+            for batch in parquet.ParquetFile(file).iter_batches():
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Row(values, number, f"{path}, row {number}")
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"dataset.path={path}: no readable Parquet file ({str(error).splitlines()[0]})") from error

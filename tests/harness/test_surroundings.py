@@ -22,7 +22,7 @@ import torch
 from drafters.checkpoint import resolve_folder
 from harness import __main__ as entry
 from harness import arms as arms_module
-from harness import compare, inspect, journal, run_files, status, upload
+from harness import compare, inspect, journal, run_files, status, train, upload
 from harness.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, InputError
 from harness.report import __main__ as report
 from harness.sweep import device_lock
@@ -313,6 +313,27 @@ def test_every_refusal_of_a_disk_names_the_file(
         assert main([str(recorded)]) == EXIT_STORAGE
         [line] = errors(capsys.readouterr().err)
         assert str(recorded) in line and os.strerror(number) in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["colour=red"], EXIT_BAD_INPUT, "colour"),
+        (["pair"], EXIT_STORAGE, "losses.jsonl: No space left on device; what was written before stays; the same"),
+    ],
+)
+def test_training_ends_like_every_other_command(
+    arguments: list[str], code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def run(config: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", f"{config.output_dir}/losses.jsonl")
+
+    monkeypatch.setattr("harness.training.recipes.run", run)
+    monkeypatch.setattr(sys, "argv", ["train", *arguments, f"output_dir={tmp_path}"])
+    monkeypatch.setattr(train, "_exit_codes", [])
+    assert train.main() == code
+    [line] = errors(capsys.readouterr().err)
+    assert said in line
 
 
 # -- nothing yet -----------------------------------------------------------------------------------------------------

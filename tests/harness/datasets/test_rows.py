@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,21 @@ def test_parquet_rows_are_those_of_jsonl(tmp_path: Path) -> None:
     assert values(lines) == values(table) == ROWS
     assert [row.where for row in read_rows(table)] == [f"{table}, row 1", f"{table}, row 2"]
     assert values(table.rename(tmp_path / "data")) == ROWS, "known by its first bytes"
+
+
+def test_files_and_folders_whose_names_are_not_utf_8_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xe9")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("the file system takes UTF-8 alone")
+    lines = written(folder, LINES, os.fsdecode(b"r\xe9.jsonl"))
+    config = DatasetConfig(path=str(lines))
+    assert [prompt.prompt_id for prompt in load_prompts(config, 0)] == ["r\ufffd-1", "r\ufffd-2"]
+    assert config.label == "r\ufffd"
+    with (folder / "table").open("wb") as file:
+        parquet.write_table(pa.Table.from_pylist(ROWS), file)
+    assert values(folder / "table") == ROWS
 
 
 def test_an_array_is_read_as_its_entries(tmp_path: Path) -> None:
