@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.csv_text import csv_text
-from harness.leaderboard import RANKED_TOGETHER, Leaderboard
+from harness.leaderboard import RANKED_TOGETHER, Leaderboard, Run, kind_of
 from harness.leaderboard_charts import k_charts
 from harness.leaderboard_headline import TITLES, estimate, headline, legend, pace_warnings, plain, records, varying, who
 from harness.metrics import ALL
+from harness.report.headline import DISTURBED
 from harness.report.names import NONE, arm_name, clean, is_control, known, number, percent, span, times
 from harness.report.page import render
 from harness.report.palette import arm_colour
-from harness.report.tables import Cell, Line, Table, speedup_cell, verdict_cell
+from harness.report.tables import Cell, Line, Table, accuracy_cell, speedup_cell, verdict_cell
 from harness.run_files import replace_file
 
 NAME = "leaderboard"
@@ -59,7 +60,20 @@ def notes(board: Leaderboard) -> list[str]:
     wrong = board.overall[board.overall["verdict_mismatch"].fillna(0) > 0]
     for run, arm in zip(wrong["run"], wrong["arm"], strict=True):
         said.append(f"{clean(run)}: {arm_name(clean(arm))} does not reproduce the target’s output, its speed is void")
+    for run in board.runs:
+        for guard in run.summary.get("guards") or []:
+            if _spoils(run, guard):
+                arm = f"{arm_name(clean(guard['arm']))}, " if guard.get("arm") else ""
+                said.append(f"{run.label}: {arm}{guard['code']}: {guard['message']}")
     return [clean(text) for text in said]
+
+
+def _spoils(run: Run, guard: Mapping[str, Any]) -> bool:
+    """Whether a doubt of a run concerns who leads. A mismatch has a sentence of its own."""
+    if guard["code"] in DISTURBED:
+        return True
+    whole = guard.get("category") in (None, ALL) and not (guard.get("arm") and is_control(kind_of(run, guard["arm"])))
+    return whole and guard["severity"] == "error" and guard["code"] != "mismatch"
 
 
 def markdown(board: Leaderboard) -> str:
@@ -98,11 +112,11 @@ def tables(board: Leaderboard) -> list[tuple[str, Table, str]]:
 def _rows_table(board: Leaderboard, *, controls: bool) -> Table:
     rows = board.overall[board.overall["kind"].map(is_control) == controls]
     differing = varying(rows, [*RANKED_TOGETHER, "temperature"])
-    filled = [name for name in ("accuracy",) if rows[name].notna().any()]
+    scored = rows["accuracy"].notna().any()
     columns = [*(TITLES[name] for name in differing), "Speedup", "Same output?", "End to end", "Tokens/round"]
     together = ["throughput_tok_s"] if (rows["batch_size"] > 1).any() else []
     columns += ["Drafts accepted", "Tokens/s", *(["Tokens/s, all rows"] if together else [])]
-    columns += [*(["Accuracy"] if filled else []), "Prompts", "Run"]
+    columns += [*(["Accuracy"] if scored else []), "Prompts", "Run"]
     lines = []
     for row in records(rows):
         void = bool(known(row["verdict_mismatch"]) and row["verdict_mismatch"])
@@ -110,7 +124,7 @@ def _rows_table(board: Leaderboard, *, controls: bool) -> Table:
         cells += [speedup_cell(row), verdict_cell(row), Cell(times(row["speedup_end_to_end"]))]
         cells += [Cell(number(row["acceptance_length"])), Cell(percent(row["acceptance_rate"]))]
         cells += [Cell(number(row[name], 1)) for name in ("decode_tok_s", *together)]
-        cells += [Cell(percent(row[name])) for name in filled]
+        cells += [accuracy_cell(row)] if scored else []
         cells += [Cell(number(row["paired_prompts"], 0))]
         cells += [Cell(clean(row["run"]), "synthetic" if row["synthetic"] else "")]
         lines.append(_line(row["arm"], row["num_draft_tokens"], cells, void))

@@ -77,7 +77,7 @@ def render(summary: Mapping[str, Any], order: Sequence[str] = ()) -> Table:
     if batched:
         table.add_column("all rows tok/s", justify="right", no_wrap=True)
     for row in rows:
-        more = [percent(row.get("accuracy"))] if scored else []
+        more = [accuracy(row)] if scored else []
         more += [number(row.get("throughput_tok_s"), 1)] if batched else []
         # As Text: rich reads plain strings as markup, in which an arm called `a[b]` loses its end.
         table.add_row(*map(Text, [*cells(row), *more]), style="bold red" if row.get("verdict_mismatch") else None)
@@ -119,6 +119,13 @@ def verdict(row: Row) -> str:
     if row.get("synthetic") and row.get("generations"):
         texts[-1] = "not claimed"
     return ", ".join(texts) or "nothing decoded"
+
+
+def accuracy(row: Row) -> str:
+    """The mean score, and how many generations it rests on where not all of them have one."""
+    scored = row.get("scored")
+    beside = f" of {scored}" if scored and scored != row.get("generations") else ""
+    return percent(row.get("accuracy")) + beside
 
 
 def number(value: float | None, digits: int, unit: str = "") -> str:

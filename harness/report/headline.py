@@ -36,6 +36,7 @@ class Ratio:
     words: str
     prompts: int
     end_to_end: float | None
+    end_to_end_prompts: int
 
     @property
     def has_interval(self) -> bool:
@@ -44,9 +45,14 @@ class Ratio:
     def inverted(self) -> Ratio:
         """The same comparison seen from the other arm."""
         other = {"faster": "slower", "slower": "faster"}.get(self.words, self.words)
-        low = 1 / self.high if self.high else None
-        high = 1 / self.low if self.low else None
-        return Ratio(1 / self.value, low, high, other, self.prompts, 1 / self.end_to_end if self.end_to_end else None)
+        return replace(
+            self,
+            value=1 / self.value,
+            low=1 / self.high if self.high else None,
+            high=1 / self.low if self.low else None,
+            words=other,
+            end_to_end=1 / self.end_to_end if self.end_to_end else None,
+        )
 
     def text(self, confidence: str) -> str:
         """`1.31× (95 % interval 1.22 to 1.41)`."""
@@ -110,6 +116,8 @@ def _ratio(row: Row) -> Ratio:
         str(row.get(f"{CLOCK}_words") or "not distinguishable"),
         int(row.get("paired_prompts") or 0),
         row.get("speedup_end_to_end"),
+        # Runs of before this count was kept have one for both clocks.
+        int(row.get("paired_prompts_end_to_end", row.get("paired_prompts")) or 0),
     )
 
 
@@ -172,6 +180,8 @@ def _duel_sentence(run: RunData, first: Series, second: Series) -> str:
         first, second, ratio = second, first, ratio.inverted()
     confidence = confidence_text(run.summary)
     end = f"; {times(ratio.end_to_end)} end to end, prefill included" if known(ratio.end_to_end) else ""
+    if end and ratio.end_to_end_prompts != ratio.prompts:
+        end += f", on {_prompts(ratio.end_to_end_prompts)}"
     doubt = {True: ": it holds 1, so the difference may be chance", False: ""}[
         ratio.has_interval and ratio.words == "not distinguishable"
     ]

@@ -97,7 +97,7 @@ def _arm_line(run: RunData, one: Series) -> Line:
         Cell(number(row.get("acceptance_length"))),
         Cell(percent(row.get("acceptance_rate"))),
         Cell(percent(row.get("verified_slots_used"))),
-        Cell(percent(row.get("accuracy"))),
+        accuracy_cell(row),
         Cell(number(row.get("ttft_ms"), 1, " ms"), f"95th {number(row.get('ttft_p95_ms'), 1)}"),
         Cell(plus + bytes_text(row.get(memory))),
     )
@@ -124,6 +124,12 @@ def counted_prompts(rows: Sequence[Row]) -> str:
     counts = sorted({int(row.get("paired_prompts") or 0) for row in rows})
     words = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return f"{words} prompt{'' if counts == [1] else 's'}"
+
+
+def accuracy_cell(row: Row) -> Cell:
+    """The mean score, and how many outputs it rests on where not all of them have one."""
+    scored = int(row.get("scored") or 0)
+    return Cell(percent(row.get("accuracy")), f"of {scored}" if scored and scored != row.get("generations") else "")
 
 
 def _span_of(row: Row, clock: str) -> str:

@@ -262,6 +262,21 @@ def test_a_baseline_whose_pace_differs_between_runs_is_a_warning(tmp_path: Path)
     assert pace_difference({}) is None and pace_difference({"a": 100.0, "b": 109.0}) is None
 
 
+def test_a_doubt_about_a_run_or_an_arm_that_may_lead_is_a_warning(tmp_path: Path) -> None:
+    synthetic.write_run(tmp_path, prompts=10, tokens=30, arms=controls_and("mtp"))
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    doubt = {"severity": "error", "message": "made up", "category": "all"}
+    summary["guards"] = [
+        {**doubt, "code": "busy_machine", "severity": "warning", "category": None, "arm": None},
+        {**doubt, "code": "acceptance_full", "arm": "mtp"},
+        {**doubt, "code": "acceptance_full", "arm": "oracle"},
+        {**doubt, "code": "few_prompts", "severity": "warning", "arm": "mtp"},
+    ]
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    said = [text.partition(": ")[2] for text in notes(leaderboard([tmp_path]))]
+    assert said == ["busy_machine: made up", "MTP, acceptance_full: made up"]
+
+
 def test_arms_of_two_engines_are_not_ranked_together(tmp_path: Path) -> None:
     arms = {"mtp": synthetic.ARMS["mtp"], "vllm_mtp": replace(synthetic.ARMS["dflash"], kind="mtp")}
     told = [{"name": name, "kind": "mtp", "engine": "vllm" if name != "mtp" else None} for name in arms]

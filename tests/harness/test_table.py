@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from harness.summary import read_summary
-from harness.table import cells, json_line, notes, overall, print_summary
+from harness.table import accuracy, cells, interval, json_line, notes, overall, print_summary
 from tests.harness.recorded import record
 
 
@@ -84,3 +84,13 @@ def test_nothing_decoded_prints_and_parses_too() -> None:
     empty: dict[str, Any] = {"rows": [], "pairs": []}
     assert printed(empty)[-1] == "files: somewhere"
     assert json.loads(json_line(Path("x"), 130, empty))["arms"] == {}
+
+
+@pytest.mark.parametrize(("scored", "text"), [(6, "50.0 %"), (2, "50.0 % of 2")])
+def test_an_accuracy_says_what_it_rests_on_where_that_is_not_every_generation(scored: int, text: str) -> None:
+    assert accuracy({"accuracy": 0.5, "scored": scored, "generations": 6}) == text
+
+
+def test_without_an_interval_few_prompts_are_the_reason_only_where_they_are_few() -> None:
+    assert interval({"paired_prompts": 4}) == "too few prompts"
+    assert interval({"paired_prompts": 40}) == "no interval"

@@ -154,3 +154,12 @@ def test_drafters_of_two_engines_are_not_set_against_each_other() -> None:
     data = run(rows, [pair(1.1, "faster")], kinds, {"vllm_mtp": "vllm"})
     assert headline(data).title == "DFlash is 1.10× as fast as MTP"
     assert [one.label for one in data.series] == ["Baseline", "MTP", "DFlash", "MTP in vLLM"]
+
+
+def test_an_end_to_end_ratio_over_other_prompts_says_over_how_many() -> None:
+    direct = {**pair(1.33, "faster"), "speedup_end_to_end": 1.2, "paired_prompts_end_to_end": 25}
+    said = headline(run([row("mtp", 1.8), row("dflash", 2.4)], [direct]))
+    assert "on the same 20 prompts" in said.sentences[0]
+    assert "1.20× end to end, prefill included, on 25 prompts" in said.sentences[0]
+    alike = headline(run([row("mtp", 1.8), row("dflash", 2.4)], [{**direct, "paired_prompts_end_to_end": 20}]))
+    assert "prefill included." in alike.sentences[0]
