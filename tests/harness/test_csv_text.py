@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+import harness
 from harness.csv_text import csv_text
 
 
@@ -25,3 +28,9 @@ def test_numbers_stay_as_they_are() -> None:
 def test_an_empty_table_is_its_header_and_half_a_surrogate_pair_is_written() -> None:
     assert csv_text(pd.DataFrame(columns=["a", "b"])) == "a,b\n"
     assert csv_text(pd.DataFrame({"a": pd.Series(["\ud83d"], dtype=object)})) == "a\n?\n"
+
+
+def test_every_csv_is_written_here() -> None:
+    sources = Path(harness.__file__).parent.rglob("*.py")
+    writers = {path.name for path in sources if re.search(r"to_csv|csv\.(Dict)?[wW]riter", path.read_text("utf-8"))}
+    assert writers == {"csv_text.py"}
