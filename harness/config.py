@@ -123,7 +123,7 @@ class DatasetConfig:
         if not (self.random_tokens or self.path or self.prompts or self.source.is_fetchable):
             licence = f" (licence: {self.source.licence})" if self.source.licence else ""
             how = f"{self.name} is fetched by you{licence}. {self.source.by_hand}" if self.source.by_hand else None
-            raise InputError(f"dataset.path is empty: {how or 'expected a JSONL file'}")
+            raise InputError(f"dataset.path is empty: {how or 'expected a file of prompts'}")
         at_least(self.limit, 1, "dataset.limit")
         at_least(self.context_tokens, 1, "dataset.context_tokens")
         if self.scorer is not None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 
-OPENING = re.compile(r"\\(?:boxed|fbox)\s*\{")
-
-#: What stands after a backslash is a character to be shown, a brace too.
-BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+#: A box opens, or a brace opens or closes. After a backslash a brace is a character to be shown.
+MARK = re.compile(r"(?P<box>\\(?:boxed|fbox)\s*\{)|\\.|[{}]", re.DOTALL)
 
 
 def last_boxed(text: str) -> str | None:
-    """What the last complete box holds, None where there is none."""
-    for match in reversed(list(OPENING.finditer(text))):
-        depth = 1
-        for brace in BRACE.finditer(text, match.end()):
-            depth += {"{": 1, "}": -1}.get(brace.group(), 0)
-            if depth == 0:
-                return text[match.end() : brace.start()].strip()
-    return None
+    """What the complete box that opens last holds, None where there is none."""
+    opened: list[tuple[bool, int]] = []  # whether it is a box, and where what it holds begins
+    found: tuple[int, int] | None = None
+    for mark in MARK.finditer(text):
+        if mark["box"] or mark.group() == "{":
+            opened.append((mark["box"] is not None, mark.end()))
+        elif mark.group() == "}" and opened:
+            is_box, start = opened.pop()
+            if is_box and (found is None or start > found[0]):
+                found = start, mark.start()
+    return None if found is None else text[found[0] : found[1]].strip()

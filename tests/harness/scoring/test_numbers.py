@@ -127,6 +127,7 @@ def test_a_box_keeps_the_braces_inside_it_and_an_open_one_is_none() -> None:
     assert last_boxed(r"a \boxed{1} b \boxed{\frac{1}{2}} c") == r"\frac{1}{2}"
     assert last_boxed(r"a \boxed{1} b \boxed{\frac{1}{2}") == "1"
     assert last_boxed("none") is None
+    assert last_boxed(r"} \boxed{1 + \boxed{2}} and {\boxed{3") == "2"
     assert last_boxed(r"\boxed{1} then \boxed{\left\{ 2 \right.}") == r"\left\{ 2 \right."
 
 
