@@ -78,7 +78,8 @@ def test_a_scorer_that_fails_costs_its_score_and_nothing_else(
 
 
 def test_thinking_asked_for_and_never_seen_is_flagged(pair: dict[str, str], tmp_path: Path) -> None:
-    outcome = run(configured(pair, [{"question": "x"}], tmp_path, thinking=True), tmp_path / "run")
+    rows = [{"question": f"x{index}"} for index in range(10)]  # fewer prove nothing
+    outcome = run(configured(pair, rows, tmp_path, thinking=True), tmp_path / "run")
     assert {row["thinking_tokens"] for row in lines(tmp_path / "run")} == {0}
     assert "no_thinking" in {guard["code"] for guard in outcome.summary["guards"]}
 
