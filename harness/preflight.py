@@ -16,6 +16,7 @@ from drafters.base import Sampling
 from drafters.checkpoint import is_local, read_config, resolve_folder, weight_files
 from drafters.dflash_checkpoint import parse_config
 from drafters.fit import check_fit, text_config
+from drafters.layouts.assistant import check_entries
 from drafters.registry import DEFAULT_DRAFT_TOKENS, LOADERS, TRAINED
 from harness.config import BASELINE, Arm, RunConfig, TargetConfig
 from harness.engines.config import HARNESS
@@ -119,6 +120,7 @@ def plan_arm(arm: Arm, target: dict[str, Any], configured: TargetConfig, samplin
     check_fit(arm.kind, drafter, target, f"{key}={arm.path}")
     read_options(arm.options, f"drafters.{arm.name}", sampling)
     if arm.kind != "dflash":
+        check_entries(drafter, f"{key}={arm.path}")
         return PlannedArm(arm, arm.num_draft_tokens or default or 4, drafter=drafter)
     block = parse_config(drafter, f"{key}={arm.path}")
     k = arm.num_draft_tokens or default or block.max_draft_tokens

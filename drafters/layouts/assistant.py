@@ -24,20 +24,14 @@ MODEL_TYPES = ("gemma4_assistant", "gemma4_unified_assistant")
 
 def parse(raw: dict[str, Any], key: str) -> Any:
     """The transformers config. Raises InputError for what no assistant can be."""
-    refuse_quantized(raw, key)
-    keys = Keys(key, "an assistant", raw)
+    keys = check_entries(raw, key)
     keys.whole("backbone_hidden_size", least=1)
     keys.need("text_config")
     text = Keys(key, "an assistant's text_config", section(raw, "text_config", key))
     for name in ("vocab_size", "hidden_size", "num_hidden_layers"):
         text.whole(name, least=1)
-    config_class = CONFIG_MAPPING[raw["model_type"]]
-    keys.knows(*known_entries(config_class))
-    keys.close()
-    text.knows(*known_entries(CONFIG_MAPPING[f"{raw['model_type'].removesuffix('_assistant')}_text"]), *GLOBAL, *UNUSED)
-    text.close()
     try:
-        config = config_class.from_dict(raw)
+        config = CONFIG_MAPPING[raw["model_type"]].from_dict(raw)
         config.validate()
     except Exception as error:  # transformers raises what its validators raise
         raise keys.error(f"transformers refuses config.json: {' '.join(str(error).split())[:300]}") from error
@@ -46,6 +40,18 @@ def parse(raw: dict[str, Any], key: str) -> Any:
             f"num_centroids is {config.num_centroids}, expected a divisor of vocab_size={config.text_config.vocab_size}"
         )
     return config
+
+
+def check_entries(raw: dict[str, Any], key: str) -> Keys:
+    """The reader of an assistant's config.json. Raises InputError for entries that transformers would pass over."""
+    refuse_quantized(raw, key)
+    keys = Keys(key, "an assistant", raw)
+    keys.knows(*known_entries(CONFIG_MAPPING[raw["model_type"]]))
+    keys.close()
+    text = Keys(key, "an assistant's text_config", section(raw, "text_config", key))
+    text.knows(*known_entries(CONFIG_MAPPING[f"{raw['model_type'].removesuffix('_assistant')}_text"]), *GLOBAL, *UNUSED)
+    text.close()
+    return keys
 
 
 def known_entries(config_class: Any) -> set[str]:

@@ -113,6 +113,8 @@ def test_configs_of_multimodal_wrappers_are_read_at_their_text_part(build: Build
         ({"target": {"model_type": "llama"}}, "model_type is 'llama', expected a Gemma 4 model"),
         ({"target": {"hidden_size": None}}, "its config.json has no hidden_size"),
         ({"mtp": {"model_type": "gemma4_text"}}, "drafters.mtp.path={mtp}: model_type"),
+        ({"mtp": {"mixing": True}}, "config.json has mixing=true, which is not known for an assistant"),
+        ({"dflash": {"mixing": True}}, "config.json has mixing=true, which is not known for a z-lab DFlash drafter"),
         ({"mtp": {"backbone_hidden_size": 32}}, "drafters.mtp.path={mtp}: the drafter's backbone_hidden_size is 32"),
         ({"mtp": {"text_config": {**TEXT, "vocab_size": 99}}}, "drafter's vocab_size is 99, expected 100"),
         ({"mtp": {"text_config": {**TEXT, "sliding_window": 8}}}, "drafter's sliding_window is 8, expected 16"),
