@@ -85,3 +85,11 @@ def speculators(kind: str, name: str, **changes: Any) -> dict[str, Any]:
            if kind == "dspark" else {}),
         **changes,
     }
+
+
+def early_speculators(kind: str = "dflash", promised: int | None = None, **changes: Any) -> dict[str, Any]:
+    """A published config without sample_from_anchor, as files from before that entry are."""
+    raw = speculators(kind, "31B")
+    del raw["sample_from_anchor"]
+    methods = [{"proposal_type": "greedy", "speculative_tokens": promised}]
+    return raw | {"speculators_config": {"algorithm": kind, "proposal_methods": methods}} | changes

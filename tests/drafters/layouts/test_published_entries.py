@@ -13,7 +13,7 @@ from drafters.errors import InputError
 from drafters.fit import kv_geometry
 from drafters.layouts.known import describe_marks, find_layout, layout_of
 from harness.inspect import inspect
-from tests.drafters.layouts import folders, published
+from tests.drafters.layouts import published
 from tests.drafters.layouts.published import F, S
 
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -41,14 +41,6 @@ def zlab(**own: Any) -> dict[str, Any]:
 
 def unwindowed(**own: Any) -> dict[str, Any]:
     return zlab(layer_types=[F] * 5, use_sliding_window=False, **own)
-
-
-def speculators(kind: str = "dflash", promised: int | None = None, **changes: Any) -> dict[str, Any]:
-    """A published config without sample_from_anchor, as files from before that entry are."""
-    raw = published.speculators(kind, "31B")
-    del raw["sample_from_anchor"]
-    methods = [{"proposal_type": "greedy", "speculative_tokens": promised}]
-    return raw | {"speculators_config": {"algorithm": kind, "proposal_methods": methods}} | changes
 
 
 # -- entries that no reader knows ------------------------------------------------------------------------------------
@@ -94,8 +86,8 @@ def test_unknown_entries_are_found_inside_the_parts_of_a_config(name: str, part:
             published.deepspec() | {"rope_parameters": {F: {"rope_type": "yarn", "rope_theta": 1e6}}},
             "rope_type is 'yarn', expected 'proportional'",
         ),
-        (speculators(target_hidden_size=1024), "target_hidden_size is 1024, expected 5376"),
-        (speculators(draft_vocab_size=300_000), "draft_vocab_size is 300000, expected at most vocab_size=262144"),
+        (published.early_speculators(target_hidden_size=1024), "target_hidden_size is 1024, expected 5376"),
+        (published.early_speculators(draft_vocab_size=300_000), "draft_vocab_size is 300000, expected at most vocab_size=262144"),
         (zlab() | {"quantization_config": {"quant_method": "fp8"}}, "a quantized drafter, which is not read"),
     ],
     ids=str,
@@ -164,9 +156,9 @@ def test_other_drafters_are_named_for_what_they_are(raw: dict[str, Any], said: s
         (zlab(projector_type="domino", gru_hidden_dim=1024), "projector_type is 'domino': a Domino drafter"),
         (zlab(projector_type="newer"), "projector_type is 'newer': an unknown kind of head"),
         (published.zlab("31B") | {"markov_rank": 256}, "markov_rank is 256: a DSpark drafter"),
-        (speculators(projector_type="domino"), "projector_type is 'domino': a Domino drafter"),
-        (speculators("dflash2", draft_ffn_type="moe", num_experts=256), "draft_ffn_type is 'moe'"),
-        (speculators("dspark", 7, markov_head_type="gated"), "markov_head_type is 'gated', expected 'vanilla'"),
+        (published.early_speculators(projector_type="domino"), "projector_type is 'domino': a Domino drafter"),
+        (published.early_speculators("dflash2", draft_ffn_type="moe", num_experts=256), "draft_ffn_type is 'moe'"),
+        (published.early_speculators("dspark", 7, markov_head_type="gated"), "markov_head_type is 'gated', expected 'vanilla'"),
     ],
     ids=str,
 )
@@ -243,78 +235,6 @@ def test_layers_slide_from_max_window_layers_on_where_no_types_are_given() -> No
     assert parse_config(raw).layer_types == (F,) * 5
 
 
-# -- speculators ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["dflash", "dflash2"])
-@pytest.mark.parametrize("stated", [None, False])
-@pytest.mark.parametrize("promised", [None, 7, 8])
-def test_slots_stand_at_their_own_position(kind: str, stated: bool | None, promised: int | None) -> None:
-    config = parse_config(speculators(kind, promised, sample_from_anchor=stated))
-    assert not config.predicts_next
-    assert config.max_draft_tokens == 7
-    assert [note.split(",")[0] for note in config.notes] == (["promises 8 tokens"] if promised == 8 else [])
-
-
-def test_slots_that_draft_the_next_token_must_say_so() -> None:
-    config = parse_config(speculators("dflash", 8, sample_from_anchor=True))
-    assert config.predicts_next
-    assert config.max_draft_tokens == 8
-    assert not config.notes
-
-
-def test_more_than_the_block_is_refused() -> None:
-    with pytest.raises(InputError, match=r"block_size is 8, which drafts 7 tokens, but .* promises 9"):
-        parse(speculators("dflash", 9))
-
-
-@pytest.mark.parametrize(("promised", "most"), [(5, 5), (4, 4)])
-def test_dspark_alone_reads_the_promise(promised: int, most: int) -> None:
-    config = parse_config(speculators("dspark", promised))
-    assert config.predicts_next is (promised == 5)
-    assert config.max_draft_tokens == most
-
-
-def test_dspark_must_say_where_it_drafts_from_and_with_what() -> None:
-    with pytest.raises(InputError, match="neither sample_from_anchor nor"):
-        parse(speculators("dspark"))
-    with pytest.raises(InputError, match="has no markov_rank"):
-        parse(speculators("dspark", 5, markov_rank=None))
-
-
-def test_the_promise_that_was_cut_is_shown(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps(speculators("dflash", 8)))
-    assert "promises 8 tokens, one too many" in dict(inspect(str(tmp_path)).facts)["note"]
-
-
-def test_llama_in_the_layers_config_means_the_same_layers() -> None:
-    raw = speculators("dflash", 7)
-    layers = raw["transformer_layer_config"] | {"layer_types": [F] * 5, "use_sliding_window": False}
-    del layers["sliding_window"]
-    configs = []
-    for model_type in ("qwen3", "llama"):
-        configs.append(parse_config(raw | {"transformer_layer_config": layers | {"model_type": model_type}}))
-    assert configs[0] == configs[1]
-    with pytest.raises(InputError, match="model_type is 'gpt2', expected 'qwen3' or 'llama'"):
-        parse(raw | {"transformer_layer_config": layers | {"model_type": "gpt2"}})
-
-
-def test_left_out_entries_are_filled_from_the_class_that_is_named() -> None:
-    """RedHat's 31B file as its readers quote it: a plain rope_theta, no layer types, no window."""
-    own = {"model_type": "llama", "head_dim": 256, "hidden_size": 5376, "intermediate_size": 21504}
-    heads = {"vocab_size": 262144, "num_attention_heads": 32, "num_key_value_heads": 16, "num_hidden_layers": 5}
-    config = parse_config(speculators("dflash", 8, transformer_layer_config=own | heads | {"rope_theta": 10000.0}))
-    assert (config.rope_theta, config.rms_norm_eps, config.max_position_embeddings) == (10000.0, 1e-6, 2048)
-    assert config.layer_types == (F,) * 5
-    assert config.target_layer_ids == (0, 16, 28, 46, 57)
-
-
-def test_scales_and_soft_cap_are_read_where_they_are_given() -> None:
-    scales = {"input_embedding_scale": 2.0, "output_multiplier": 0.5, "final_logit_softcapping": 30.0}
-    config = parse_config(speculators("dflash2", 7, **scales))
-    assert {name: getattr(config, name) for name in scales} == scales
-
-
 # -- DeepSpec --------------------------------------------------------------------------------------------------------
 
 
@@ -325,7 +245,3 @@ def test_deepspec_saved_anew_by_transformers_is_the_same_drafter() -> None:
     assert parse_config(saved) == parse_config(raw)
     with pytest.raises(InputError, match=r"per_layer_config is .*, expected objects by layer number"):
         kv_geometry(saved | {"per_layer_config": {"first": 3}})
-
-
-def test_small_folders_are_read_without_a_note() -> None:
-    assert parse_config(folders.small_speculators("dflash", "31B")).notes == ()
