@@ -87,7 +87,7 @@ def test_unknown_entries_are_found_inside_the_parts_of_a_config(name: str, part:
             "rope_type is 'yarn', expected 'proportional'",
         ),
         (published.early_speculators(target_hidden_size=1024), "target_hidden_size is 1024, expected 5376"),
-        (published.early_speculators(draft_vocab_size=300_000), "draft_vocab_size is 300000, expected at most vocab_size=262144"),
+        (published.early_speculators(draft_vocab_size=300_000), "draft_vocab_size is 300000, expected at most"),
         (zlab() | {"quantization_config": {"quant_method": "fp8"}}, "a quantized drafter, which is not read"),
     ],
     ids=str,
@@ -158,7 +158,7 @@ def test_other_drafters_are_named_for_what_they_are(raw: dict[str, Any], said: s
         (published.zlab("31B") | {"markov_rank": 256}, "markov_rank is 256: a DSpark drafter"),
         (published.early_speculators(projector_type="domino"), "projector_type is 'domino': a Domino drafter"),
         (published.early_speculators("dflash2", draft_ffn_type="moe", num_experts=256), "draft_ffn_type is 'moe'"),
-        (published.early_speculators("dspark", 7, markov_head_type="gated"), "markov_head_type is 'gated', expected 'vanilla'"),
+        (published.early_speculators("dspark", 7, markov_head_type="gated"), "markov_head_type is 'gated'"),
     ],
     ids=str,
 )

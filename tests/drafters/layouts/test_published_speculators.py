@@ -69,9 +69,10 @@ def test_llama_in_the_layers_config_means_the_same_layers() -> None:
 
 def test_left_out_entries_are_filled_from_the_class_that_is_named() -> None:
     """RedHat's 31B file as its readers quote it: a plain rope_theta, no layer types, no window."""
-    own = {"model_type": "llama", "head_dim": 256, "hidden_size": 5376, "intermediate_size": 21504}
-    heads = {"vocab_size": 262144, "num_attention_heads": 32, "num_key_value_heads": 16, "num_hidden_layers": 5}
-    config = parse_config(early_speculators("dflash", 8, transformer_layer_config=own | heads | {"rope_theta": 10000.0}))
+    own = {"model_type": "llama", "head_dim": 256, "hidden_size": 5376, "num_hidden_layers": 5}
+    heads = {"num_attention_heads": 32, "num_key_value_heads": 16}
+    rest = {"intermediate_size": 21504, "vocab_size": 262144, "rope_theta": 10000.0}
+    config = parse_config(early_speculators("dflash", 8, transformer_layer_config=own | heads | rest))
     assert (config.rope_theta, config.rms_norm_eps, config.max_position_embeddings) == (10000.0, 1e-6, 2048)
     assert config.layer_types == (F,) * 5
     assert config.target_layer_ids == (0, 16, 28, 46, 57)
