@@ -11,8 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from harness.errors import InputError
 from harness.journal import ROUND_COUNTS, ROUND_SECONDS, GenerationKey, key_of, read_lines
 from harness.run_files import GENERATIONS, ROUNDS, ROUNDS_JOURNAL, replace_file
+from harness.stored import warn_once
 
 KEY = ("prompt_id", "turn", "arm", "repeat")
 ROUND_COLUMNS = (*KEY, *ROUND_COUNTS, *ROUND_SECONDS)
@@ -65,40 +67,53 @@ def read_rounds(run_dir: str | Path) -> pd.DataFrame:
     Taken from `rounds.parquet` when that covers the whole journal, otherwise from the journal itself.
     Raises InputError for a damaged line.
     """
-    table = _current_parquet(Path(run_dir))
+    table = current_parquet(Path(run_dir))
     if table is None:
         table = _rounds_table(Path(run_dir))
     return table.to_pandas()
 
 
 def write_rounds(run_dir: str | Path) -> Path:
-    """Write `rounds.parquet` from the journal, atomically; nothing is done when it is up to date."""
+    """Write `rounds.parquet` from the journal, atomically; nothing is done when it is whole and up to date."""
     folder = Path(run_dir)
     path = folder / ROUNDS
-    if _current_parquet(folder, columns=[]) is None:
-        table = _rounds_table(folder).replace_schema_metadata({COVERS: _journal_bytes(folder)})
+    if current_parquet(folder) is None:
+        table = _rounds_table(folder).replace_schema_metadata({COVERS: journal_bytes(folder)})
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
+        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
         replace_file(path, sink.getvalue().to_pybytes())
     return path
 
 
-def _journal_bytes(folder: Path) -> bytes:
+def journal_bytes(folder: Path) -> bytes:
+    """How long both journals are. They only grow, so what was made from as many bytes is up to date."""
     sizes = [path.stat().st_size if path.exists() else 0 for path in (folder / GENERATIONS, folder / ROUNDS_JOURNAL)]
     return f"{sizes[0]},{sizes[1]}".encode()
 
 
-def _current_parquet(folder: Path, columns: list[str] | None = None) -> pa.Table | None:
+def current_parquet(folder: Path) -> pa.Table | None:
+    """The rounds as `rounds.parquet` has them; None where it is absent, older than its journal, or damaged.
+
+    Raises InputError for a damaged one without a journal, which is then the record itself.
+    """
     path = folder / ROUNDS
     if not path.exists():
         return None
-    with path.open("rb") as file:  # opened here: the library takes no path that is not UTF-8
-        # Without its journal the Parquet file is the record: a run directory may be passed on without it.
-        if (folder / ROUNDS_JOURNAL).exists():
-            metadata = pq.read_schema(file).metadata or {}
-            if metadata.get(COVERS) != _journal_bytes(folder):
+    # A run directory may be passed on without its journal.
+    journalled = (folder / ROUNDS_JOURNAL).exists()
+    try:
+        with path.open("rb") as file:  # opened here: the library takes no path that is not UTF-8
+            if journalled and (pq.read_schema(file).metadata or {}).get(COVERS) != journal_bytes(folder):
                 return None
-        return pq.read_table(file, columns=list(ROUND_COLUMNS) if columns is None else columns)
+            table = pq.read_table(file, page_checksum_verification=True)
+        return table.select(list(ROUND_COLUMNS))
+    except (pa.ArrowException, OSError, KeyError) as error:
+        reason = str(error).strip().splitlines()
+        damage = f"{path} is damaged ({reason[0] if reason else type(error).__name__})"
+        if not journalled:
+            raise InputError(f"{damage}, and there is no {ROUNDS_JOURNAL} to make it anew from") from error
+        warn_once(f"{damage}: the rounds are read from {ROUNDS_JOURNAL}")
+        return None
 
 
 def _committed(folder: Path) -> dict[GenerationKey, dict[str, Any]]:

@@ -23,6 +23,7 @@ from harness.errors import InputError
 from harness.records import TAINTS, Round
 from harness.run_files import GENERATIONS, ROUNDS_JOURNAL, naming, sync_folder
 from harness.run_key import claim
+from harness.stored import warn_once
 
 try:
     import fcntl
@@ -176,14 +177,17 @@ class Journal:
 
 
 def key_of(line: Mapping[str, Any]) -> GenerationKey:
-    """The key of one line of either journal file."""
+    """The key of one line of either journal file. Raises InputError for a line without one."""
+    if "prompt_id" not in line or "arm" not in line:
+        raise InputError(f"a line of the journals has {', '.join(line) or 'no key'}: expected prompt_id and arm")
     return GenerationKey(line["prompt_id"], line.get("turn", 0), line["arm"], line.get("repeat", 0))
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The objects of a JSONL file; nothing when it is absent. A torn last line is passed over.
 
-    Raises InputError with file and line number for any other line that is not a JSON object.
+    So is a line of NUL bytes, which a power cut leaves where a block was never written: its record is lost, with a
+    warning. Raises InputError with file and line number for any other line that is not a JSON object.
     """
     if not path.exists():
         return
@@ -191,10 +195,18 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         for number, raw in enumerate(file, start=1):
             if not raw.endswith(b"\n"):
                 return
+            if not raw.strip(b"\0\n"):
+                lost = "its record is lost, and decoded again where the run is continued"
+                warn_once(f"{path}:{number}: the line holds NUL bytes only, as after a power cut: {lost}")
+                continue
             try:
-                line = json.loads(raw)
+                # Left to guess, the parser takes NUL bytes for UTF-32.
+                line = json.loads(raw.decode("utf-8"))
             except ValueError as error:
-                raise InputError(f"{path}:{number}: expected a JSON object, the line is damaged ({error})") from error
+                raise InputError(
+                    f"{path}:{number}: expected a JSON object, the line is damaged ({error}); "
+                    "without this line only its own record is lost"
+                ) from error
             if not isinstance(line, dict):
                 raise InputError(f"{path}:{number}: expected a JSON object, got {type(line).__name__}")
             yield line

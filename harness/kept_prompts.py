@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from harness.journal import read_lines
 from harness.prompts import Prompt
 from harness.run_files import PROMPTS, replace_file
+from harness.stored import warn_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,23 @@ def write_prompts(run_dir: str | Path, prompts: Iterable[Prompt]) -> None:
 
 
 def read_prompts(run_dir: str | Path) -> dict[str, KeptPrompt]:
-    """The kept prompts by id; empty for a run that kept none. Raises InputError for a damaged line."""
-    return {
-        line["prompt_id"]: KeptPrompt(
-            line["prompt_id"],
-            line["category"],
-            tuple(line["turns"]),
-            tuple((role, text) for role, text in line.get("opening", [])),
-        )
-        for line in read_lines(Path(run_dir) / PROMPTS)
-    }
+    """The kept prompts by id; empty for a run that kept none. A damaged line leaves its prompt out, with a warning."""
+    path = Path(run_dir) / PROMPTS
+    kept: dict[str, KeptPrompt] = {}
+    damaged = 0
+    for raw in path.read_bytes().split(b"\n") if path.exists() else []:
+        if raw:
+            try:
+                prompt = _from_line(json.loads(raw.decode("utf-8")))
+            except (ValueError, KeyError, TypeError):
+                damaged += 1
+            else:
+                kept[prompt.prompt_id] = prompt
+    if damaged:
+        warn_once(f"{path} is damaged, {damaged} of its prompts cannot be read: continuing the run writes it anew")
+    return kept
+
+
+def _from_line(line: dict[str, Any]) -> KeptPrompt:
+    opening = tuple((role, text) for role, text in line.get("opening", []))
+    return KeptPrompt(line["prompt_id"], line["category"], tuple(line["turns"]), opening)

@@ -6,7 +6,6 @@ that differ in what decides speed get another letter (harness/leaderboard_condit
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -23,8 +22,9 @@ from harness.errors import InputError
 from harness.leaderboard_conditions import Difference, at, date_of, differences, groups, hardware_words, target_words
 from harness.metrics import ALL
 from harness.report.names import is_control, known
-from harness.run_files import GENERATIONS, MANIFEST, NOTHING_YET, SUMMARY_JSON
-from harness.summary import build_summary, read_summary
+from harness.run_files import GENERATIONS, NOTHING_YET, SUMMARY_JSON
+from harness.stored import read_manifest
+from harness.summary import read_summary
 
 SUMMARY_COLUMNS = named(
     *("dataset", "category", "arm", "num_draft_tokens", "batch_size", "prompts", "paired_prompts", "errors"),
@@ -123,14 +123,10 @@ def _in_order(path: Path) -> list[tuple[int, str]]:
 
 def _read(folder: Path, label: str) -> Run:
     try:
-        # A run that was killed has records and no summary yet.
-        summary = read_summary(folder) if (folder / SUMMARY_JSON).exists() else build_summary(folder)
-        path = folder / MANIFEST
-        manifest = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        assert isinstance(summary["rows"], list)
-    except (ValueError, KeyError, AssertionError) as error:
-        raise InputError(f"{folder}: its summary or manifest cannot be read ({error})") from error
-    return Run(label, folder, summary, dict(manifest))
+        summary, manifest = read_summary(folder), read_manifest(folder)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder}: its summary or manifest cannot be read ({error!r})") from error
+    return Run(label, folder, summary, manifest)
 
 
 def _lines(run: Run, group: str) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from harness.preflight import Plan
 from harness.prompts import Prompt
 from harness.run_files import MANIFEST, replace_file
 from harness.scoring.scorer import Scorer
+from harness.stored import read_object
 from harness.synthetic import RANDOM
 from harness.weights import describe_checkpoint
 
@@ -145,12 +147,14 @@ def write_manifest(
         "git": git_state(Path(__file__).resolve().parent),
         "hardware": hardware(device),
     }
-    earlier: list[dict[str, Any]] = []
-    if path.exists():
-        earlier = json.loads(path.read_text(encoding="utf-8")).get("attempts", [])
+    first = read_object(path, "it is made anew, without the earlier attempts")
+    earlier = list((first or {}).get("attempts") or [])
+    # A run of an earlier version has no uid, and is tracked under what it has.
+    uid = {"uid": uuid.uuid4().hex} if first is None else {key: first[key] for key in ("uid",) if key in first}
     manifest = {
         "schema": SCHEMA,
         "created": earlier[0]["started"] if earlier else now,
+        **uid,
         "run_key": run_key,
         **attempt,
         "synthetic": config.synthetic,

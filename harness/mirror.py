@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from harness.run_files import (
     SUMMARY_CSV,
     SUMMARY_JSON,
 )
+from harness.summary import read_summary
 
 TABLE_ROWS = 10_000  # what wandb shows of a table; the artifact holds everything
 ARTIFACT_FILES = (SUMMARY_JSON, SUMMARY_CSV, MANIFEST, REPORT, ROUNDS, GENERATIONS, RUN_KEY, "errors.log")
@@ -30,7 +30,7 @@ GENERATION_COLUMNS = (
 
 def mirror(run: Any, run_dir: Path) -> None:
     """Log summary figures, tables, plots and the files of `run_dir` to the open wandb run `run`."""
-    summary = json.loads((run_dir / SUMMARY_JSON).read_text(encoding="utf-8"))
+    summary = read_summary(run_dir)
     # Plain figures first: they survive even where a table cannot be sent.
     run.summary.update(summary_figures(summary))
     run.log(tables(run_dir, summary))

@@ -18,6 +18,7 @@ from yaml import YAMLError
 from harness.config import BASELINE, EMBEDDED, RunConfig
 from harness.errors import InputError
 from harness.run_files import replace_file
+from harness.stored import read_object
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 FIGURES = CONF / "experiment" / "published"
@@ -154,14 +155,16 @@ def write_published(run_dir: Path, config: RunConfig, k: Mapping[str, int]) -> l
 
 def read_published(run_dir: Path) -> list[dict[str, Any]]:
     """The figures in a run directory; none where there is no file."""
-    path = Path(run_dir) / PUBLISHED
-    return list(json.loads(path.read_text(encoding="utf-8"))["figures"]) if path.is_file() else []
+    return list((_kept(run_dir) or {}).get("figures") or [])
 
 
 def read_metrics(run_dir: Path) -> list[str]:
     """The metrics that the experiment's published table has, whether a figure applies or not."""
-    path = Path(run_dir) / PUBLISHED
-    return list(json.loads(path.read_text(encoding="utf-8"))["metrics"]) if path.is_file() else []
+    return list((_kept(run_dir) or {}).get("metrics") or [])
+
+
+def _kept(run_dir: Path) -> dict[str, Any] | None:
+    return read_object(Path(run_dir) / PUBLISHED, "no published figures are shown; continuing the run writes it anew")
 
 
 def beside(summary: Mapping[str, Any], figures: Sequence[Row]) -> list[dict[str, Any]]:

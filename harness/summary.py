@@ -13,13 +13,15 @@ import pandas as pd
 
 from harness.csv_text import csv_text
 from harness.definitions import DEFINITIONS, as_dict, named
-from harness.frames import read_generations, read_rounds, write_rounds
+from harness.errors import InputError
+from harness.frames import journal_bytes, read_generations, read_rounds, write_rounds
 from harness.guards import SYNTHETIC, Guard, cell_guards, worth_listing
 from harness.metrics import BASELINE, CELL, cell_metrics
 from harness.noise import noise_of, run_doubts
 from harness.pairing import PROMPT_COUNTS, paired_speedups
-from harness.run_files import RUN_KEY, SUMMARY_CSV, SUMMARY_JSON, replace_file
+from harness.run_files import GENERATIONS, MANIFEST, RUN_KEY, SUMMARY_CSV, SUMMARY_JSON, replace_file
 from harness.statistics import CONFIDENCE, RESAMPLES, SEED
+from harness.stored import read_manifest, read_object, warn_once
 
 SCHEMA = 1
 COLUMNS = tuple(definition.name for definition in DEFINITIONS)
@@ -41,14 +43,16 @@ def summarise(run_dir: str | Path, *, run_guards: Sequence[Guard] = (), **option
 
 def build_summary(run_dir: str | Path, **options: Any) -> dict[str, Any]:
     """The summary of a run directory, nothing written. Raises InputError for damaged files."""
-    stored = _stored_identity(Path(run_dir))
-    config = stored.get("identity", {}).get("config", {})
-    drafters = config.get("drafters") or {}
-    kinds = {arm: str((settings or {}).get("kind") or arm) for arm, settings in drafters.items()}
+    folder = Path(run_dir)
+    stored = read_object(folder / RUN_KEY, f"the arms' kinds are read from {MANIFEST}")
+    # The run key first: it is there from the first record on, and never rewritten.
+    kinds, synthetic = _from_run_key(stored) if stored is not None else _from_manifest(read_manifest(folder))
+    covers = journal_bytes(folder).decode()
     rounds, generations = read_rounds(run_dir), read_generations(run_dir)
-    known = {"kinds": kinds, "synthetic": config.get("synthetic")}
+    known = {"kinds": kinds, "synthetic": synthetic}
     return {
-        "run_key": stored.get("run_key"),
+        "run_key": (stored or {}).get("run_key"),
+        "covers": covers,
         **summary_of(rounds, generations, **{**known, **options}),
     }
 
@@ -113,8 +117,28 @@ def write_summary(run_dir: str | Path, summary: Mapping[str, Any]) -> None:
 
 
 def read_summary(run_dir: str | Path) -> dict[str, Any]:
-    """`summary.json` of a run directory."""
-    return dict(json.loads((Path(run_dir) / SUMMARY_JSON).read_text(encoding="utf-8")))
+    """`summary.json`, or its content made anew where it is absent, damaged, or older than the journals.
+
+    Raises InputError for damaged journals, and for a damaged summary of a run that was passed on without them.
+    """
+    return stored_summary(run_dir) or build_summary(run_dir)
+
+
+def stored_summary(run_dir: str | Path) -> dict[str, Any] | None:
+    """`summary.json` where it is whole and says what the journals say, else None. Raises as `read_summary` does."""
+    folder = Path(run_dir)
+    path = folder / SUMMARY_JSON
+    journalled = (folder / GENERATIONS).exists()
+    found = read_object(path, f"its figures are {'computed again from the journals' if journalled else 'lost'}")
+    if found is None or not isinstance(found.get("rows"), list):
+        if path.exists() and not journalled:
+            raise InputError(f"{path} is damaged, and there is no {GENERATIONS} to make it anew from")
+        return None
+    covers = found.get("covers")  # an earlier version did not say
+    if journalled and covers is not None and covers != journal_bytes(folder).decode():
+        warn_once(f"{path} is older than the journals beside it: its figures are computed again")
+        return None
+    return found
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -140,6 +164,13 @@ def plain(value: Any) -> Any:
     return None if value is pd.NA else value
 
 
-def _stored_identity(folder: Path) -> dict[str, Any]:
-    path = folder / RUN_KEY
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+def _from_run_key(stored: Mapping[str, Any]) -> tuple[dict[str, str], Any]:
+    """The kinds of the arms, and what of the run was made up."""
+    config = (stored.get("identity") or {}).get("config") or {}
+    drafters = config.get("drafters") or {}
+    return {arm: str((about or {}).get("kind") or arm) for arm, about in drafters.items()}, config.get("synthetic")
+
+
+def _from_manifest(manifest: Mapping[str, Any]) -> tuple[dict[str, str], Any]:
+    arms = manifest.get("arms") or []
+    return {str(arm["name"]): str(arm.get("kind") or arm["name"]) for arm in arms}, manifest.get("synthetic")

@@ -20,6 +20,9 @@ from harness.progress import warn
 
 INIT_TIMEOUT_S = 30
 FINISH_TIMEOUT_S = 300
+DISABLED = "disabled"
+#: WANDB_MODE's words, the older ones included, as `wandb.init` takes them.
+MODES = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline"}
 
 
 class Tracker:
@@ -54,8 +57,11 @@ class WandbTracker(Tracker):
 
 
 def start_tracking(config: TrackingConfig, run_dir: Path, manifest: dict[str, Any], group: str | None) -> Tracker:
-    """The tracker that the configuration asks for; one that tracks nothing where wandb cannot be had."""
+    """The tracker that the configuration asks for; one that tracks nothing where wandb is off or cannot be had."""
     if config.name == "none":
+        return Tracker()
+    if by := switched_off():
+        warn(f"tracking: W&B is switched off by {by}, nothing is written for it")
         return Tracker()
     run = quietly("start a run", lambda: open_run(config, run_dir, manifest, group))
     return Tracker() if run is None else WandbTracker(run, run_dir)
@@ -77,7 +83,8 @@ def open_run(config: TrackingConfig, run_dir: Path, manifest: dict[str, Any], gr
     }
     known = getattr(wandb.Settings, "model_fields", wanted)
     mode = choose_mode(config.mode)
-    arms = [arm["name"] for arm in manifest["arms"] if arm["name"] != BASELINE]
+    settings = manifest.get("config") or {}
+    arms = [arm["name"] for arm in manifest.get("arms", []) if arm["name"] != BASELINE]
     return wandb.init(
         project=config.project,
         entity=config.entity,
@@ -87,7 +94,7 @@ def open_run(config: TrackingConfig, run_dir: Path, manifest: dict[str, Any], gr
         tags=[*config.tags, *arms, *(["synthetic"] if manifest.get("synthetic") else [])],
         id=run_id(manifest, run_dir, mode),
         resume="allow" if mode == "online" else None,
-        config=redact_tree({**manifest["config"], "manifest": {k: v for k, v in manifest.items() if k != "config"}}),
+        config=redact_tree({**settings, "manifest": {k: v for k, v in manifest.items() if k != "config"}}),
         dir=str(run_dir),
         mode=mode,  # type: ignore[arg-type]
         settings=wandb.Settings(**{name: value for name, value in wanted.items() if name in known}),
@@ -96,20 +103,31 @@ def open_run(config: TrackingConfig, run_dir: Path, manifest: dict[str, Any], gr
 
 def run_name(manifest: dict[str, Any], run_dir: Path) -> str:
     """Arms with their k, and the directory that tells two runs apart."""
-    arms = [f"{arm['name']}-k{arm['num_draft_tokens']}" for arm in manifest["arms"] if arm["name"] != BASELINE]
+    arms = [f"{arm['name']}-k{arm['num_draft_tokens']}" for arm in manifest.get("arms", []) if arm["name"] != BASELINE]
     return f"{'+'.join(arms) or BASELINE} {run_dir.parent.name}/{run_dir.name}"
 
 
 def run_id(manifest: dict[str, Any], run_dir: Path, mode: str) -> str:
     """The same for every attempt at one run directory; offline attempts are numbered, as they cannot be resumed.
 
-    A W&B agent gives its trials ids of its own, and knows them by nothing else.
+    It comes from the `uid` that the manifest drew when the run began, and from its key and time where an earlier
+    version drew none. A W&B agent gives its trials ids of its own, and knows them by nothing else.
     """
     if os.environ.get("WANDB_SWEEP_ID") and (given := os.environ.get("WANDB_RUN_ID")):
         return given
     attempts = manifest.get("attempts") or [{}]
-    digest = hashlib.sha256(f"{manifest['run_key']} {manifest['created']} {run_dir.name}".encode()).hexdigest()[:12]
+    born = manifest.get("uid") or f"{manifest.get('run_key')} {manifest.get('created')}"
+    digest = hashlib.sha256(f"{born} {run_dir.name}".encode()).hexdigest()[:12]
     return digest if mode == "online" or len(attempts) == 1 else f"{digest}-{len(attempts)}"
+
+
+def switched_off() -> str | None:
+    """The variable of the environment that turns W&B off, or None; no setting of a run overrules it."""
+    if os.environ.get("WANDB_MODE", "").strip().lower() == DISABLED:
+        return f"WANDB_MODE={DISABLED}"
+    if (word := os.environ.get("WANDB_DISABLED", "")).strip().lower() in ("true", "1", "yes", "on"):
+        return f"WANDB_DISABLED={word}"
+    return None
 
 
 def choose_mode(mode: str) -> str:
@@ -117,8 +135,10 @@ def choose_mode(mode: str) -> str:
     if mode != "auto":
         return mode
     asked = os.environ.get("WANDB_MODE", "")
-    if asked in ("online", "offline"):
-        return asked
+    if asked in MODES:
+        return MODES[asked]
+    if asked:
+        warn(f"tracking: WANDB_MODE={asked} is unknown, expected one of {', '.join((*MODES, DISABLED))}; it is ignored")
     import wandb
 
     try:

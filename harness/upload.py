@@ -7,18 +7,20 @@ of them; the runs of a sweep share a group.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from harness.config import TRACKING_MODES, TrackingConfig
 from harness.entry import command, say
 from harness.errors import EXIT_ARM_FAILED, EXIT_BAD_INPUT, EXIT_OK, InputError
+from harness.frames import write_rounds
 from harness.mirror import mirror
-from harness.run_files import MANIFEST, NOTHING_YET, SUMMARY_JSON
-from harness.summary import read_summary, summarise
-from harness.tracking import open_run
+from harness.run_files import MANIFEST, NOTHING_YET
+from harness.stored import read_manifest
+from harness.summary import read_summary, stored_summary, summarise
+from harness.tracking import open_run, switched_off
 
 
 def run_directories(folder: Path) -> list[Path]:
@@ -40,12 +42,13 @@ def upload(run_dir: Path, config: TrackingConfig, group: str | None) -> str:
 
     Errors of wandb are the caller's.
     """
-    manifest = json.loads((run_dir / MANIFEST).read_text(encoding="utf-8"))
-    if not (run_dir / SUMMARY_JSON).exists():
-        summarise(run_dir)  # a run that was killed before it could
+    with suppress(OSError):  # an archive may be read-only; what is sent is read in any case
+        write_rounds(run_dir)
+        if stored_summary(run_dir) is None:  # a run that was killed before it could
+            summarise(run_dir)
     if not read_summary(run_dir)["rows"]:
         raise InputError(f"{run_dir}: {NOTHING_YET}")
-    run = open_run(config, run_dir, manifest, group)
+    run = open_run(config, run_dir, read_manifest(run_dir), group)
     try:
         mirror(run, run_dir)
     except BaseException:
@@ -65,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--mode", choices=TRACKING_MODES, default="auto")
     options = parser.parse_args(arguments)
     config = TrackingConfig("wandb", options.project, options.entity, options.mode, options.group)
+    if by := switched_off():
+        say(f"error: W&B is switched off by {by}, nothing was uploaded")
+        return EXIT_BAD_INPUT
     worst = EXIT_OK
     for folder in options.folders:
         try:

@@ -20,6 +20,7 @@ from harness.preflight import Plan
 from harness.progress import warn
 from harness.records import Generation
 from harness.run_files import replace_file
+from harness.stored import read_object
 
 WARM_UP_ROUNDS = 3
 ENGINES_JSON = "engines.json"
@@ -129,5 +130,5 @@ class EngineArms:
 
     def note(self, arm: str, what: dict[str, Any]) -> None:
         path = self.run_dir / ENGINES_JSON
-        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        known = read_object(path, "it is made anew, without the earlier arms") or {}
         replace_file(path, json.dumps({**known, arm: what}, indent=1, default=str) + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +17,9 @@ from harness.kept_prompts import KeptPrompt, read_prompts
 from harness.metrics import ALL
 from harness.report.names import arm_name, clean, is_control
 from harness.report.palette import arm_colour, light
-from harness.run_files import MANIFEST, NOTHING_YET, SUMMARY_JSON
-from harness.summary import build_summary, read_summary
+from harness.run_files import NOTHING_YET, PROMPTS
+from harness.stored import read_manifest, warn_once
+from harness.summary import read_summary
 
 Row = Mapping[str, Any]
 #: One line of the report: what a row of the summary is about, its category apart.
@@ -95,24 +95,26 @@ class RunData:
 
 
 def read_run(run_dir: str | Path) -> RunData:
-    """Read a run directory. A missing summary is built in memory, a missing manifest is empty.
+    """Read a run directory. What is missing or damaged beside sound journals is made anew in memory.
 
     Raises InputError for damaged records, and where there is none yet.
     """
     folder = Path(run_dir)
-    generations = read_generations(folder)
+    generations, prompts = read_generations(folder), read_prompts(folder)
     if generations.empty:
         raise InputError(f"{folder}: {NOTHING_YET}")
-    summary = read_summary(folder) if (folder / SUMMARY_JSON).exists() else build_summary(folder)
-    manifest = _json(folder / MANIFEST)
+    summary, manifest = read_summary(folder), read_manifest(folder)
     rows = {(_key(row), str(row["category"])): row for row in summary["rows"]}
+    lacking = {*generations["prompt_id"]} - {*prompts}
+    if prompts and lacking:  # earlier versions kept none
+        warn_once(f"{folder / PROMPTS} lacks {len(lacking)} of the run's prompts: the report cannot show them")
     return RunData(
         folder,
         summary,
         manifest,
         generations,
         read_rounds(folder),
-        read_prompts(folder),
+        prompts,
         series_of(summary, manifest),
         rows,
     )
@@ -141,10 +143,6 @@ def series_of(summary: Row, manifest: Row) -> tuple[Series, ...]:
 
 def _key(row: Row) -> Key:
     return str(row["dataset"]), int(row["batch_size"]), str(row["arm"]), int(row["num_draft_tokens"])
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def colour_of(one: Series) -> str:

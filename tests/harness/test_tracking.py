@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import builtins
+import hashlib
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from harness import mirror, tracking, upload
-from harness.config import TrackingConfig
+from harness import manifest, mirror, tracking, upload
+from harness.config import TrackingConfig, read_config
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.run_files import MANIFEST, SUMMARY_JSON
 from tests.harness.recorded import record
@@ -40,6 +42,14 @@ def tracked(run_dir: Path, exit_code: int = 0, group: str | None = "sweep-7") ->
         tracker.finish(exit_code)
     [written] = read_back(run_dir)
     return written
+
+
+def write_a_manifest(run_dir: Path) -> dict[str, Any]:
+    config = read_config({"target": {"path": "nowhere"}, "dataset": {"path": "nowhere.jsonl"}})
+    return manifest.write_manifest(
+        *(run_dir,), config=config, run_key="0123", models={}, arms=[], prompts={}, target={},
+        device=torch.device("cpu"), command=[],
+    )  # fmt: skip
 
 
 def figures(written: Written) -> dict[str, Any]:
@@ -177,12 +187,63 @@ def test_auto_is_offline_where_there_are_no_credentials(
     assert tracking.choose_mode("offline") == "offline"
 
 
+@pytest.mark.parametrize("word", ["dryrun", "offline"])
+def test_wandbs_older_word_for_offline_is_understood(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", word)
+    monkeypatch.setattr("wandb.login", lambda **_: pytest.fail("asked for credentials"))
+    assert tracking.choose_mode("auto") == "offline"
+
+
+def test_an_unknown_word_for_the_mode_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "of")
+    monkeypatch.setattr("wandb.login", lambda **_: False)
+    assert tracking.choose_mode("auto") == "offline"
+    assert "WANDB_MODE=of is unknown, expected one of online, run, offline, dryrun, disabled" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mode", ["auto", "offline"])
+@pytest.mark.parametrize(("name", "word"), [("WANDB_MODE", "disabled"), ("WANDB_DISABLED", "true")])
+def test_wandbs_own_switch_turns_tracking_off(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, word: str, mode: str
+) -> None:
+    monkeypatch.setenv(name, word)
+    config = TrackingConfig("wandb", mode=mode)
+    with tracking.start_tracking(config, run_dir, manifest_of(run_dir), None) as tracker:
+        tracker.finish(0)
+    assert not (run_dir / "wandb").exists()
+    assert f"W&B is switched off by {name}={word}" in capsys.readouterr().err
+    assert upload.main([str(run_dir), "--mode", mode]) == EXIT_BAD_INPUT
+    assert f"error: W&B is switched off by {name}={word}, nothing was uploaded" in capsys.readouterr().err
+    assert not (run_dir / "wandb").exists()
+
+
+def test_two_runs_that_begin_alike_have_two_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One configuration, one second, folders of one name: job 0 of two sweeps."""
+    monkeypatch.setattr(manifest, "hardware", lambda _: {})
+    ids = []
+    for sweep in ("one", "two", "two"):
+        folder = tmp_path / sweep / "0"
+        folder.mkdir(parents=True, exist_ok=True)
+        written = write_a_manifest(folder)
+        ids.append(tracking.run_id({**written, "created": "2026-01-02T03:04:05+00:00"}, folder, "online"))
+    assert ids[0] != ids[1], "two runs"
+    assert ids[1] == ids[2], "one run, continued"
+
+
+def test_a_run_of_an_earlier_version_keeps_its_id(run_dir: Path) -> None:
+    """What is tracked already is resumed, and not uploaded a second time."""
+    digest = hashlib.sha256(f"{manifest_of(run_dir)['run_key']} 2026-01-02T03:04:05+00:00 run".encode()).hexdigest()
+    assert tracking.run_id(manifest_of(run_dir), run_dir, "online") == digest[:12]
+
+
 def test_offline_attempts_at_one_directory_have_ids_of_their_own(run_dir: Path) -> None:
-    manifest = manifest_of(run_dir)
-    first = tracking.run_id(manifest, run_dir, "offline")
-    manifest["attempts"] *= 2
-    assert tracking.run_id(manifest, run_dir, "offline") == f"{first}-2"
-    assert tracking.run_id(manifest, run_dir, "online") == first
+    found = manifest_of(run_dir)
+    first = tracking.run_id(found, run_dir, "offline")
+    found["attempts"] *= 2
+    assert tracking.run_id(found, run_dir, "offline") == f"{first}-2"
+    assert tracking.run_id(found, run_dir, "online") == first
 
 
 def test_upload_rebuilds_a_run_from_its_files(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

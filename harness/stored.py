@@ -1,0 +1,64 @@
+"""A run's files that can be made anew: used where they are whole, passed over with a warning where they are not.
+
+The journals and the run key are the record. Everything else is derived from them, so damage to it must not stop
+anything, and must not pass in silence.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from harness.config import BASELINE
+from harness.progress import warn
+from harness.run_files import MANIFEST, RUN_KEY
+
+_warned: set[str] = set()
+
+
+def warn_once(text: str) -> None:
+    """Warn, the first time in this process: a file may be read several times."""
+    if text not in _warned:
+        _warned.add(text)
+        warn(text)
+
+
+def read_object(path: Path, instead: str) -> dict[str, Any] | None:
+    """The JSON object in `path`; None where there is no such file, or where it is damaged.
+
+    Damage is a warning, which ends in what is used `instead`.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:  # not UTF-8, or not JSON
+        warn_once(f"{path} is damaged ({error}): {instead}")
+        return None
+    if isinstance(found, dict):
+        return found
+    warn_once(f"{path} is damaged (expected a JSON object, found {type(found).__name__}): {instead}")
+    return None
+
+
+def read_manifest(run_dir: str | Path) -> dict[str, Any]:
+    """`manifest.json`; where it is absent or damaged, what the run key tells of the arms and the settings."""
+    folder = Path(run_dir)
+    found = read_object(folder / MANIFEST, f"arms and settings are read from {RUN_KEY}")
+    if found is not None:
+        return found
+    stored = read_object(folder / RUN_KEY, "arms and settings are unknown")
+    if stored is None or not isinstance(stored.get("identity"), dict):
+        return {}
+    config = dict(stored["identity"].get("config") or {})
+    drafters = config.pop("drafters", None) or {}
+    arms = [{"name": name, "num_draft_tokens": 0, **(about or {})} for name, about in drafters.items()]
+    arms.sort(key=lambda arm: arm["name"] != BASELINE)
+    return {
+        "run_key": stored.get("run_key"),
+        "synthetic": config.get("synthetic"),
+        "arms": arms,
+        "config": config,
+        "attempts": [],
+    }
