@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.errors import InputError
-from harness.journal import ROUND_COUNTS, ROUND_SECONDS, GenerationKey, key_of, read_lines
+from harness.journal import ROUND_COUNTS, ROUND_SECONDS, GenerationKey, key_of
+from harness.journal_files import read_lines
 from harness.run_files import GENERATIONS, ROUNDS, ROUNDS_JOURNAL, replace_file
 from harness.stored import warn_once
 

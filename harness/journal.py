@@ -8,27 +8,18 @@ appended, and passed over by readers.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
 from harness.errors import InputError
+from harness.journal_files import append_lines, cut_torn_line, open_for_append, open_locked, read_lines
 from harness.records import TAINTS, Round
-from harness.run_files import GENERATIONS, ROUNDS_JOURNAL, naming, sync_folder
-from harness.run_key import claim
-from harness.stored import warn_once
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such lock; there two runs in one directory are the user's to avoid
-    fcntl = None  # type: ignore[assignment]
+from harness.run_files import GENERATIONS, ROUNDS_JOURNAL, sync_folder
+from harness.run_key import Upgrade, check, claim
 
 STATUSES = ("ok", "error")
 HARNESS = "harness"  # the engine of rows that name none
@@ -105,18 +96,21 @@ class Journal:
     when a line before the last cannot be read.
     """
 
-    def __init__(self, run_dir: str | Path, identity: Mapping[str, Any]) -> None:
-        self.run_dir = Path(run_dir)
+    def __init__(
+        self, run_dir: str | Path, identity: Mapping[str, Any], *, upgrade: Upgrade | None = None
+    ) -> None:
+        self.run_dir, self.identity, self.upgrade = Path(run_dir), identity, upgrade
         self.run_dir.mkdir(parents=True, exist_ok=True)
-        self._generations = _open_locked(self.run_dir / GENERATIONS)
+        self._generations = open_locked(self.run_dir / GENERATIONS)
         try:
-            self.run_key = claim(self.run_dir, identity)
-            self._rounds = _open_for_append(self.run_dir / ROUNDS_JOURNAL)
+            records = (self.run_dir / GENERATIONS).stat().st_size > 0
+            self.run_key = claim(self.run_dir, identity, upgrade=upgrade, records=records)
+            self._rounds = open_for_append(self.run_dir / ROUNDS_JOURNAL)
         except BaseException:
             self._generations.close()
             raise
         for file in (self._generations, self._rounds):
-            _cut_torn_line(file)
+            cut_torn_line(file)
         sync_folder(self.run_dir)
         self.rows: dict[GenerationKey, dict[str, Any]] = {
             key_of(line): line for line in read_lines(self.run_dir / GENERATIONS)
@@ -144,12 +138,16 @@ class Journal:
             if rounds:
                 round_lines.append({**row.key._asdict(), "commit": commit, **_columns(rounds)})
             generation_lines.append({**asdict(row), "commit": commit})
-        _append_lines(self._rounds, round_lines)
-        _append_lines(self._generations, generation_lines)
+        append_lines(self._rounds, round_lines)
+        append_lines(self._generations, generation_lines)
         self.rows.update((key_of(line), line) for line in generation_lines)
 
     def absorb(self, folder: Path, prompt_ids: Collection[str]) -> None:
-        """Add what another journal of the same run holds of these prompts and this one lacks, or has as an error."""
+        """Add what another journal of the same run holds of these prompts and this one lacks, or has as an error.
+
+        Raises AnotherRun where the other journal is of another run.
+        """
+        check(folder, self.identity, upgrade=self.upgrade)
 
         def wanted(line: dict[str, Any]) -> bool:
             mine = self.rows.get(key_of(line))
@@ -159,8 +157,8 @@ class Journal:
 
         lines = [line for line in read_lines(folder / GENERATIONS) if wanted(line)]
         commits = {line["commit"] for line in lines}
-        _append_lines(self._rounds, [r for r in read_lines(folder / ROUNDS_JOURNAL) if r["commit"] in commits])
-        _append_lines(self._generations, lines)
+        append_lines(self._rounds, [r for r in read_lines(folder / ROUNDS_JOURNAL) if r["commit"] in commits])
+        append_lines(self._generations, lines)
         self.rows.update((key_of(line), line) for line in lines)
 
     def close(self) -> None:
@@ -181,35 +179,6 @@ def key_of(line: Mapping[str, Any]) -> GenerationKey:
     if "prompt_id" not in line or "arm" not in line:
         raise InputError(f"a line of the journals has {', '.join(line) or 'no key'}: expected prompt_id and arm")
     return GenerationKey(line["prompt_id"], line.get("turn", 0), line["arm"], line.get("repeat", 0))
-
-
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSONL file; nothing when it is absent. A torn last line is passed over.
-
-    So is a line of NUL bytes, which a power cut leaves where a block was never written: its record is lost, with a
-    warning. Raises InputError with file and line number for any other line that is not a JSON object.
-    """
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            if not raw.endswith(b"\n"):
-                return
-            if not raw.strip(b"\0\n"):
-                lost = "its record is lost, and decoded again where the run is continued"
-                warn_once(f"{path}:{number}: the line holds NUL bytes only, as after a power cut: {lost}")
-                continue
-            try:
-                # Left to guess, the parser takes NUL bytes for UTF-32.
-                line = json.loads(raw.decode("utf-8"))
-            except ValueError as error:
-                raise InputError(
-                    f"{path}:{number}: expected a JSON object, the line is damaged ({error}); "
-                    "without this line only its own record is lost"
-                ) from error
-            if not isinstance(line, dict):
-                raise InputError(f"{path}:{number}: expected a JSON object, got {type(line).__name__}")
-            yield line
 
 
 def _columns(rounds: Sequence[Round]) -> dict[str, list[Any]]:
@@ -243,60 +212,3 @@ def _check_counts(row: GenerationRow, rounds: Sequence[Round]) -> None:
             f"prompt {row.prompt_id}, arm {row.arm}: {len(row.token_ids)} token_ids, expected {expected} "
             "(one from prefill and what the rounds emitted)"
         )
-
-
-def _open_for_append(path: Path) -> FileIO:
-    # Unbuffered: after a failed write nothing may linger that a later flush would add.
-    return open(path, "a+b", buffering=0)
-
-
-def _open_locked(path: Path) -> FileIO:
-    file = _open_for_append(path)
-    if fcntl is None:
-        return file
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise InputError(
-            f"hydra.run.dir={path.parent}: another process is writing this run; expected one at a time"
-        ) from error
-    except OSError:
-        pass  # a network file system without locks
-    return file
-
-
-def _cut_torn_line(file: FileIO, block: int = 1 << 16) -> None:
-    """Truncate to just after the last newline."""
-    end = file.seek(0, os.SEEK_END)
-    start = end
-    while start > 0:
-        start = max(0, start - block)
-        file.seek(start)
-        newline = file.read(block).rfind(b"\n")
-        if newline >= 0:
-            keep = start + newline + 1
-            break
-    else:
-        keep = 0
-    if keep < end:
-        file.truncate(keep)
-        os.fsync(file.fileno())
-    file.seek(0, os.SEEK_END)
-
-
-def _append_lines(file: FileIO, lines: Sequence[Mapping[str, Any]]) -> None:
-    if not lines:
-        return
-    data = memoryview("".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode("ascii"))
-    before = file.seek(0, os.SEEK_END)
-    try:
-        with naming(os.fsdecode(file.name)):
-            while data:
-                data = data[file.write(data) :]
-            os.fsync(file.fileno())
-    except BaseException:
-        # A full disk must not leave half a line in front of later ones; a dying one may refuse even that.
-        with contextlib.suppress(OSError):
-            file.truncate(before)
-        raise

@@ -95,10 +95,11 @@ def assumed(arm: Arm) -> dict[str, Any]:
 
 
 def describe_prompts(config: RunConfig, prompts: Sequence[Prompt], rendered: Sequence[Rendered], chat: Chat) -> Any:
-    """Which prompts, how they were rendered, and a hash of the text the target really reads in first turns."""
-    digest = hashlib.sha256()
+    """Which prompts, how they were rendered, and hashes of what the target really reads in first turns."""
+    text, token_ids = hashlib.sha256(), hashlib.sha256()
     for one in rendered:
-        digest.update(hashlib.sha256(one.text.encode()).digest())
+        text.update(hashlib.sha256(one.text.encode()).digest())
+        token_ids.update(hashlib.sha256(str(one.token_ids).encode()).digest())
     lengths = [len(one.token_ids) for one in rendered]
     dataset = config.dataset
     return {
@@ -115,7 +116,8 @@ def describe_prompts(config: RunConfig, prompts: Sequence[Prompt], rendered: Seq
         "prompt_ids": [prompt.prompt_id for prompt in prompts],
         "prompt_tokens": {"least": min(lengths), "most": max(lengths)},
         "special_tokens_in_text": chat.marked(prompts),
-        "rendered_sha256": digest.hexdigest(),
+        "rendered_sha256": text.hexdigest(),
+        "token_ids_sha256": token_ids.hexdigest(),
         **chat.describe(),
     }
 

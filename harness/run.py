@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import run_key
 from harness.calibration import Batch, calibrate
 from harness.chat import Chat, Rendered, check_length, open_chat
 from harness.comparison import Comparison
@@ -32,7 +32,6 @@ from harness.execution import choose_execution
 from harness.journal import Journal
 from harness.kept_prompts import write_prompts
 from harness.load import parse_device
-from harness.machine import redact_tree
 from harness.manifest import (
     checkpoint_identities,
     describe_arms,
@@ -50,25 +49,13 @@ from harness.published import read_figures, write_published
 from harness.report import write_report
 from harness.room import check_room, spread_of
 from harness.run_files import check_writable
+from harness.run_identity import KNOWN_ONCE_LOADED, run_identity, upgrade
+from harness.run_key import check
 from harness.schedule import Group, Share, groups_of
 from harness.scoring.scorer import Scorer
 from harness.stop import check_summary
 from harness.summary import summarise
 from harness.tracking import start_tracking
-
-#: What of a configuration cannot change a number, or is said better by hashes and by the arms as planned.
-NOT_IDENTITY = (
-    *run_key.NOT_SEMANTIC,
-    "retry_errors",
-    "published",
-    "drafter",
-    "num_draft_tokens",
-    "calibration",
-    "verification",
-    "target",
-    "dataset",
-    "execution",
-)
 
 
 @dataclass(slots=True)
@@ -152,6 +139,11 @@ def run(
     check_writable(run_dir, "hydra.run.dir")
     share = share or Share()
     material.groups = share.of(material.groups)
+    prompts = describe_prompts(config, material.prompts, material.rendered, material.chat)
+    checkpoints = checkpoint_identities(material.models)
+    early = run_identity(config, checkpoints, describe_arms(material.plan), prompts, material.prompts)
+    # Before anything is loaded or written: most of what tells two runs apart is known.
+    check(run_dir, early, upgrade=partial(upgrade, given=early, about=prompts), not_yet_known=KNOWN_ONCE_LOADED)
     own_baseline = not config.engine.runs_baseline
     models = (load_models if own_baseline else engine_models)(config, material.plan)
     target = models.target
@@ -159,7 +151,6 @@ def run(
         material.plan = calibrate(config, material.plan, models, material.sample(config), run_dir)
     arms = describe_arms(material.plan, models.drafters)
     kinds = {arm["name"]: arm["kind"] for arm in arms}
-    prompts = describe_prompts(config, material.prompts, material.rendered, material.chat)
     about_target = {
         "dtype": resolve_dtype(config.target, material.plan.target_config),
         "device": str(target.device),
@@ -170,21 +161,14 @@ def run(
         "context": material.plan.context,
         "memory_estimate": None if material.memory is None else material.memory.text(),
     }
-    identity = run_key.identity(
-        {
-            **redact_tree(config.to_dict()),
-            "drafters": {arm["name"]: arm for arm in arms},
-            "target_as": {"dtype": about_target["dtype"], "device": target.device.type, "execution": target.execution},
-            "quantization": config.target.quantization,
-            "scorer": config.dataset.scorer,
-            **({"synthetic": config.synthetic} if config.synthetic else {}),
-            "prompts": {key: prompts[key] for key in ("rendered_sha256", "prompt_ids", "thinking", "chat_template")},
-        },
-        checkpoint_identities(material.models),
-        without=NOT_IDENTITY,
+    loaded = {key: about_target[key] for key in ("dtype", "execution", "eos_token_ids")}
+    identity = run_identity(
+        config, checkpoints, arms, prompts, material.prompts, {**loaded, "device": target.device.type}
     )
     with ExitStack() as stack:
-        journal = stack.enter_context(Journal(run_dir, identity))
+        journal = stack.enter_context(
+            Journal(run_dir, identity, upgrade=partial(upgrade, given=identity, about=prompts))
+        )
         for folder in share.absorb:
             journal.absorb(folder, {prompt.prompt_id for group in material.groups for prompt in group.prompts})
         manifest = write_manifest(

@@ -1,8 +1,8 @@
 """The key of what changes a run's numbers, so that one run directory never mixes two configurations.
 
-The identity is a plain dictionary: the resolved configuration without what cannot change a number (trackers, output
-paths), plus the checkpoints' revisions or hashes. Its hash is the run key; the identity itself is kept beside it, so
-that a refusal can name what differs.
+The identity is a plain dictionary: the resolved configuration without what cannot change a number (UNCHANGING), plus
+the prompts' and checkpoints' hashes. Its hash is the run key; the identity itself is kept beside it, so that a refusal
+can name what differs. `harness.run_identity` says what a run's identity holds.
 """
 
 from __future__ import annotations
@@ -10,24 +10,54 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
-from harness.run_files import RUN_KEY, replace_file
+from harness.run_files import MANIFEST, RUN_KEY, replace_file
+from harness.stored import read_object
 
-# `strict` sets the exit code and `tracking` mirrors the files: neither changes a number.
-NOT_SEMANTIC = ("tracking", "strict", "hydra", "plan", "share_device")
+VERSION = 2
+#: The one list of settings that change neither a record nor a figure, each with everything below it. The run key, the
+#: identity of a sweep's job and its fingerprint all leave them out.
+UNCHANGING = (
+    "tracking",  # mirrors the files
+    "strict",  # sets the exit code alone
+    "retry_errors",  # says when, not what
+    "published",  # is shown beside the figures
+    "plan",
+    "share_device",
+    "hydra",
+    "engine.start_timeout_s",
+)
 SHOWN_DIFFERENCES = 8
 
+#: (an identity kept by an earlier version, its run directory) -> the same as this version writes it.
+Upgrade = Callable[[dict[str, Any], Path], dict[str, Any]]
 
-def identity(
-    config: Mapping[str, Any], checkpoints: Mapping[str, Any], without: Collection[str] = NOT_SEMANTIC
-) -> dict[str, Any]:
-    """What changes the numbers: `config` less the top-level keys in `without`, and the checkpoints' identities."""
-    kept = {key: value for key, value in config.items() if key not in without}
-    return {"config": kept, "checkpoints": dict(checkpoints)}
+
+class AnotherRun(InputError):
+    """A run directory holds the records of another configuration."""
+
+
+def changes_nothing(key: str) -> bool:
+    """Whether the setting `key`, dotted, is one of UNCHANGING or stands below one."""
+    return any(key == one or key.startswith(f"{one}.") for one in UNCHANGING)
+
+
+def semantic(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """`config` without the settings that change nothing."""
+    return {
+        key: semantic(value, f"{path}{key}.") if isinstance(value, Mapping) else value
+        for key, value in config.items()
+        if not changes_nothing(f"{path}{key}")
+    }
+
+
+def identity(config: Mapping[str, Any], checkpoints: Mapping[str, Any]) -> dict[str, Any]:
+    """What changes the numbers: `config` without what does not, and the checkpoints' identities."""
+    return {"config": semantic(config), "checkpoints": dict(checkpoints)}
 
 
 def run_key(identity: Mapping[str, Any]) -> str:
@@ -39,49 +69,85 @@ def run_key(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
 
 
-def differing_keys(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """`path: stored -> given` for every leaf that differs, in a stable order."""
+def differing_keys(
+    stored: Mapping[str, Any], given: Mapping[str, Any], *, not_yet_known: Collection[str] = ()
+) -> list[str]:
+    """`path: stored -> given` for every leaf that differs, in a stable order.
+
+    Below the paths in `not_yet_known` the given identity may still lack what the stored one has.
+    """
     old, new = dict(_leaves(_canonical(stored, ""))), dict(_leaves(_canonical(given, "")))
     missing = "(absent)"
     return [
         f"{'.'.join(path)}: {old.get(path, missing)} -> {new.get(path, missing)}"
         for path in sorted(old.keys() | new.keys())
         if old.get(path, missing) != new.get(path, missing)
+        and (path in new or not f"{'.'.join(path)}.".startswith(tuple(f"{one}." for one in not_yet_known)))
     ]
 
 
-def claim(run_dir: Path, given: Mapping[str, Any]) -> str:
+def claim(run_dir: Path, given: Mapping[str, Any], *, upgrade: Upgrade | None = None, records: bool = False) -> str:
     """Write the key into a fresh run directory, or check it against the one that is there; gives the key.
 
-    Raises InputError that names the differing keys when the directory holds another configuration's run.
+    `upgrade` reads the identity of a run that an earlier version began; such a run keeps its key. `records` says that
+    the directory is not fresh: without a readable key they belong to this run only if its manifest says so.
+    Raises AnotherRun that names the differing keys when the directory holds another configuration's run.
     """
-    key = run_key(given)
     path = run_dir / RUN_KEY
-    if path.exists():
-        stored = _read(path)
-        if stored["run_key"] != key:
-            differing = differing_keys(stored["identity"], given)
-            shown = "; ".join(differing[:SHOWN_DIFFERENCES])
-            more = len(differing) - SHOWN_DIFFERENCES
-            raise InputError(
-                f"hydra.run.dir={run_dir} holds a run of another configuration (run key {stored['run_key']}, "
-                f"this one is {key}). It differs in {shown}{f'; and {more} more' if more > 0 else ''}. "
-                "Expected the same configuration to continue it, or another hydra.run.dir"
-            )
-        return key
-    content = {"run_key": key, "identity": _canonical(given, "")}
+    stored = _read(path)
+    key = run_key(given)
+    if stored is None:
+        if records or path.exists():
+            _check_manifest(run_dir, key)
+        return _write(path, key, given)
+    check(run_dir, given, upgrade=upgrade)
+    return str(stored["run_key"]) if stored["version"] == VERSION else _write(path, stored["run_key"], given)
+
+
+def check(
+    run_dir: Path, given: Mapping[str, Any], *, upgrade: Upgrade | None = None, not_yet_known: Collection[str] = ()
+) -> None:
+    """Raise AnotherRun where `run_dir` holds a run that `given` does not continue; `not_yet_known` as above."""
+    stored = _read(run_dir / RUN_KEY)
+    if stored is None:
+        return
+    kept = stored["identity"] if stored["version"] == VERSION or upgrade is None else upgrade(stored["identity"], run_dir)
+    differing = differing_keys(kept, given, not_yet_known=not_yet_known)
+    if differing:
+        shown = "; ".join(differing[:SHOWN_DIFFERENCES])
+        more = len(differing) - SHOWN_DIFFERENCES
+        raise AnotherRun(
+            f"hydra.run.dir={run_dir} holds a run of another configuration (run key {stored['run_key']}). "
+            f"It differs in {shown}{f'; and {more} more' if more > 0 else ''}. "
+            "Expected the same configuration to continue it, or another hydra.run.dir"
+        )
+
+
+def _write(path: Path, key: str, given: Mapping[str, Any]) -> str:
+    content = {"version": VERSION, "run_key": key, "identity": _canonical(given, "")}
     replace_file(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
     return key
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(stored["run_key"], str) and isinstance(stored["identity"], dict):
-            return dict(stored)
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise InputError(f"{path}: expected a JSON object with run_key and identity; the file is damaged")
+def _read(path: Path) -> dict[str, Any] | None:
+    """What is kept in `path`, None where it is absent or damaged. Raises InputError for a later version's."""
+    stored = read_object(path, f"whose run this is must be told by {MANIFEST}")
+    if stored is None or not isinstance(stored.get("run_key"), str) or not isinstance(stored.get("identity"), dict):
+        return None
+    version = stored.get("version", 1)
+    if version not in range(1, VERSION + 1):
+        raise InputError(f"{path}: version={version}, expected {VERSION} or less: a later version wrote it")
+    return {**stored, "version": version}
+
+
+def _check_manifest(run_dir: Path, key: str) -> None:
+    """The manifest names the run, too: where it has the same key, a lost or damaged key file can be made anew."""
+    named = (read_object(run_dir / MANIFEST, "it cannot tell whose run this is") or {}).get("run_key")
+    if named != key:
+        raise InputError(
+            f"{run_dir / RUN_KEY}: expected a JSON object with run_key and identity; the file is damaged or gone, and "
+            f"{MANIFEST} does not show that the records are of this configuration. Expected another hydra.run.dir"
+        )
 
 
 def _canonical(value: Any, path: str) -> Any:

@@ -317,7 +317,7 @@ def test_a_folder_without_a_run_is_one_clear_line_and_exit_code_2(
 
 def test_a_damaged_summary_is_named(tmp_path: Path) -> None:
     (tmp_path / "summary.json").write_text("{")
-    with pytest.raises(InputError, match="summary.json is damaged, and there is no"):
+    with pytest.raises(InputError, match=r"summary\.json is damaged, and there is no"):
         leaderboard([tmp_path])
 
 

@@ -14,7 +14,8 @@ import pytest
 
 from harness.errors import InputError
 from harness.frames import ROUND_COLUMNS, generations_frame, read_generations, read_rounds, write_rounds
-from harness.journal import GenerationKey, GenerationRow, Journal, read_lines
+from harness.journal import GenerationKey, GenerationRow, Journal
+from harness.journal_files import read_lines
 from harness.records import Round
 from harness.run_files import GENERATIONS, ROUNDS_JOURNAL, replace_file
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.config import read_config
 from harness.errors import InputError
-from harness.run_key import claim, differing_keys, identity, run_key
+from harness.run_key import UNCHANGING, claim, differing_keys, identity, run_key
 
 leaves = st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([0.5, -0.0, 1.0, "", "a", ".", []])
 configs = st.dictionaries(st.sampled_from(["", "a", "b", ".", "a.b"]), leaves | st.dictionaries(st.just("a"), leaves))
@@ -41,6 +43,18 @@ def test_trackers_and_strictness_are_left_out() -> None:
     weights = {"target": {"sha256": "ab"}}
     assert run_key(identity(config, weights)) == run_key(identity(other, weights))
     assert run_key(identity(config, weights)) != run_key(identity(config, {"target": {"sha256": "cd"}}))
+
+
+def test_the_list_of_what_changes_nothing_names_settings_that_there_are() -> None:
+    known = {"hydra", *_keys(asdict(read_config({"target": {"path": "a"}, "dataset": {"path": "b"}})))}
+    assert {*UNCHANGING} <= known
+
+
+def _keys(config: dict[str, Any], path: str = "") -> set[str]:
+    found = set()
+    for key, value in config.items():
+        found |= {f"{path}{key}", *(_keys(value, f"{path}{key}.") if isinstance(value, dict) else ())}
+    return found
 
 
 def test_a_refusal_names_what_differs_and_what_to_do(tmp_path: Path) -> None:
