@@ -32,6 +32,7 @@ from harness.preflight import Plan
 from harness.progress import RunProgress, warn
 from harness.prompts import Prompt
 from harness.records import Generation, Round
+from harness.resumption import settled
 from harness.run_files import naming
 from harness.schedule import Group
 from harness.scoring.scorer import Scorer
@@ -60,13 +61,12 @@ class Comparison:
         self.config, self.plan, self.chat = config, plan, chat
         self.models, self.target = models, models.target
         self.journal, self.progress = journal, progress
-        self.done = journal.done(retry_errors=config.retry_errors)
         self.engine = HARNESS
         self.judge = (NoJudge if config.synthetic else Judge)(models.target, config.decoding)
         self.scorer = Scorer(config.dataset.scorer, config.scoring)
         self.names = [BASELINE, *models.drafters]
         self.clocks: ClockReading | None = None  # the last look at them
-        self.done = {key for key in self.done if key.arm in self.names}
+        self.done = settled(journal.rows, self.names, together=True, retry_errors=config.retry_errors)
 
     def run(self, groups: Sequence[Group]) -> None:
         """Warm up, then all groups in order. Raises GuardError when numbers come out that cannot be true."""

@@ -108,7 +108,7 @@ def current_parquet(folder: Path) -> pa.Table | None:
                 return None
             table = pq.read_table(file, page_checksum_verification=True)
         return table.select(list(ROUND_COLUMNS))
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         reason = str(error).strip().splitlines()
         damage = f"{path} is damaged ({reason[0] if reason else type(error).__name__})"
         if not journalled:

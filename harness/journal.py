@@ -112,13 +112,17 @@ class Journal:
         for file in (self._generations, self._rounds):
             cut_torn_line(file)
         sync_folder(self.run_dir)
+        self._attempt: int | None = None
         self.rows: dict[GenerationKey, dict[str, Any]] = {
             key_of(line): line for line in read_lines(self.run_dir / GENERATIONS)
         }
 
-    def done(self, retry_errors: bool = False) -> set[GenerationKey]:
-        """The keys that need not run again; with `retry_errors`, those that ended in an error are left out."""
-        return {key for key, row in self.rows.items() if not retry_errors or row["status"] == "ok"}
+    @property
+    def attempt(self) -> int:
+        """The number of this start among those that decoded something; every line says which one wrote it."""
+        if self._attempt is None:
+            self._attempt = 1 + max((row.get("attempt") or 0 for row in self.rows.values()), default=0)
+        return self._attempt
 
     def append(self, row: GenerationRow, rounds: Sequence[Round] = ()) -> None:
         """Commit one generation. Raises as `append_all` does."""
@@ -137,7 +141,7 @@ class Journal:
             commit = uuid.uuid4().hex[:12]
             if rounds:
                 round_lines.append({**row.key._asdict(), "commit": commit, **_columns(rounds)})
-            generation_lines.append({**asdict(row), "commit": commit})
+            generation_lines.append({**asdict(row), "attempt": self.attempt, "commit": commit})
         append_lines(self._rounds, round_lines)
         append_lines(self._generations, generation_lines)
         self.rows.update((key_of(line), line) for line in generation_lines)
@@ -152,7 +156,9 @@ class Journal:
         def wanted(line: dict[str, Any]) -> bool:
             mine = self.rows.get(key_of(line))
             return line["prompt_id"] in prompt_ids and (
-                mine is None or (mine["status"] != "ok" and line["status"] == "ok")
+                mine is None
+                or (mine["status"] != "ok" and line["status"] == "ok")
+                or (line.get("attempt") or 0) > (mine.get("attempt") or 0)  # decoded again beside a new baseline
             )
 
         lines = [line for line in read_lines(folder / GENERATIONS) if wanted(line)]

@@ -12,6 +12,7 @@ from harness.losslessness import Verdict, first_difference, holds_throughout, ve
 from harness.target import Target
 
 Judgement = tuple[str, dict[str, Any] | None]  # the verdict, and what it rests on
+NO_ANSWER = "the baseline has no answer to this prompt"
 CHUNK = 64  # rows of logits held at a time; a row is as wide as the vocabulary
 
 
@@ -27,7 +28,7 @@ class Judge:
     ) -> Judgement:
         """`exact`, `tie`, `mismatch` or `none`, and what it rests on."""
         if not baseline_ids:
-            return "none", {"reason": "the baseline has no answer to this prompt"}
+            return "none", {"reason": NO_ANSWER}
         if self.decoding.greedy:
             found = self.greedy(list(prompt_ids), list(baseline_ids), list(arm_ids))
         elif self.decoding.verification == "match":

@@ -111,7 +111,9 @@ def check(
     stored = _read(run_dir / RUN_KEY)
     if stored is None:
         return
-    kept = stored["identity"] if stored["version"] == VERSION or upgrade is None else upgrade(stored["identity"], run_dir)
+    kept = stored["identity"]
+    if stored["version"] < VERSION and upgrade is not None:
+        kept = upgrade(kept, run_dir)
     differing = differing_keys(kept, given, not_yet_known=not_yet_known)
     if differing:
         shown = "; ".join(differing[:SHOWN_DIFFERENCES])

@@ -22,6 +22,7 @@ from harness.judge import Judge
 from harness.models import Models
 from harness.preflight import Plan
 from harness.progress import RunProgress, warn
+from harness.resumption import settled
 from harness.schedule import Group
 from harness.stop import Watch
 
@@ -43,9 +44,12 @@ class EngineComparison(Comparison):
         self.engine = engine.name
         self.names = [BASELINE] if engine.runs_baseline else []
         self.names += [arm.name for arm in plan.arms if arm.arm.engine == engine.name]
-        self.done = {key for key in journal.done(retry_errors=config.retry_errors) if key.arm in self.names}
         own_baseline = f"{engine.name}_{BASELINE}"
         self.engine_baseline = own_baseline if own_baseline in self.names else BASELINE
+        against = (BASELINE, self.engine_baseline)
+        self.done = settled(
+            journal.rows, self.names, baselines=against, together=False, retry_errors=config.retry_errors
+        )
         self.current = BASELINE
         self.answered: dict[tuple[int, ...], list[int]] = {}  # rendered prompt -> the engine's baseline's tokens
         self.own_judge: Judge = self.judge

@@ -53,7 +53,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 def test_a_second_opening_knows_what_is_done(tmp_path: Path) -> None:
     fill(tmp_path, "p", "q")
     with Journal(tmp_path, IDENTITY) as journal:
-        assert journal.done() == {GenerationKey("p", 0, "mtp", 0), GenerationKey("q", 0, "mtp", 0)}
+        assert {*journal.rows} == {GenerationKey("p", 0, "mtp", 0), GenerationKey("q", 0, "mtp", 0)}
         assert journal.rows[GenerationKey("p", 0, "mtp", 0)]["token_ids"] == [0, 1, 2, 3, 4, 5]
         journal.append(row("r"), rounds(5))
     assert read_generations(tmp_path)["prompt_id"].tolist() == ["p", "q", "r"]
@@ -93,7 +93,7 @@ def test_rounds_whose_generation_was_never_committed_belong_to_nothing(tmp_path:
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
     assert read_rounds(tmp_path)["prompt_id"].unique().tolist() == ["p"]
     with Journal(tmp_path, IDENTITY) as journal:
-        assert len(journal.done()) == 1
+        assert len(journal.rows) == 1
         journal.append(row("q", tokens=3), rounds(2))
     read = read_rounds(tmp_path)
     assert read.loc[read["prompt_id"] == "q", "emitted"].tolist() == [2]
@@ -102,8 +102,7 @@ def test_rounds_whose_generation_was_never_committed_belong_to_nothing(tmp_path:
 def test_an_error_is_a_row_and_may_be_tried_again(tmp_path: Path) -> None:
     with Journal(tmp_path, IDENTITY) as journal:
         journal.append(GenerationRow("p", "mtp", status="error", error="out of memory"))
-        assert len(journal.done()) == 1
-        assert journal.done(retry_errors=True) == set()
+        assert [row["status"] for row in journal.rows.values()] == ["error"]
         journal.append(row("p"), rounds(3, 2))
     generations = read_generations(tmp_path)
     assert generations[["status", "error"]].values.tolist() == [["ok", None]]
@@ -140,14 +139,14 @@ def test_two_writers_in_one_directory_are_refused(tmp_path: Path) -> None:
     with Journal(tmp_path, IDENTITY), pytest.raises(InputError, match="another process is writing"):
         Journal(tmp_path, IDENTITY)
     with Journal(tmp_path, IDENTITY) as journal:
-        assert journal.done() == set()
+        assert journal.rows == {}
 
 
 def test_rounds_must_account_for_the_tokens(tmp_path: Path) -> None:
     with Journal(tmp_path, IDENTITY) as journal:
         with pytest.raises(ValueError, match="6 token_ids, expected 4"):
             journal.append(row("p"), rounds(3))
-        assert journal.done() == set()
+        assert journal.rows == {}
     assert len(read_generations(tmp_path)) == 0
 
 

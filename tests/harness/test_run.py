@@ -282,6 +282,27 @@ def test_one_failed_prompt_is_no_failed_arm_and_can_be_tried_again(
     assert all(row["errors"] == 0 for row in again.summary["rows"])
 
 
+def test_arms_are_judged_against_a_baseline_that_is_made_anew(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong arm beside a failed baseline: tried again, its verdict and its times are of the new attempt."""
+    monkeypatch.setattr(arms_module, "decode", failing("baseline", RuntimeError("once"), after=3))
+    first = run(configure(drafter="mtp"), tmp_path / "run")
+    assert [row["verdict"] for row in generations(first) if row["arm"] == "mtp"] == ["exact", "exact", "none"]
+    earlier = len(generations(first))
+    monkeypatch.undo()
+    monkeypatch.setattr(arms_module, "decode", corrupting(arms_module.decode))
+    again = run(configure(drafter="mtp", retry_errors=True), tmp_path / "run")
+    assert again.exit_code == EXIT_MISMATCH
+    new = generations(again)[earlier:]
+    assert {(row["prompt_id"], row["arm"], row["attempt"]) for row in new} == {
+        ("p1", "baseline", 2), ("p1", "mtp", 2),
+    }  # fmt: skip
+    assert [row["verdict"] for row in new if row["arm"] == "mtp"] == ["mismatch"]
+    [row] = [row for row in again.summary["rows"] if (row["arm"], row["category"]) == ("mtp", "all")]
+    assert (row["verdict_exact"], row["verdict_mismatch"], row["paired_prompts"]) == (2, 1, 3)
+
+
 def test_a_failed_baseline_leaves_nothing_to_hold_against(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
