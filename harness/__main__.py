@@ -22,12 +22,14 @@ from harness.entry import command, reason_of, say, tell, through_hydra
 from harness.errors import EXIT_INTERRUPTED, EXIT_OK
 from harness.load import parse_device
 from harness.many import processes, run_split
+from harness.progress import warn
 from harness.published_table import print_published
 from harness.resume import resume_hint
 from harness.run import Outcome, run
+from harness.run_key import AnotherRun
 from harness.sweep.device_lock import choose_device, hold_device
 from harness.sweep.launch import exit_codes as sweep_exit_codes
-from harness.sweep.note import note_job
+from harness.sweep.note import note_job, set_aside
 from harness.sweep.plan import print_plan
 from harness.sweep.state import Job
 from harness.table import json_line, print_summary
@@ -96,7 +98,15 @@ def run_shared(config: RunConfig, run_dir: Path, *, command: list[str], group: s
         many = run_split if config.target.tp_plan is None else run_together
         return many(around, config, run_dir, command=command, group=group)
     with hold_device(parse_device(config.target.device), share=config.share_device, wait=group is not None):
-        return run(config, run_dir, command=command, group=group)
+        try:
+            return run(config, run_dir, command=command, group=group)
+        except AnotherRun as error:
+            if group is None:
+                raise
+            # A sweep's job is known by its overrides: the records of what it asked for before make room.
+            aside = f"its earlier records are kept in {set_aside(run_dir)}"
+            warn(f"job {run_dir.name} is run anew, it differs in {error.differing}; {aside}")
+            return run(config, run_dir, command=command, group=group)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")

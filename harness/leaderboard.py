@@ -22,7 +22,7 @@ from harness.errors import InputError
 from harness.leaderboard_conditions import Difference, at, date_of, differences, groups, hardware_words, target_words
 from harness.metrics import ALL
 from harness.report.names import is_control, known
-from harness.run_files import GENERATIONS, NOTHING_YET, SUMMARY_JSON
+from harness.run_files import GENERATIONS, NOTHING_YET, SUMMARY_JSON, run_directories
 from harness.stored import read_manifest
 from harness.summary import read_summary
 
@@ -108,7 +108,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     """Every run in or below each folder, once, labelled by its path below what they all share."""
     found: dict[Path, None] = {}
     for folder in folders:
-        below = {path.parent for name in (SUMMARY_JSON, GENERATIONS) for path in folder.rglob(name)}
+        below = run_directories(folder, SUMMARY_JSON, GENERATIONS)
         if not below:
             raise InputError(f"{folder}: no {SUMMARY_JSON} in it or below, expected a run directory or a sweep of them")
         found |= dict.fromkeys(path.resolve() for path in sorted(below, key=_in_order))

@@ -20,8 +20,15 @@ SUMMARY_CSV = "summary.csv"
 MANIFEST = "manifest.json"
 REPORT = "report.html"
 CALIBRATION = "calibration.json"
+SUPERSEDED = "superseded"  # a sweep's folder for records that its jobs no longer ask for
 #: What every reader says of a run that was stopped before its first generation was committed.
 NOTHING_YET = "nothing is committed yet, expected a run with at least one finished generation"
+
+
+def run_directories(folder: Path, *names: str) -> list[Path]:
+    """Every directory in or below `folder` that holds one of the files `names`, without what a sweep has set aside."""
+    found = {path.parent for name in names for path in folder.rglob(name)}
+    return sorted(path for path in found if SUPERSEDED not in path.relative_to(folder).parts)
 
 
 def sync_folder(folder: Path) -> None:

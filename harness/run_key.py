@@ -38,7 +38,11 @@ Upgrade = Callable[[dict[str, Any], Path], dict[str, Any]]
 
 
 class AnotherRun(InputError):
-    """A run directory holds the records of another configuration."""
+    """A run directory holds the records of another configuration; `differing` says in what."""
+
+    def __init__(self, message: str, differing: str) -> None:
+        super().__init__(message)
+        self.differing = differing
 
 
 def changes_nothing(key: str) -> bool:
@@ -116,12 +120,12 @@ def check(
         kept = upgrade(kept, run_dir)
     differing = differing_keys(kept, given, not_yet_known=not_yet_known)
     if differing:
-        shown = "; ".join(differing[:SHOWN_DIFFERENCES])
         more = len(differing) - SHOWN_DIFFERENCES
+        shown = "; ".join(differing[:SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
         raise AnotherRun(
             f"hydra.run.dir={run_dir} holds a run of another configuration (run key {stored['run_key']}). "
-            f"It differs in {shown}{f'; and {more} more' if more > 0 else ''}. "
-            "Expected the same configuration to continue it, or another hydra.run.dir"
+            f"It differs in {shown}. Expected the same configuration to continue it, or another hydra.run.dir",
+            shown,
         )
 
 

@@ -18,6 +18,7 @@ from harness.errors import EXIT_ARM_FAILED, EXIT_BAD_INPUT, EXIT_OK, InputError
 from harness.frames import write_rounds
 from harness.mirror import mirror
 from harness.run_files import MANIFEST, NOTHING_YET
+from harness.run_files import run_directories as below
 from harness.stored import read_manifest
 from harness.summary import read_summary, stored_summary, summarise
 from harness.tracking import open_run, switched_off
@@ -25,7 +26,7 @@ from harness.tracking import open_run, switched_off
 
 def run_directories(folder: Path) -> list[Path]:
     """`folder` itself, or every run below it. Raises InputError where there is none."""
-    found = sorted(path.parent for path in folder.rglob(MANIFEST))
+    found = below(folder, MANIFEST)
     if not found:
         raise InputError(f"{folder}: no {MANIFEST} in it or below, expected a run directory or a sweep of them")
     return found

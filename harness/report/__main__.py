@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.entry import command, say, tell
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.report import write_report
-from harness.run_files import GENERATIONS
+from harness.run_files import GENERATIONS, run_directories
 
 
 @command
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     worst = EXIT_OK
     for folder in options.folders:
-        found = sorted(path.parent for path in folder.rglob(GENERATIONS))
+        found = run_directories(folder, GENERATIONS)
         if not found:
             say(f"error: {folder}: no {GENERATIONS} in it or below, expected a run directory")
             worst = max(worst, EXIT_BAD_INPUT)

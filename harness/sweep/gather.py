@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from harness.csv_text import csv_text
+from harness.errors import InputError
 from harness.run_files import SUMMARY_JSON, replace_file
 from harness.summary import COLUMNS, flat, read_summary
 from harness.sweep.state import STATES, Sweep
@@ -53,7 +54,7 @@ def rows_of(sweep: Sweep) -> Iterator[dict[str, Any]]:
             try:
                 rows = read_summary(sweep.folder / str(job.job))["rows"]
                 found = [flat({name: None if value == [] else value for name, value in row.items()}) for row in rows]
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 if job.state == "done":  # elsewhere its absence is no news
                     about["reason"] = f"its {SUMMARY_JSON} cannot be read ({type(error).__name__}: {error})"
         if not found:

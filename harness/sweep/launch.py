@@ -13,10 +13,13 @@ from omegaconf import DictConfig, OmegaConf
 from harness.config import RunConfig, read_config
 from harness.entry import tell
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
+from harness.metrics import ALL
 from harness.preflight import preflight
+from harness.run_key import changes_nothing
+from harness.summary import read_summary
 from harness.sweep.gather import finish
 from harness.sweep.plan import print_plan
-from harness.sweep.state import SWEEP, Job, Sweep, fingerprint, read_sweep
+from harness.sweep.state import SWEEP, Job, Sweep, fingerprint, read_sweep, setting
 
 #: Exit codes of sweeps launched by this process; Hydra keeps what a sweeper returns to itself.
 exit_codes: list[int] = []
@@ -31,12 +34,20 @@ def launch(
 ) -> Sequence[Any]:
     """Run what is left to do of a sweep. `start` is the launcher's: it takes the overrides of the jobs that fit."""
     folder = Path(str(master.hydra.sweep.dir))
-    sweep = read_sweep(folder) if (folder / SWEEP).exists() else Sweep(folder)
+    try:
+        sweep = read_sweep(folder) if (folder / SWEEP).exists() else Sweep(folder)
+    except InputError as error:
+        _say(f"error: {error}")
+        exit_codes.append(EXIT_BAD_INPUT)
+        return []
     asked: list[tuple[Job, RunConfig | None]] = []
     for one in overrides:
         job = sweep.job_for(_identifying(one))
         asked.append((job, check(job, lambda one=one: compose(one))))  # type: ignore[misc]
     sweep.refresh()
+    for job, config in asked:
+        if config is not None and job.state == "done" and (left := left_to_do(folder / str(job.job), config)):
+            job.state, job.reason = "pending", left
     labels = sweep.labels()
     for job, _ in asked:
         if job.state == "dropped":
@@ -80,8 +91,21 @@ def check(job: Job, compose: Callable[[], DictConfig]) -> RunConfig | None:
         return None
     if job.state == "dropped":  # it fits now
         job.state, job.reason = "pending", None
-    job.fingerprint = fingerprint(config.to_dict())
+    job.fingerprint = fingerprint(config)
     return config
+
+
+def left_to_do(run_dir: Path, config: RunConfig) -> str | None:
+    """Why a finished job runs again though it is the same job: settings that decide how its records are taken."""
+    try:
+        rows = [row for row in read_summary(run_dir)["rows"] if row["category"] == ALL]
+    except InputError as error:
+        return str(error)
+    if config.strict and any(row.get("verdict_mismatch") for row in rows):
+        return "it holds a mismatch, which strict=true does not let pass"
+    if config.retry_errors and any(row.get("errors") for row in rows):
+        return "it holds errors, which retry_errors=true tries again"
+    return None
 
 
 def strip_hydra(composed: DictConfig) -> DictConfig:
@@ -99,8 +123,7 @@ def _wants_plan(master: DictConfig, asked: Sequence[tuple[Job, RunConfig | None]
 
 def _identifying(overrides: Sequence[str]) -> list[str]:
     """Overrides that make the job another one: where it is planned, mirrored or placed does not."""
-    skipped = ("plan=", "share_device=", "tracking", "retry_errors=", "hydra", "strict=")
-    return [one for one in overrides if not one.lstrip("+~").startswith(skipped)]
+    return [one for one in overrides if not changes_nothing(setting(one))]
 
 
 def _code_of(result: Any) -> int:

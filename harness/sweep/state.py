@@ -10,18 +10,24 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from drafters.checkpoint import weight_files
+from harness.config import RunConfig
 from harness.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
 from harness.run_files import SUMMARY_JSON, replace_file
+from harness.run_key import semantic
+from harness.weights import hash_weights
 
 SWEEP = "sweep.json"
 JOB = "job.json"
 STATES = ("done", "running", "failed", "pending", "dropped")
+NOTED = ("done", "running", "failed")  # what a job says of itself
+_hashes: dict[tuple[Any, ...], str] = {}  # of weight files, by their names, sizes and times
 
 
 @dataclass(slots=True)
@@ -53,9 +59,9 @@ class Sweep:
         replace_file(self.folder / SWEEP, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     def job_for(self, overrides: list[str]) -> Job:
-        """The job with these overrides: the number it had before, or the next free one."""
+        """The job with these overrides in whatever order: the number it had before, or the next free one."""
         for job in self.jobs:
-            if job.overrides == overrides:
+            if in_order(job.overrides) == in_order(overrides):
                 return job
         job = Job(max((job.job for job in self.jobs), default=-1) + 1, overrides)
         self.jobs.append(job)
@@ -81,9 +87,25 @@ def read_sweep(folder: Path) -> Sweep:
         raise InputError(f"{folder}: no {SWEEP}, expected the directory of a sweep (hydra.sweep.dir)")
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))["jobs"]
-        return Sweep(folder, [Job(**job) for job in stored]).refresh()
+        sweep = Sweep(folder, [Job(**job) for job in stored])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: expected a JSON object with jobs, the file is damaged ({error})") from error
+    return sweep.refresh()
+
+
+def setting(override: str) -> str:
+    """The dotted setting that an override sets: `hydra.launcher` for `+hydra/launcher=joblib`."""
+    return override.lstrip("+~").partition("=")[0].partition("@")[0].replace("/", ".")
+
+
+def in_order(overrides: Sequence[str]) -> list[str]:
+    """`overrides` in one order for all that mean the same; of those that set one thing, the last.
+
+    Order has a meaning only where a whole mapping is set beside a part of it, and is kept there.
+    """
+    last = list({setting(one): one for one in overrides}.values())
+    mappings = [f"{setting(one)}." for one in last if one.partition("=")[2].startswith("{")]
+    return last if any(setting(one).startswith(tuple(mappings)) for one in last) else sorted(last)
 
 
 def start_job(run_dir: Path, fingerprint: str) -> None:
@@ -105,17 +127,32 @@ def read_note(run_dir: Path) -> dict[str, Any] | None:
         note = json.loads((run_dir / JOB).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return note if isinstance(note, dict) else None
+    return note if isinstance(note, dict) and note.get("state") in NOTED else None
 
 
-def fingerprint(config: Mapping[str, Any]) -> str:
-    """A hash of what a job was asked for, the content of its prompt file included: the same job gives the same."""
-    skipped = ("plan", "share_device", "tracking", "retry_errors")
-    asked: dict[str, Any] = {key: value for key, value in config.items() if key not in skipped}
-    path = Path(str((asked.get("dataset") or {}).get("path")))
+def fingerprint(config: RunConfig) -> str:
+    """A hash of what a job was asked for: the same job gives the same.
+
+    The content of its prompt file and of its local checkpoints is part of it; a hub's checkpoints do not change.
+    """
+    path = Path(str(config.dataset.path))
     content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-    text = json.dumps([asked, content], sort_keys=True, default=str)
+    models = {"target": config.target.path, **{arm.name: arm.path for arm in config.arms}}
+    weights = {name: weights_of(Path(path)) for name, path in models.items() if path and Path(path).is_dir()}
+    text = json.dumps([semantic(config.to_dict()), content, weights], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def weights_of(folder: Path) -> str | None:
+    """The hash of a checkpoint's weights, None where there are none. Read once per process while they stay the same."""
+    try:
+        files = weight_files(folder, str(folder))
+        seen = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+        if seen not in _hashes:
+            _hashes[seen] = hash_weights(files)["weights_hash"]
+        return _hashes[seen]
+    except (InputError, OSError):
+        return None
 
 
 def _refresh(job: Job, run_dir: Path) -> None:
@@ -138,7 +175,7 @@ def _alive(note: Mapping[str, Any]) -> bool:
         return True  # another machine's process cannot be asked
     try:
         os.kill(int(note["pid"]), 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, KeyError, TypeError, ValueError):
         return False
     except PermissionError:
         return True

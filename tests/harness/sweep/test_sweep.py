@@ -18,6 +18,7 @@ import pytest
 from harness import __main__ as entry
 from harness import models, status
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
+from harness.leaderboard import leaderboard
 from harness.sweep import launch as launching
 from tests.harness.checkpoints import write_pair, write_prompts
 
@@ -153,15 +154,34 @@ def test_a_failed_job_is_a_row_and_runs_again_alone(
     assert {row[0] for row in table(tmp_path / "s") if row[5] == "4"} == {"3"}
 
 
-def test_changed_prompts_are_told_and_not_skipped(
+def test_a_job_whose_prompts_changed_is_run_anew(
     overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Its earlier records are kept where no table counts them."""
     grid = [*overrides, "drafter=mtp", "num_draft_tokens=1"]
-    assert sweep(monkeypatch, tmp_path / "s", *grid) == EXIT_OK
+    folder = tmp_path / "s"
+    assert sweep(monkeypatch, folder, *grid) == EXIT_OK
+    earlier = (folder / "0" / "generations.jsonl").read_bytes()
     write_prompts(tmp_path / "prompts.jsonl", 3)
-    assert sweep(monkeypatch, tmp_path / "s", *grid) == EXIT_BAD_INPUT
-    [job] = jobs(tmp_path / "s", capsys)
-    assert job["state"] == "failed" and "holds a run of another configuration" in job["reason"]
+    assert sweep(monkeypatch, folder, *grid) == EXIT_OK
+    told = capsys.readouterr().err
+    assert "job 0 is run anew, it differs in config.prompts.asked.p2." in told and "superseded/0-1" in told
+    assert {prompt for _, prompt, _ in tokens(folder)} == {"p0", "p1", "p2"}
+    assert (folder / "superseded" / "0-1" / "generations.jsonl").read_bytes() == earlier
+    assert [run.label for run in leaderboard([folder]).runs] == ["0"]
+    [job] = jobs(folder, capsys)
+    assert job["state"] == "done"
+
+
+def test_settings_that_change_nothing_leave_a_finished_sweep_finished(
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "s"
+    assert sweep(monkeypatch, folder, *overrides, "drafter=mtp", "num_draft_tokens=1") == EXIT_OK
+    monkeypatch.setattr(entry, "run", lambda *a, **k: pytest.fail("run again"))
+    other = ["num_draft_tokens=1", "strict=false", "retry_errors=true", "drafter=mtp", "engine.start_timeout_s=5"]
+    assert sweep(monkeypatch, folder, *reversed(overrides), *other) == EXIT_OK
+    assert [job["state"] for job in jobs(folder, capsys)] == ["done"]
 
 
 def test_the_status_of_what_is_no_sweep_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
