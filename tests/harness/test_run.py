@@ -296,7 +296,7 @@ def test_arms_are_judged_against_a_baseline_that_is_made_anew(
     assert again.exit_code == EXIT_MISMATCH
     new = generations(again)[earlier:]
     assert {(row["prompt_id"], row["arm"], row["attempt"]) for row in new} == {
-        ("p1", "baseline", 2), ("p1", "mtp", 2),
+        ("p2", "baseline", 2), ("p2", "mtp", 2),
     }  # fmt: skip
     assert [row["verdict"] for row in new if row["arm"] == "mtp"] == ["mismatch"]
     [row] = [row for row in again.summary["rows"] if (row["arm"], row["category"]) == ("mtp", "all")]

@@ -179,7 +179,7 @@ def test_settings_that_change_nothing_leave_a_finished_sweep_finished(
     folder = tmp_path / "s"
     assert sweep(monkeypatch, folder, *overrides, "drafter=mtp", "num_draft_tokens=1") == EXIT_OK
     monkeypatch.setattr(entry, "run", lambda *a, **k: pytest.fail("run again"))
-    other = ["num_draft_tokens=1", "strict=false", "retry_errors=true", "drafter=mtp", "engine.start_timeout_s=5"]
+    other = ["num_draft_tokens=1", "strict=false", "retry_errors=true", "drafter=mtp", "+engine.start_timeout_s=5"]
     assert sweep(monkeypatch, folder, *reversed(overrides), *other) == EXIT_OK
     assert [job["state"] for job in jobs(folder, capsys)] == ["done"]
 
