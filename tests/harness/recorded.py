@@ -12,6 +12,8 @@ from harness.summary import summarise
 
 K = 3
 TOKENS = 13
+#: Doubts that the machine raises on which the tests run, and not the run.
+OF_THE_MACHINE = {"busy_machine", "unsteady_pace", "throttled_clocks", "unread_clocks", "tainted"}
 VERIFY_S = 0.010
 DRAFT_S = 0.002
 
