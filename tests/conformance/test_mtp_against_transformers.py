@@ -8,10 +8,14 @@ After a rejection transformers lets the assistant see rejected rows: it cuts the
 past the sliding window, not at all. So its drafts are compared as they are where the round before rejected nothing,
 and with those rows taken out after the others. (Past the window and after a round that accepted nothing at all, one
 row is then missing at the far end, which its cache no longer holds; those rounds alone are left out.)
+
+Transformers 5.17 drafts after a prompt from the state of the prompt's first token instead of its last; there it is
+given the last one alone.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -27,6 +31,7 @@ from tests import reference, tiny
 from tests.steered import Steered, steer
 
 TOKENS = 60
+KNOWS_PREFILL = "is_main_model_prefill" in inspect.getsource(SinglePositionMultiTokenCandidateGenerator)
 LENGTHS = (5, 40)  # the window passes in the first, and is behind the prompt's end in the second
 
 
@@ -51,6 +56,9 @@ def transformers_drafts(
                 for kind, pair in model_outputs.shared_kv_states.items()
             }
             model_outputs = SimpleNamespace(hidden_states=model_outputs.hidden_states, shared_kv_states=states)
+        if not (drafts or KNOWS_PREFILL) and model_outputs is not None:
+            last = model_outputs.hidden_states[-1][:, -1:]
+            model_outputs = SimpleNamespace(hidden_states=(last,), shared_kv_states=model_outputs.shared_kv_states)
         ids, logits = own(self, input_ids, model_outputs=model_outputs, **options)
         tokens = ids[0, anchor + 1 :].tolist()
         if len(tokens) == k:
