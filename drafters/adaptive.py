@@ -13,6 +13,7 @@ always runs all k.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,7 +44,7 @@ class Stop:
         if self.measure not in MEASURES:
             raise InputError(f"stop is {self.measure!r}, expected one of {', '.join(MEASURES)}")
         top = float("inf") if self.measure == "entropy" else 1.0
-        if not 0.0 <= self.threshold <= top:
+        if not 0.0 <= self.threshold <= top or math.isinf(self.threshold):
             raise InputError(f"stop_threshold is {self.threshold}, expected 0 to {top:g} for stop={self.measure}")
 
     def check(self, sampling: Sampling) -> None:
@@ -74,7 +75,8 @@ class History:
     down: int = 1
 
     def __post_init__(self) -> None:
-        if self.start is not None and self.start < 1:
+        whole = isinstance(self.start, int) and not isinstance(self.start, bool)
+        if self.start is not None and not (whole and self.start >= 1):
             raise InputError(f"adapt_start is {self.start}, expected at least 1")
 
     def next(self, limit: Tensor, proposed: Tensor, accepted: Tensor, k: int) -> Tensor:

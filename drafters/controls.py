@@ -13,6 +13,8 @@ from torch import Tensor
 from drafters.base import Proposal, Sampling, TargetPass, TargetView
 from drafters.errors import InputError
 
+LONGEST_NGRAM = 1024  # every token of it is a step of each round
+
 
 class _Control:
     """What the controls share: they look at token ids only."""
@@ -45,8 +47,10 @@ class PromptLookupDrafter(_Control):
     name = "lookup"
 
     def __init__(self, max_ngram: int = 3) -> None:
-        if max_ngram < 1:
-            raise InputError(f"drafters.lookup.max_ngram is {max_ngram}, expected at least 1")
+        if isinstance(max_ngram, bool) or not isinstance(max_ngram, int) or not 1 <= max_ngram <= LONGEST_NGRAM:
+            raise InputError(
+                f"drafters.lookup.max_ngram is {max_ngram}, expected at least 1 and at most {LONGEST_NGRAM}"
+            )
         self.max_ngram = max_ngram
 
     def propose(self, anchor: Tensor, position: Tensor) -> Proposal:

@@ -9,6 +9,7 @@ the length of a pass and are overwritten when its positions are verified (https:
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 import torch
@@ -81,6 +82,8 @@ class DFlashDrafter:
 
     def _embedding_scale(self, override: float | None) -> tuple[float, str]:
         if override is not None:
+            if isinstance(override, bool) or not isinstance(override, int | float) or not math.isfinite(override):
+                raise InputError(f"drafters.dflash.input_embedding_scale is {override}, expected a number or null")
             return float(override), "drafters.dflash.input_embedding_scale"
         if self.config.input_embedding_scale is not None:
             return self.config.input_embedding_scale, f"as the checkpoint says, layout {self.config.layout}"

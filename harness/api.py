@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import overload
 
 from drafters.base import Drafter, Sampling
 from drafters.controls import OracleDrafter
 from drafters.registry import resolve_draft_tokens
+from harness.checks import LARGEST, LARGEST_SEED, LEAST_TEMPERATURE, is_temperature
 from harness.errors import InputError
 from harness.generate import Settings, decode
 from harness.records import Generation
@@ -20,9 +20,12 @@ VERIFICATIONS = ("rejection", "match")
 
 def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> Sampling:
     """The sampling settings, or an InputError naming the one that makes no sense."""
-    if not 0 <= temperature < math.inf:
-        raise InputError(f"decoding.temperature is {temperature}, expected 0 (greedy) or more")
-    if top_k is not None and top_k < 1:
+    if not is_temperature(temperature):
+        raise InputError(
+            f"decoding.temperature is {temperature}, expected 0 (greedy) or more: a finite number from "
+            f"{LEAST_TEMPERATURE} on"
+        )
+    if top_k is not None and not 1 <= top_k <= LARGEST:
         raise InputError(f"decoding.top_k is {top_k}, expected at least 1, or null for off")
     if top_p is not None and not 0 < top_p <= 1:
         raise InputError(f"decoding.top_p is {top_p}, expected more than 0 and at most 1, or null for off")
@@ -31,8 +34,10 @@ def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -
 
 def check_prompts(prompts: Sequence[Sequence[int]], target: Target, max_new_tokens: int, k: int) -> None:
     """Raise InputError for a prompt that is empty, outside the vocabulary or too long for the target's context."""
-    if max_new_tokens < 1:
+    if not 1 <= max_new_tokens <= LARGEST:
         raise InputError(f"max_new_tokens is {max_new_tokens}, expected at least 1")
+    if k > target.max_positions:
+        raise InputError(f"num_draft_tokens is {k}, expected at most {target.max_positions}, the target's context")
     if not prompts:
         raise InputError("prompt_ids is empty, expected token ids or a list of prompts")
     for index, prompt in enumerate(prompts):
@@ -83,10 +88,12 @@ def generate(  # type: ignore[misc]
     """
     if verification not in VERIFICATIONS:
         raise InputError(f"decoding.verification is {verification!r}, expected one of {', '.join(VERIFICATIONS)}")
-    if batch_size is not None and batch_size < 1:
+    if batch_size is not None and not 1 <= batch_size <= LARGEST:
         raise InputError(f"batch_size is {batch_size}, expected at least 1, or None for all prompts at once")
-    if seed < 0:
-        raise InputError(f"seed is {seed}, expected 0 or more")
+    if not 0 <= capacity <= LARGEST:
+        raise InputError(f"capacity is {capacity}, expected 0 or more")
+    if not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"seed is {seed}, expected 0 or more, and at most {LARGEST_SEED} (64 bits)")
     sampling = check_sampling(temperature, top_k, top_p)
     k = 0 if drafter is None else resolve_draft_tokens(drafter, num_draft_tokens)
     single = bool(prompt_ids) and isinstance(prompt_ids[0], int)

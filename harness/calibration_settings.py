@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.checks import at_least
+from harness.checks import LARGEST, count
 from harness.errors import InputError
 
 
@@ -18,10 +18,10 @@ class CalibrationConfig:
 
     def __post_init__(self) -> None:
         if self.num_draft_tokens is not None:
-            if not self.num_draft_tokens or min(self.num_draft_tokens) < 1:
+            if not all(1 <= k <= LARGEST for k in self.num_draft_tokens or [0]):
                 raise InputError(
                     f"calibration.num_draft_tokens={self.num_draft_tokens}: expected a list of whole numbers from 1 on"
                 )
             self.num_draft_tokens = sorted(set(self.num_draft_tokens))
         for key, least in (("prompts", 1), ("max_new_tokens", 2)):
-            at_least(getattr(self, key), least, f"calibration.{key}")
+            count(getattr(self, key), f"calibration.{key}", least)

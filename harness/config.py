@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from harness.calibration_settings import CalibrationConfig
-from harness.checks import at_least, one_of
+from harness.checks import LEAST_TEMPERATURE, at_least, check_seed, count, is_temperature, one_of, only_numbers
 from harness.datasets.files import name_of
 from harness.datasets.settings import RowConfig, SourceConfig
 from harness.drafter_settings import Arm as Arm
@@ -31,6 +31,7 @@ BASELINE = "baseline"
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 VERIFICATIONS = ("rejection", "match")
 EXECUTIONS = ("auto", "eager", "compile", "cuda_graph")
+MOST_RANDOM_TOKENS = 100_000_000  # some gigabytes of text
 TRACKERS = ("none", "wandb")
 TRACKING_MODES = ("auto", "online", "offline")
 
@@ -124,8 +125,13 @@ class DatasetConfig:
             licence = f" (licence: {self.source.licence})" if self.source.licence else ""
             how = f"{self.name} is fetched by you{licence}. {self.source.by_hand}" if self.source.by_hand else None
             raise InputError(f"dataset.path is empty: {how or 'expected a file of prompts'}")
-        at_least(self.limit, 1, "dataset.limit")
-        at_least(self.context_tokens, 1, "dataset.context_tokens")
+        count(self.limit, "dataset.limit")
+        count(self.context_tokens, "dataset.context_tokens")
+        if self.random_tokens and (self.limit or 0) * (self.context_tokens or 0) > MOST_RANDOM_TOKENS:
+            raise InputError(
+                f"dataset.limit={self.limit} prompts of dataset.context_tokens={self.context_tokens}: expected at most "
+                f"{MOST_RANDOM_TOKENS} random tokens in all"
+            )
         if self.scorer is not None:
             one_of(self.scorer, SCORERS, "dataset.scorer")
 
@@ -146,7 +152,9 @@ class DecodingConfig:
 
     def __post_init__(self) -> None:
         at_least(self.temperature, 0.0, "decoding.temperature")
-        at_least(self.top_k, 1, "decoding.top_k")
+        if not is_temperature(self.temperature):
+            raise InputError(f"decoding.temperature={self.temperature}: expected 0, or {LEAST_TEMPERATURE} or more")
+        count(self.top_k, "decoding.top_k")
         if self.top_p is not None and not 0.0 < self.top_p <= 1.0:
             raise InputError(f"decoding.top_p={self.top_p}: expected a number in (0, 1]")
         one_of(self.verification, VERIFICATIONS, "decoding.verification")
@@ -211,10 +219,11 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         for key in ("num_draft_tokens", "max_new_tokens", "repeats", "batch_size"):
-            at_least(getattr(self, key), 1, key)
+            count(getattr(self, key), key)
         if self.max_new_tokens < 2:
             raise InputError("max_new_tokens=1: expected 2 or more, as the first token comes from prefill")
-        at_least(self.seed, 0, "seed")
+        check_seed(self.seed)
+        only_numbers(self.to_dict(), "")
         one_of(self.execution, EXECUTIONS, "execution")
         self.arms = self.engine.arms(
             [read_arm(name, self.drafters[name], self._defaults()) for name in self._arm_names()]

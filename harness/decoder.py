@@ -16,6 +16,7 @@ from drafters.base import Drafter, Proposal, Sampling, TargetPass
 from drafters.gemma4 import position_addressed_attention
 from drafters.pieces import run_piece
 from drafters.sampling import chosen_by_numbers, draw, token_probs
+from harness.checks import LARGEST_SEED
 from harness.clock import now
 from harness.errors import ScoresError
 from harness.execution import REACH_STEP, Program, program
@@ -49,9 +50,10 @@ class Settings:
 def noise_table(seed: int, stream: int, length: int, width: int) -> Tensor:
     """Uniform numbers [length, width] in [0, 1), a function of seed, stream and index alone.
 
-    Counter-based, so a longer table starts with the same numbers and neither batch nor drafter can shift them.
+    Counter-based, so a longer table starts with the same numbers and neither batch nor drafter can shift them. After
+    the last seed of 64 bits comes seed 0.
     """
-    generator = np.random.Generator(np.random.Philox(key=np.array([seed, stream], dtype=np.uint64)))
+    generator = np.random.Generator(np.random.Philox(key=np.array([seed & LARGEST_SEED, stream], dtype=np.uint64)))
     return torch.from_numpy(generator.random((length, width)))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drafters.registry import TRAINED
-from harness.checks import at_least, one_of
+from harness.checks import count, one_of
 from harness.engines.config import HARNESS
 from harness.errors import InputError
 from harness.synthetic import CHECKPOINT, RATES_KEY, WEIGHTS, check_rates
@@ -70,7 +70,7 @@ def read_arm(name: str, settings: Mapping[str, Any] | None, defaults: Defaults) 
 def _count(value: Any, key: str) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
         raise InputError(f"{key}={value}: expected a whole number")
-    at_least(value, 1, key)
+    count(value, key)
     return value
 
 

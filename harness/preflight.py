@@ -11,13 +11,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from drafters.adaptive import read_options
 from drafters.base import Sampling
 from drafters.checkpoint import is_local, read_config, resolve_folder, weight_files
 from drafters.dflash_checkpoint import parse_config
 from drafters.fit import check_fit, text_config
 from drafters.layouts.assistant import check_entries
-from drafters.registry import DEFAULT_DRAFT_TOKENS, LOADERS, TRAINED
+from drafters.registry import DEFAULT_DRAFT_TOKENS, LOADERS, TRAINED, build_drafter
+from harness.checks import at_least
 from harness.config import BASELINE, Arm, RunConfig, TargetConfig
 from harness.engines.config import HARNESS
 from harness.errors import InputError
@@ -89,7 +92,10 @@ def preflight(config: RunConfig) -> Plan:
     arms = tuple(with_candidates(plan_arm(arm, target, config.target, sampling), config) for arm in config.arms)
     for planned in arms:
         check_count(planned.arm.synthetic_acceptance, planned.k, planned.name, planned.arm.rates_key)
-    return Plan(target, arms)
+    plan = Plan(target, arms)
+    for planned in arms:
+        at_least(planned.k, 0, f"drafters.{planned.name}.num_draft_tokens", plan.context)
+    return plan
 
 
 def check_named(arm: Arm, known: Mapping[str, str]) -> None:
@@ -111,6 +117,8 @@ def plan_arm(arm: Arm, target: dict[str, Any], configured: TargetConfig, samplin
         raise InputError(f"drafters.{arm.name}.kind={arm.kind}: expected one of {', '.join(LOADERS)}")
     default = DEFAULT_DRAFT_TOKENS.get(arm.kind)
     if arm.kind not in TRAINED:
+        if arm.engine == HARNESS:  # a control costs nothing to build, which checks its options
+            build_drafter(arm.kind, None, None, torch.device("cpu"), torch.float32, **arm.options)
         return PlannedArm(arm, arm.num_draft_tokens or default or 4)
     key = f"drafters.{arm.name}.path"
     if arm.weights == RANDOM:

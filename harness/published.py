@@ -6,6 +6,7 @@ They live in `conf/experiment/published/`, one YAML per experiment, each figure 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ class Figure:
             raise InputError(
                 f"published figure {self.label}: metric={self.metric}, expected one of {', '.join(METRICS)}"
             )
-        if not self.value > 0:
+        if not 0 < self.value < math.inf:
             raise InputError(f"published figure {self.label}: value={self.value}, expected more than 0")
 
 

@@ -18,6 +18,7 @@ from harness.machine import redact_tree
 from harness.prompts import Prompt
 from harness.run_files import MANIFEST
 from harness.run_key import identity, semantic
+from harness.schedule import SEEDS
 from harness.stored import read_object
 
 #: Settings that the identity has as what they resolve to.
@@ -52,6 +53,7 @@ def run_identity(
             "scored_by": about_prompts["scoring"],
             "label": config.dataset.label,
             **({"synthetic": config.synthetic} if config.synthetic else {}),
+            **({} if config.decoding.greedy else {"seeds": SEEDS}),
             "prompts": {
                 **{key: about_prompts[key] for key in told},
                 "asked": {prompt.prompt_id: asked(prompt, prompt.answer) for prompt in prompts},

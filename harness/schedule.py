@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.prompts import Prompt
 
-# Seeds of one repeat lie together, and repeats far enough apart that no two prompts share random numbers.
-REPEAT_STRIDE = 1_000_000
+#: How seeds are made of the run's seed, repeat and prompt; a sampled run continues only what was drawn the same way.
+SEEDS = "hashed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,13 @@ class Group:
         return len(self.prompts[0].turns)
 
     def seed(self, base: int, repeat: int) -> int:
-        """Row i of the group draws with this plus i, whatever the batch size."""
-        return base + repeat * REPEAT_STRIDE + self.first
+        """Row i of the group draws with this plus i, whatever the batch size.
+
+        Seeds of one repeat lie together. Where they begin is hashed, so that no prompt of another repeat, or of a run
+        with the next `base`, shares its random numbers. 62 bits leave room for every prompt in what engines take.
+        """
+        digest = hashlib.sha256(f"{base}/{repeat}".encode()).digest()
+        return (int.from_bytes(digest[:8], "big") >> 2) + self.first
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drafters.errors import InputError
-from harness.checks import at_least, one_of
+from harness.checks import at_least, count, one_of
 
 if TYPE_CHECKING:
     from harness.config import Arm
@@ -51,7 +51,8 @@ class EngineConfig:
         if self.beside and self.name == HARNESS:
             raise InputError("engine.beside=true: expected engine=vllm, which then runs beside the harness")
         for key in ("tensor_parallel", "pipeline_parallel", "data_parallel"):
-            at_least(getattr(self, key), 1, f"engine.{key}")
+            count(getattr(self, key), f"engine.{key}")
+        at_least(self.start_timeout_s, 0.0, "engine.start_timeout_s")
         if self.data_parallel > 1 and self.url is None and self.name == VLLM:
             raise InputError(
                 f"engine.data_parallel={self.data_parallel}: vLLM spreads requests over copies only as a server; "

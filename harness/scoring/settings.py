@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.checks import LARGEST, at_least
 from harness.errors import InputError
 
 #: Rules that compare answers, rules that run them as programs, and the shipped prompts' own.
@@ -22,5 +23,6 @@ class ScoringConfig:
     def __post_init__(self) -> None:
         if not 0 < self.timeout_s <= 600:
             raise InputError(f"scoring.timeout_s={self.timeout_s}: expected more than 0 and at most 600 seconds")
+        at_least(self.memory_mb, 0, "scoring.memory_mb", LARGEST)
         if self.memory_mb < 64:
             raise InputError(f"scoring.memory_mb={self.memory_mb}: expected 64 or more, an interpreter needs that much")

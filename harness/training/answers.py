@@ -14,6 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from harness.api import generate
+from harness.checks import LARGEST_SEED, check_seed, count, is_temperature
 from harness.errors import InputError
 from harness.prompts import read_jsonl
 from harness.target import Target
@@ -37,12 +38,10 @@ class AnswerSettings:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.count, self.batch_size, self.chunk, self.max_new_tokens) < 1:
-            raise InputError(
-                f"answers.count, .batch_size, .chunk and .max_new_tokens are {self.count}, {self.batch_size}, "
-                f"{self.chunk}, {self.max_new_tokens}: expected at least 1 each"
-            )
-        if not self.temperatures or min(self.temperatures) < 0:
+        for key in ("count", "batch_size", "chunk", "max_new_tokens", "max_prompt_tokens"):
+            count(getattr(self, key), f"answers.{key}")
+        check_seed(self.seed, "answers.seed")
+        if not self.temperatures or not all(map(is_temperature, self.temperatures)):
             raise InputError(f"answers.temperatures is {self.temperatures}: expected one or more values from 0 up")
 
 
@@ -93,7 +92,7 @@ def regenerate(target: Target, tokenizer: Any, settings: AnswerSettings, path: P
             chunk = start // settings.chunk
             rows = prompts[start : (chunk + 1) * settings.chunk]
             temperature = settings.temperatures[chunk % len(settings.temperatures)]
-            seed = settings.seed * 1_000_003 + start
+            seed = (settings.seed * 1_000_003 + start) & LARGEST_SEED
             answers = answer(target, rows, settings.max_new_tokens, temperature, seed, settings.batch_size)
             made = [
                 {"prompt_ids": p, "answer_ids": a, "temperature": temperature}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from harness.checks import check_seed, count, only_numbers
 from harness.errors import InputError
 
 from .answers import AnswerSettings
@@ -17,6 +18,8 @@ from .mtp import MTPShape
 from .settings import LoopSettings
 from .target import TargetShape
 
+#: Sizes of which a model may have none.
+MAY_BE_NONE = ("kv_shared_layers", "per_layer_size")
 RECIPES = ("target", "mtp", "dflash", "pair")
 
 
@@ -58,6 +61,15 @@ class TrainConfig:
     dflash: DFlashShape = field(default_factory=DFlashShape)
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
+        only_numbers(asdict(self), "")
+        for name, sizes in (("shape", self.shape), ("mtp", self.mtp), ("dflash", self.dflash)):
+            for key, value in asdict(sizes).items():
+                if isinstance(value, int) and not isinstance(value, bool):
+                    count(value, f"{name}.{key}", 0 if key in MAY_BE_NONE else 1)
+        count(self.threads, "threads")
+        count(self.tokenizer.chats, "tokenizer.chats")
+        count(self.quality_prompts, "quality_prompts", 0)
         self.target_loop.check("target_loop")
         self.drafter_loop.check("drafter_loop")
         if self.recipe not in RECIPES:

@@ -8,6 +8,7 @@ everything else with AdamW.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from harness.errors import InputError
 from harness.load import parse_device
 
 from .data import Batch, Batches
@@ -120,6 +122,11 @@ def train(
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
             value = float(loss.detach())
+            if not math.isfinite(value):
+                raise InputError(
+                    f"{name}: the loss is {value} at step {step}, expected a finite number; lower learning_rate or set "
+                    f"precision=fp32, and the same command goes on from the last checkpoint in {folder}"
+                )
             tokens += int(batch.lengths.sum())
             mean = value if step == 0 or not mean else 0.95 * mean + 0.05 * value
             row = {"step": step, "loss": value, **{k: float(v) for k, v in figures.items()}}

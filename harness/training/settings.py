@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 
+from harness.checks import at_least, check_seed
 from harness.errors import InputError
 from harness.load import parse_device
 
@@ -38,7 +40,10 @@ class LoopSettings:
         for key in ("steps", "batch_tokens", "log_every", "max_length"):
             if getattr(self, key) < 1:
                 raise InputError(f"{name}.{key} is {getattr(self, key)}: expected at least 1")
-        if self.learning_rate <= 0:
+        check_seed(self.seed, f"{name}.seed")
+        for key in ("warmup_steps", "weight_decay", "clip_norm", "save_every_s"):
+            at_least(getattr(self, key), 0, f"{name}.{key}")
+        if not 0 < self.learning_rate < math.inf:
             raise InputError(f"{name}.learning_rate is {self.learning_rate}: expected more than 0")
         if not 0 < self.decay_fraction <= 1:
             raise InputError(f"{name}.decay_fraction is {self.decay_fraction}: expected a share in (0, 1]")

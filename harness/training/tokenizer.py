@@ -8,6 +8,8 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from harness.errors import InputError
+
 from .corpus import Chat
 
 # The first five stand at the ids of Gemma's own tokenizer, `<mask>` among them.
@@ -22,7 +24,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> PreTrainedT
     """Learn the merges from `texts`. Digits stay single tokens, every byte has one, so that all text round-trips."""
     floor = len(SPECIAL_TOKENS) + 256
     if vocab_size <= floor:
-        raise ValueError(f"vocab_size {vocab_size}: expected more than {floor} (special tokens and bytes)")
+        raise InputError(f"tokenizer.vocab_size={vocab_size}: expected more than {floor} (special tokens and bytes)")
     core = Tokenizer(models.BPE(unk_token=None))
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
