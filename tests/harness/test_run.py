@@ -166,6 +166,8 @@ def test_sampled_runs_are_judged_only_where_the_same_tokens_are_promised(
     assert {row["verdict"] for row in rows if row["arm"] != "baseline"} == {verdict}
     drawn = {tuple(row["token_ids"]) for row in rows if row["arm"] == "baseline" and row["prompt_id"] == "p0"}
     assert len(drawn) == 2, "each repeat draws with its own seed"
+    identity = json.loads((outcome.run_dir / "run_key.json").read_text(encoding="utf-8"))["identity"]
+    assert identity["config"]["seeds"] == "hashed", "a run that was drawn by other seeds is not continued"
 
 
 def test_later_turns_stand_on_the_baselines_answers(configure: Configure, tmp_path: Path) -> None:

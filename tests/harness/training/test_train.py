@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from transformers import AutoTokenizer, Gemma4AssistantForCausalLM, Gemma4ForCausalLM
 
 from drafters.dflash_checkpoint import load_dflash
 from harness.errors import InputError
 from harness.training.config import TrainConfig, read_config
+from harness.training.loop import train
 from harness.training.recipes import run, train_target
+from harness.training.settings import LoopSettings
 
 
 def tiny(out: Path, **changes: Any) -> TrainConfig:
@@ -46,8 +50,6 @@ def test_the_pair_recipe_leaves_loadable_folders(tmp_path: Path) -> None:
     assistant = Gemma4AssistantForCausalLM.from_pretrained(tmp_path / "mtp")
     assert assistant.generation_config.num_assistant_tokens == 4
     assert assistant.config.backbone_hidden_size == 32
-    import torch
-
     drafter = load_dflash(tmp_path / "dflash", "drafters.dflash.path", torch.device("cpu"), torch.float32)
     assert drafter.config.input_embedding_scale == 1.0
     assert drafter.config.target_layer_ids == (0, 2)
@@ -121,3 +123,14 @@ def test_drafters_train_for_an_existing_target_from_a_prompt_file(tmp_path: Path
 def test_bad_settings_are_refused_with_their_key(tmp_path: Path, changes: dict[str, Any], key: str) -> None:
     with pytest.raises(InputError, match=key):
         tiny(tmp_path, **changes)
+
+
+def test_a_loss_that_is_no_number_ends_a_run_before_it_is_kept(tmp_path: Path) -> None:
+    module = torch.nn.Linear(2, 2)
+    batch = SimpleNamespace(to=lambda device: batch, lengths=torch.ones(1))
+    losses = iter([1.0, 1.0, float("nan"), 1.0])
+    settings = LoopSettings(steps=4, precision="fp32", save_every_s=0.0)
+    batches: Any = type("Same", (), {"__next__": lambda self: batch, "state": lambda self: {}})()
+    with pytest.raises(InputError, match=r"target: the loss is nan at step 2, expected a finite number"):
+        train(module, lambda _: (module(torch.ones(2)).sum() * next(losses), {}), batches, settings, tmp_path, "target")
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 2
