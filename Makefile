@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^\(torch==.*\)/\1/p' constraints.txt)
 ARGS ?=
 
-.PHONY: setup compare test lint test-transformers test-launchers test-sweep test-vllm clean
+.PHONY: setup compare test lint test-transformers test-launchers test-sweep test-mutations test-vllm clean
 
 setup: $(VENV)/.ready
 
@@ -52,9 +52,15 @@ test-launchers: ## a sweep of four jobs through each launcher, in an environment
 test-sweep: setup ## 24 jobs on the embedded pair, killed twice and resumed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/harness/sweep $(ARGS)
 
+test-mutations: ## change the pure rooms one expression at a time: their tests must notice, in an environment of its own
+	$(PYTHON) -m venv .venv-mutations
+	.venv-mutations/bin/python -m pip install --quiet "$(TORCH)"
+	.venv-mutations/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,mutations]"
+	OMP_NUM_THREADS=1 .venv-mutations/bin/python tools/mutations.py $(ARGS)
+
 test-vllm: setup ## vLLM's CPU build in an environment of its own, held against the harness on the embedded pair
 	PYTHON=$(PYTHON) bash tools/vllm_environment.sh
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
 
 clean:
-	rm -rf $(VENV) outputs multirun
+	rm -rf $(VENV) outputs multirun mutants

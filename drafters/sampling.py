@@ -14,13 +14,12 @@ def token_probs(logits: Tensor, sampling: Sampling) -> Tensor:
     Temperature must be above zero: greedy decoding has no distribution to speak of.
     """
     scores = logits.float() / sampling.temperature
-    vocab = scores.shape[-1]
-    if sampling.top_k is not None and sampling.top_k < vocab:
-        threshold = scores.topk(sampling.top_k, dim=-1).values[..., -1:]
+    if sampling.top_k is not None:
+        threshold = scores.topk(min(sampling.top_k, scores.shape[-1])).values[..., -1:]
         scores = scores.masked_fill(scores < threshold, -torch.inf)
     probs = scores.softmax(dim=-1)
     if sampling.top_p is not None and sampling.top_p < 1.0:
-        ordered, order = probs.sort(dim=-1, descending=True)
+        ordered, order = probs.sort(descending=True)
         # A token stays while the mass before it is short of top_p, so the first one always stays.
         kept = ordered * (ordered.cumsum(dim=-1) - ordered < sampling.top_p)
         probs = torch.zeros_like(probs).scatter_(-1, order, kept)

@@ -169,7 +169,7 @@ def width_probe(one_token_logits: Any, wide_logits: Any, dtype: str) -> WidthPro
 
 
 def _length_mismatch(baseline_ids: Sequence[int], arm_ids: Sequence[int], index: int) -> Verdict:
-    if len(arm_ids) < len(baseline_ids):
+    if index == len(arm_ids):
         reason = f"the output ends after {len(arm_ids)} tokens, the baseline's goes on to {len(baseline_ids)}"
         return Verdict("mismatch", index, tokens=(int(baseline_ids[index]), None), reason=reason)
     reason = f"the baseline's output ends after {len(baseline_ids)} tokens, this one goes on to {len(arm_ids)}"

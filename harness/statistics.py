@@ -139,7 +139,7 @@ def arm_order(arms: Sequence[Item], prompt_index: int, repeat: int) -> list[Item
         rest, digit = divmod(rest, cycle)
         digits += digit
     shift, mirrored = divmod((digits + repeat) % cycle, 2)
-    zigzag = [(step + 1) // 2 if step % 2 else -(step // 2) for step in range(count)]  # 0, 1, -1, 2, -2, ...
+    zigzag = [step // 2 + 1 if step % 2 else -(step // 2) for step in range(count)]  # 0, 1, -1, 2, -2, ...
     row = [arms[(shift + offset) % count] for offset in zigzag]
     return row[::-1] if mirrored else row
 
@@ -152,8 +152,8 @@ def _resampled_sums(columns: Floats, resamples: int, seed: int) -> list[Floats]:
     per_block = max(1, _BLOCK // n)
     for start in range(0, resamples, per_block):
         size = min(per_block, resamples - start)
-        drawn = rng.integers(0, n, size=(size, n), dtype=np.int32) + n * np.arange(size)[:, None]
-        times_drawn = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
+        drawn = rng.integers(n, size=(size, n), dtype=np.int32) + n * np.arange(size)[:, None]
+        times_drawn = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
         blocks.append(times_drawn @ columns)
     return blocks
 
@@ -161,7 +161,7 @@ def _resampled_sums(columns: Floats, resamples: int, seed: int) -> list[Floats]:
 def _studentised(deviation: Floats, variance: Floats, n: int) -> Floats:
     """|t| of each resample; a resample without any spread says nothing about scale and counts as far out."""
     errors = np.sqrt(np.maximum(variance, 0.0) / (n - 1))
-    spread = errors > 1e-9 * max(float(np.median(errors)), 1e-300)
+    spread = errors > 1e-9 * np.median(errors)
     return np.divide(np.abs(deviation), errors, out=np.full_like(errors, np.inf), where=spread)
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import gc
 
 import torch
-from hypothesis import settings
+from hypothesis import Phase, settings
 from transformers.utils import logging
 
 # Tiny matrices are slower on several threads, and a reproducible suite cannot depend on how many there are.
 torch.set_num_threads(1)
 logging.disable_progress_bar()
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)
+# A mutant is killed by the first example that fails: no time goes into a smaller one.
+settings.register_profile("mutations", settings.get_profile("suite"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("suite")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch._inductor.utils import run_and_get_code
 
@@ -24,6 +24,7 @@ def test_a_full_buffer_keeps_each_position_at_its_own_slot(newest: int, size: in
     stored = positions_of_slots(torch.tensor([newest]), size, ring=False)
     assert stored[0].tolist() == list(range(size))
     assert torch.equal(slots_of(stored, size, ring=False), stored)
+    assert slots_of(torch.tensor([[size, 3 * size]]), size, ring=False).tolist() == [[size, 3 * size]]
 
 
 @given(
@@ -33,6 +34,7 @@ def test_a_full_buffer_keeps_each_position_at_its_own_slot(newest: int, size: in
     window=st.one_of(st.none(), st.integers(1, 20)),
     bidirectional=st.booleans(),
 )
+@example(query=4, width=6, size=20, window=3, bidirectional=True)
 def test_visible_is_its_definition(query: int, width: int, size: int, window: int | None, bidirectional: bool) -> None:
     queries = torch.arange(query, query + width)[None]
     stored = torch.arange(-3, size - 3)[None]
@@ -43,6 +45,18 @@ def test_visible_is_its_definition(query: int, width: int, size: int, window: in
             limit = int(queries[0, -1]) if bidirectional else q
             near = window is None or abs(q - s) < window
             assert bool(mask[0, 0, i, j]) == (0 <= s <= limit and near)
+
+
+def test_each_batch_row_looks_from_its_own_positions_up_to_its_own_horizon() -> None:
+    queries, stored = torch.tensor([[1, 2], [3, 4]]), torch.arange(5)[None]
+    causal = visible(queries, stored)
+    assert causal.shape == (2, 1, 2, 5)
+    assert causal.sum(dim=-1).tolist() == [[[2, 3]], [[4, 5]]]
+    horizon = torch.tensor([3, 1])
+    assert visible(queries, stored, horizon=horizon).sum(dim=-1).tolist() == [[[4]], [[2]]]
+    assert visible(queries, stored, horizon=horizon, window=2).sum(dim=-1).tolist() == [[[3, 3]], [[0, 0]]]
+    own_rows = torch.stack((stored[0], stored[0] - 2))
+    assert visible(queries, own_rows).sum(dim=-1).tolist() == [[[2, 3]], [[3, 3]]]
 
 
 def violations(size: int, window: int, width: int, kept: list[int]) -> int:
@@ -79,7 +93,18 @@ def test_the_additive_mask_is_zero_where_visible_and_lowest_elsewhere() -> None:
         assert mask.tolist() == [0.0, torch.finfo(dtype).min]
 
 
-@pytest.mark.parametrize("batch", [1, 3])
+def test_nothing_lands_on_another_device_than_its_tensors() -> None:
+    """The default device is another one here, so that a tensor made without a device would show."""
+    newest, rows, slots = torch.tensor([4]), torch.ones(2, 1, 3, 2), torch.tensor([[0, 1, 2], [1, 2, 3]])
+    stored, mask = torch.zeros(2, 1, 5, 2), torch.tensor([True])
+    with torch.device("meta"):
+        assert positions_of_slots(newest, 3, ring=True).tolist() == [[3, 4, 2]]
+        assert additive(mask, torch.float32).tolist() == [0.0]
+        write_rows(stored, rows, slots)
+    assert stored[:, 0, :, 0].tolist() == [[1, 1, 1, 0, 0], [0, 1, 1, 1, 0]]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
 class TestWritingRows:
     def case(self, batch: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         slots = torch.tensor([[7, 8, 9], [99, 100, 0], [0, 1, 2]])[:batch]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drafters.base import Sampling
-from drafters.sampling import chosen_by_numbers, draw, token_probs
+from drafters.sampling import chosen_by_numbers, draw, soft_cap, token_probs
 from tests.chisquare import DOUBT, p_value
 from tests.reference import transformers_probs
 
@@ -41,6 +41,23 @@ def test_shapes_before_the_vocabulary_are_free() -> None:
 def test_the_likeliest_token_always_stays(top_p: float) -> None:
     probs = token_probs(torch.tensor([1.0, 3.0, 2.0]), Sampling(1.0, None, top_p))
     assert probs.tolist() == [0.0, 1.0, 0.0]
+
+
+def test_top_p_stops_once_the_mass_before_a_token_reaches_it() -> None:
+    assert token_probs(torch.zeros(4), Sampling(1.0, None, 0.5)).sort().values.tolist() == [0.0, 0.0, 0.5, 0.5]
+
+
+def test_a_top_p_of_one_keeps_the_unlikeliest_token_too() -> None:
+    logits = torch.tensor([0.0, -30.0])
+    assert torch.equal(token_probs(logits, Sampling(1.0, None, 1.0)), logits.softmax(dim=-1))
+
+
+def test_the_cap_is_transformers_own_and_works_in_place() -> None:
+    logits = torch.tensor([-400.0, -1.0, 0.0, 20.0])
+    wanted = torch.tanh(logits / 30.0) * 30.0
+    found = soft_cap(logits, 30.0)
+    assert torch.equal(found, wanted) and found is logits
+    assert soft_cap(logits, None) is logits and torch.equal(logits, wanted)
 
 
 @given(

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.losslessness import first_difference, holds_throughout, ulp, verdict, width_probe
+from harness.losslessness import Verdict, first_difference, holds_throughout, ulp, verdict, width_probe
+from tests.lines import whole
 
 
 def never(prefix: list[int]) -> Any:
@@ -63,8 +64,15 @@ def test_two_close_competitors_are_a_tie_with_its_gap_in_spacings() -> None:
     assert asked == [[1, 2]]
     assert (found.kind, found.index, found.tokens) == ("tie", 2, (3, 4))
     assert (found.gap, found.tolerance, found.gap_ulps) == (0.125, 0.5, 1.0)
-    detail = found.detail()
-    assert detail is not None and detail["gap"] == 0.125
+    assert found.detail() == {
+        "index": 2, "gap": 0.125, "tolerance": 0.5, "gap_ulps": 1.0, "tokens": (3, 4), "reason": "",
+    }  # fmt: skip
+
+
+def test_no_detail_of_what_was_not_judged_unless_there_is_a_reason() -> None:
+    assert Verdict("none").detail() is None
+    unasked = Verdict("none", reason="the engine gives no logits").detail()
+    assert unasked is not None and unasked["reason"] == "the engine gives no logits"
 
 
 @pytest.mark.parametrize(("gap", "kind"), [(0.5, "tie"), (0.501, "mismatch"), (1.0, "mismatch")])
@@ -90,19 +98,18 @@ def test_a_stricter_reader_draws_the_line_elsewhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("baseline", "arm", "tokens", "reason"),
+    ("baseline", "arm", "index", "tokens", "reason"),
     [
-        ([1, 2, 9], [1, 2], (9, None), "ends after 2 tokens, the baseline's goes on to 3"),
-        ([1, 9], [1, 9, 5, 6], (None, 5), "baseline's output ends after 2 tokens, this one goes on to 4"),
-        ([1], [], (1, None), "ends after 0 tokens"),
+        ([1, 2, 9], [1, 2], 2, (9, None), "the output ends after 2 tokens, the baseline's goes on to 3"),
+        ([1, 9], [1, 9, 5, 6], 2, (None, 5), "the baseline's output ends after 2 tokens, this one goes on to 4"),
+        ([1], [], 0, (1, None), "the output ends after 0 tokens, the baseline's goes on to 1"),
     ],
 )
 def test_an_output_that_only_ends_elsewhere_is_a_mismatch(
-    baseline: list[int], arm: list[int], tokens: tuple[int | None, int | None], reason: str
+    baseline: list[int], arm: list[int], index: int, tokens: tuple[int | None, int | None], reason: str
 ) -> None:
     found = verdict(baseline, arm, never, "bfloat16")
-    assert (found.kind, found.tokens) == ("mismatch", tokens)
-    assert reason in found.reason
+    assert found == Verdict("mismatch", index, tokens=tokens, reason=reason)
 
 
 def test_a_near_tie_between_eos_and_another_token_is_a_tie() -> None:
@@ -122,9 +129,9 @@ def test_tensors_are_taken_as_they_are() -> None:
 
 
 def test_an_unknown_dtype_and_a_wrong_shape_are_refused() -> None:
-    with pytest.raises(ValueError, match="dtype=int8: expected one of bfloat16"):
+    with pytest.raises(ValueError, match=whole("dtype=int8: expected one of bfloat16, float16, float32, float64")):
         verdict([3], [4], logits(), "int8")
-    with pytest.raises(ValueError, match=r"\[V\], got shape \[2, 16\]"):
+    with pytest.raises(ValueError, match=whole("expected the logits of one position, [V], got shape [2, 16]")):
         verdict([3], [4], np.zeros((2, 16)), "float32")
 
 
@@ -138,13 +145,38 @@ def test_the_first_difference_splits_a_shared_prefix(one: list[int], two: list[i
         assert one[index : index + 1] != two[index : index + 1]
 
 
+OWN_PREFIX = "the token is no near-tie of the target on the output's own prefix"
+
+
 def test_a_fault_behind_a_tie_is_found_on_the_outputs_own_prefix() -> None:
-    rows = np.stack([logits(t1=20.0), logits(t3=20.0, t4=19.9), logits(t7=20.0, t8=12.0)])
-    assert holds_throughout([1, 3, 7], rows, "bfloat16").kind == "exact"
-    near = holds_throughout([1, 4, 7], rows, "bfloat16")
-    assert (near.kind, near.index, near.tokens) == ("tie", 1, (3, 4))
-    fault = holds_throughout([1, 4, 8], rows, "bfloat16")
-    assert (fault.kind, fault.index, fault.tokens) == ("mismatch", 2, (7, 8))
+    rows = np.stack([logits(t1=20.0), logits(t3=20.0, t4=19.875), logits(t7=20.0, t8=12.0)])
+    assert holds_throughout([1, 3, 7], rows, "bfloat16") == Verdict("exact")
+    assert holds_throughout([1, 4, 7], rows, "bfloat16") == Verdict("tie", 1, 0.125, 0.5, 1.0, (3, 4))
+    fault = Verdict("mismatch", 2, 8.0, 0.5, 64.0, (7, 8), OWN_PREFIX)
+    assert holds_throughout([1, 4, 8], rows, "bfloat16") == fault
+
+
+def test_of_several_ties_the_widest_is_shown_and_of_several_faults_the_first() -> None:
+    rows = np.stack([logits(t3=20.0, t4=19.875), logits(t3=20.0, t4=19.5), logits(t3=20.0, t4=19.75)])
+    assert holds_throughout([4, 4, 4], rows, "bfloat16") == Verdict("tie", 1, 0.5, 0.5, 4.0, (3, 4))
+    stricter = holds_throughout([4, 4, 4], rows, "bfloat16", tolerance_ulps=0.5)
+    assert stricter == Verdict("mismatch", 0, 0.125, 0.0625, 1.0, (3, 4), OWN_PREFIX)
+
+
+def test_an_output_of_no_token_holds_throughout() -> None:
+    assert holds_throughout([], np.zeros((0, 4)), "bfloat16") == Verdict("exact")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_row_that_is_not_finite_holds_nothing(value: float) -> None:
+    found = holds_throughout([1, 3], np.stack([logits(t1=20.0), logits(t3=value)]), "bfloat16")
+    assert (found.kind, found.index, found.reason) == ("mismatch", 1, OWN_PREFIX)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2,)])
+def test_logits_that_do_not_go_with_the_output_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=whole(f"expected logits [2, V], got shape {list(shape)}")):
+        holds_throughout([1, 1], np.zeros(shape), "bfloat16")
 
 
 def test_the_width_probe_measures_in_logits_and_in_spacings() -> None:
@@ -160,5 +192,5 @@ def test_the_width_probe_measures_in_logits_and_in_spacings() -> None:
 
 
 def test_the_width_probe_refuses_different_shapes() -> None:
-    with pytest.raises(ValueError, match="shapes alike"):
+    with pytest.raises(ValueError, match=whole("expected two shapes alike, got [2, 4] and [3, 4]")):
         width_probe(np.zeros((2, 4)), np.zeros((3, 4)), "float32")

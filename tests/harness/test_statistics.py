@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.statistics import MIN_PROMPTS, Estimate, arm_order, paired_speedup
+from harness import statistics
+from harness.statistics import CONFIDENCE, MIN_PROMPTS, SEED, Estimate, arm_order, paired_speedup, ratio_intervals
+from tests.lines import whole
 
 times = st.floats(0.01, 100.0)
 
@@ -56,6 +58,60 @@ def test_both_means_by_hand() -> None:
     assert result.geometric_mean.value == pytest.approx(np.sqrt(2 * 9))
     assert result.token_weighted.value == pytest.approx(13 / 3)
     assert result.unequal_prompts == 0
+
+
+def mean_and_error(other: np.ndarray, arm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Logarithms of both ratios and their standard errors, from their definitions."""
+    logs = np.log(other / arm)
+    influence = other / other.mean() - arm / arm.mean()
+    values = np.array([logs.mean(), np.log(other.sum() / arm.sum())])
+    return values, np.sqrt([logs.var() / (len(logs) - 1), (influence**2).mean() / (len(logs) - 1)])
+
+
+@pytest.mark.parametrize("confidence", [0.5, CONFIDENCE])
+@pytest.mark.parametrize("prompts", [MIN_PROMPTS, 9])
+def test_the_interval_is_that_of_its_definition_resample_by_resample(
+    prompts: int, confidence: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, arm = noisy(4, prompts, 0.3, speedup=1.5)
+    resamples = 101
+    drawn = np.random.default_rng(SEED).integers(prompts, size=(resamples, prompts), dtype=np.int32)
+    (values, errors), t = mean_and_error(other, arm), np.full((resamples, 2), np.inf)
+    for row, prompt in enumerate(drawn):
+        if len(set(prompt)) > 1:
+            again, spread = mean_and_error(other[prompt], arm[prompt])
+            t[row] = np.abs(again - values) / spread
+    reach = np.sort(t, axis=0)[int(np.ceil(confidence * (resamples - 1)))] * errors
+    wanted = np.exp([values, values - reach, values + reach]).T
+    for block in (statistics._BLOCK, 7 * prompts, 1):  # however many resamples are held at a time
+        monkeypatch.setattr(statistics, "_BLOCK", block)
+        found = ratio_intervals(other, arm, confidence=confidence, resamples=resamples, seed=SEED)
+        np.testing.assert_allclose([(each.value, each.low, each.high) for each in found], wanted, rtol=1e-9)
+
+
+def test_no_more_is_held_at_a_time_than_the_block_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = np.arange(10.0).reshape(5, 2)
+    for block, sizes in ((1, [1] * 8), (16, [3, 3, 2]), (40, [8])):
+        monkeypatch.setattr(statistics, "_BLOCK", block)
+        assert [len(sums) for sums in statistics._resampled_sums(columns, 8, SEED)] == sizes
+
+
+def test_a_resample_without_spread_counts_as_far_out() -> None:
+    t = statistics._studentised(np.array([-4.0, 1e-9, 6.0]), np.array([16.0, 0.0, 36.0]), 5)
+    assert t.tolist() == [2.0, np.inf, 2.0]
+    assert statistics._studentised(np.array([1e-3, 1e-9]), np.array([4e-6, 4e-26]), 5).tolist() == [1.0, np.inf]
+    assert statistics._studentised(np.zeros(3), np.array([0.0, -1e-20, 0.0]), 5).tolist() == [np.inf] * 3
+
+
+def test_the_reach_is_a_value_that_was_seen_and_unbounded_where_it_is_too_wide() -> None:
+    t = np.array([1.0, 3.0, 2.0])
+    assert statistics._interval(0.0, 1.0, t, 0.6) == Estimate(1.0, np.exp(-3.0), np.exp(3.0))
+    assert statistics._interval(0.0, 1.0, np.full(3, 700.0), 0.6) == Estimate(1.0, np.exp(-700.0), np.exp(700.0))
+    for reach in (700.5, 800.0, np.inf, np.nan):
+        assert statistics._interval(0.0, 1.0, np.full(3, reach), 0.6) == Estimate(1.0, None, None)
+    assert statistics._interval(1.0, 1e-13, t, 0.6) == Estimate(*[np.exp(1.0)] * 3)
+    smallest = statistics._interval(0.0, 1e-12, t, 0.6)
+    assert smallest.low is not None and smallest.low < 1.0
 
 
 def test_unequal_counts_are_compared_per_token() -> None:
@@ -124,8 +180,18 @@ def test_prompts_without_time_or_tokens_are_left_out() -> None:
 
 
 def test_arrays_of_different_lengths_are_refused() -> None:
-    with pytest.raises(ValueError, match="one length"):
+    line = "expected four arrays of one length, got shapes [(2,), (2,), (1,), (1,)]"
+    with pytest.raises(ValueError, match=whole(line)):
         paired_speedup([1.0, 2.0], [9, 9], [1.0], [9])
+    with pytest.raises(ValueError, match=whole("expected four arrays of one length, got shapes [(), (), (), ()]")):
+        paired_speedup(1.0, 9, 1.0, 9)
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, float("nan")])
+def test_a_confidence_of_never_or_always_is_refused(confidence: float) -> None:
+    line = f"confidence={confidence}: expected a number between 0 and 1"
+    with pytest.raises(ValueError, match=whole(line)):
+        paired_speedup([1.0], [9], [1.0], [9], confidence=confidence)
 
 
 def orders(arms: str, prompts: range, repeat: int = 0) -> list[str]:
@@ -161,6 +227,13 @@ def test_categories_that_take_turns_still_see_every_arm_first(period: int) -> No
         assert min(first[arm] for arm in "ABC") >= 36 / 3 / 2
 
 
+def test_the_orders_are_those_that_earlier_runs_had() -> None:
+    """A resumed run must go on in the order that it began in."""
+    assert orders("ABC", range(8)) == ["ABC", "CBA", "BCA", "ACB", "CAB", "BAC", "CBA", "BCA"]
+    assert orders("ABC", range(2), repeat=1) == ["CBA", "BCA"]
+    assert orders("ABCD", range(4)) == ["ABDC", "CDBA", "BCAD", "DACB"]
+
+
 def test_two_arms_run_abba_and_one_arm_runs() -> None:
     assert orders("AB", range(4)) == ["AB", "BA", "BA", "AB"]
     assert arm_order(["baseline"], 5, 1) == ["baseline"]
@@ -168,5 +241,6 @@ def test_two_arms_run_abba_and_one_arm_runs() -> None:
 
 
 def test_negative_indices_are_refused() -> None:
-    with pytest.raises(ValueError, match="prompt_index=-1"):
-        arm_order("AB", -1, 0)
+    for index, repeat in ((-1, 0), (0, -1)):
+        with pytest.raises(ValueError, match=whole(f"prompt_index={index}, repeat={repeat}: expected 0 or more")):
+            arm_order("AB", index, repeat)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -181,20 +182,41 @@ def test_greedy_and_match_accept_the_common_prefix(case: Case, all_proposed: boo
     assert torch.equal(same.drafts, found.drafts) and torch.equal(same.tokens, found.tokens)
 
 
-@given(case=cases())
-def test_sample_and_match_emits_the_targets_own_draws(case: Case) -> None:
-    found = sample_and_match(case.draft, case.p, case.choose)
+@given(case=cases(), all_proposed=st.booleans())
+def test_sample_and_match_emits_the_targets_own_draws(case: Case, all_proposed: bool) -> None:
+    k = case.draft.shape[1]
+    found = sample_and_match(case.draft, case.p, case.choose, None if all_proposed else case.proposed)
     for row, count in enumerate(found.drafts.tolist()):
-        for i in range(count + 1):
-            expected = chosen(case.p[row, i].double().tolist(), float(case.choose[row, i]))
-            assert int(found.tokens[row, i]) == expected
+        own = [
+            chosen(case.p[row, i].double().tolist(), float(case.choose[row, i])) for i in range(case.p.shape[1])
+        ]  # fmt: skip
+        assert found.tokens[row, : count + 1].tolist() == own[: count + 1]
+        limit = k if all_proposed else int(case.proposed[row])
+        assert count == limit or (count < limit and int(case.draft[row, count]) != own[count])
 
 
 def test_assumed_acceptance_goes_as_far_as_the_rates_say_and_never_past_what_was_proposed() -> None:
-    draft, own = torch.full((5, 3), 7), torch.full((5, 4), 9)
+    draft, own = torch.tensor([[1, 2, 3]] * 5), torch.tensor([[6, 7, 8, 9]] * 5)
     rates, uniform = torch.tensor([0.8, 0.4, 0.4]), torch.tensor([0.1, 0.39, 0.4, 0.79, 0.8])
     accepted = synthetic(draft, own, rates, uniform)
     assert accepted.drafts.tolist() == [3, 3, 1, 1, 0]
-    assert accepted.tokens.tolist() == [[7, 7, 7, 9]] * 2 + [[7, 9, 9, 9]] * 2 + [[9, 9, 9, 9]]
+    assert accepted.tokens.tolist() == [[1, 2, 3, 9]] * 2 + [[1, 7, 8, 9]] * 2 + [[6, 7, 8, 9]]
     proposed = torch.tensor([2, 0, 3, 0, 3])
-    assert synthetic(draft, own, rates, uniform, proposed).drafts.tolist() == [2, 0, 1, 0, 0]
+    cut = synthetic(draft, own, rates, uniform, proposed)
+    assert cut.drafts.tolist() == [2, 0, 1, 0, 0]
+    assert cut.tokens.tolist() == [[1, 2, 8, 9], [6, 7, 8, 9], [1, 7, 8, 9], [6, 7, 8, 9], [6, 7, 8, 9]]
+
+
+@pytest.mark.parametrize("soft", [True, False])
+@pytest.mark.parametrize("k", [0, 2])
+def test_nothing_lands_on_another_device_than_its_tensors(k: int, soft: bool) -> None:
+    """The default device is another one here, so that a tensor made without a device would show."""
+    draft, own = torch.zeros(2, k, dtype=torch.long), torch.ones(2, k + 1, dtype=torch.long)
+    p, q = torch.full((2, k + 1, 4), 0.25), torch.full((2, k, 4), 0.25)
+    high, rates = torch.full((2, k + 1), 0.9), torch.full((k,), 0.5)
+    with torch.device("meta"):
+        found = rejection(draft, q if soft else None, p, high[:, :k], high)
+        assumed = synthetic(draft, own, rates, high[:, 0])
+    assert found.drafts.tolist() == [k if soft else 0] * 2
+    assert found.tokens[:, -1].tolist() == ([3] * 2 if soft or not k else [0] * 2)
+    assert assumed.tokens.tolist() == own.tolist()
