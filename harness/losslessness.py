@@ -78,10 +78,10 @@ def ulp(value: float, dtype: str) -> float:
 
 def first_difference(baseline_ids: Sequence[int], arm_ids: Sequence[int]) -> int | None:
     """Index of the first output token that differs, or where one of the two has ended; None when they are equal."""
-    for index, (theirs, ours) in enumerate(zip(baseline_ids, arm_ids, strict=False)):
-        if theirs != ours:
-            return index
     shorter = min(len(baseline_ids), len(arm_ids))
+    for index in range(shorter):
+        if baseline_ids[index] != arm_ids[index]:
+            return index
     return None if len(baseline_ids) == len(arm_ids) else shorter
 
 
