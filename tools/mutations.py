@@ -3,9 +3,9 @@
     python tools/mutations.py           # run every mutant, then report
     python tools/mutations.py --report  # report on the last run
 
-mutmut makes and runs the mutants; pyproject.toml names the files and the tests. A mutant that no test notices must stand
-in tests/equivalent_mutants.toml, with the reason why none can. Exit code 1: fewer mutants were killed than MINIMUM says,
-one that survived is not listed, or a listed one no longer survives.
+mutmut makes and runs the mutants; pyproject.toml names the files and the tests. A mutant that no test notices must
+stand in tests/equivalent_mutants.toml, with the reason why none can. Exit code 1: fewer mutants were killed than
+MINIMUM says, one that survived is not listed, or a listed one no longer survives.
 """
 
 from __future__ import annotations
