@@ -94,7 +94,11 @@ def judged(logits: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     ("dtype", "compiled"),
-    [(torch.float32, False), (torch.float16, False), pytest.param(torch.float16, True, marks=pytest.mark.slow)],
+    [
+        (torch.float32, False),
+        (torch.float16, False),
+        pytest.param(torch.float16, True, id="compiled", marks=pytest.mark.slow),
+    ],
 )
 def test_a_single_score_that_is_no_number_is_seen_wherever_it_stands(dtype: torch.dtype, compiled: bool) -> None:
     logits = torch.randn(1 + 2 * 19 + 1, 19, generator=torch.Generator().manual_seed(2)).to(dtype)
