@@ -102,8 +102,8 @@ def gather(config: RunConfig) -> Material:
         read_figures(config.published)
     check_engine(config)
     plan = preflight(config)
-    room = plan.context - config.max_new_tokens
-    if (config.dataset.context_tokens or 0) > room:
+    room = max(plan.context - config.max_new_tokens, 1)
+    if (config.dataset.context_tokens or 0) > room:  # before text of that length is made
         raise InputError(
             f"dataset.context_tokens={config.dataset.context_tokens}: expected {room} or less, as the target's context "
             f"has {plan.context} positions and max_new_tokens is {config.max_new_tokens}"
