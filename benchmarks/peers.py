@@ -23,8 +23,8 @@ from benchmarks.common import alternate, arguments, hardware, keep, ratio, warn_
 from harness import generate, load_drafter, load_target
 from harness.execution import compiled
 from harness.frozen import frozen_weights
+from harness.vocabulary import ASSETS
 
-ASSETS = Path(__file__).parents[1] / "harness" / "assets"
 K = 4
 
 

@@ -34,8 +34,7 @@ from harness.sweep.plan import print_plan
 from harness.sweep.state import Job
 from harness.table import json_line, print_summary
 from harness.together import run_together
-
-CONF = Path(__file__).resolve().parent.parent / "conf"
+from harness.vocabulary import CONF
 
 _exit_codes: list[int] = []
 

@@ -23,8 +23,8 @@ from harness.engines.config import EngineConfig
 from harness.errors import InputError
 from harness.scoring.settings import SCORERS, ScoringConfig
 from harness.synthetic import CHECKPOINT, RANDOM, WEIGHTS, check_rates, label
+from harness.vocabulary import ASSETS
 
-ASSETS = Path(__file__).resolve().parent / "assets"
 #: Targets that come with the harness, by name, and their folders in the assets.
 EMBEDDED = {"embedded": "target", "embedded_e2b": "e2b/target"}
 BASELINE = "baseline"

@@ -30,6 +30,7 @@ from harness.run_files import MANIFEST, replace_file
 from harness.scoring.scorer import Scorer
 from harness.stored import read_object
 from harness.synthetic import RANDOM
+from harness.vocabulary import PACKAGE
 from harness.weights import describe_checkpoint
 
 SCHEMA = 1
@@ -146,7 +147,7 @@ def write_manifest(
         "started": now,
         "command": redact_command(command),
         "versions": versions(),
-        "git": git_state(Path(__file__).resolve().parent),
+        "git": git_state(PACKAGE),
         "hardware": hardware(device),
     }
     first = read_object(path, "it is made anew, without the earlier attempts")

@@ -20,8 +20,8 @@ from harness.config import BASELINE, EMBEDDED, RunConfig
 from harness.errors import InputError
 from harness.run_files import replace_file
 from harness.stored import read_object
+from harness.vocabulary import CONF
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
 FIGURES = CONF / "experiment" / "published"
 PUBLISHED = "published.json"
 LONG_ANSWER = 2048  # tokens that `seconds_for_2048` is about

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
@@ -11,8 +10,8 @@ from omegaconf import DictConfig
 from harness.entry import command, say, tell, through_hydra
 from harness.errors import EXIT_INTERRUPTED, EXIT_OK
 from harness.training.config import read_config
+from harness.vocabulary import CONF
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
 GO_ON = "the same command goes on from the last checkpoint"
 _exit_codes: list[int] = []
 

@@ -6,18 +6,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drafters.errors import InputError
 from harness.checks import at_least, count, one_of
+from harness.vocabulary import ROOT
 
 if TYPE_CHECKING:
     from harness.config import Arm
 
 HARNESS, VLLM = "harness", "vllm"
 ENGINES = (HARNESS, VLLM)
-VLLM_PYTHON = Path(__file__).resolve().parents[2] / ".venv-vllm" / "bin" / "python"
+VLLM_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
 #: Drafter kinds that vLLM runs, with its name for the method.
 METHODS = {"mtp": "mtp", "dflash": "dflash", "lookup": "ngram"}
 

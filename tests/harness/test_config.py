@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 
 from harness.config import RunConfig, asset, read_config
 from harness.errors import InputError
-
-CONF = Path(__file__).resolve().parents[2] / "conf"
+from harness.vocabulary import CONF
 
 
 def composed(*overrides: str) -> RunConfig:

@@ -15,9 +15,9 @@ from harness.config import RunConfig, read_config
 from harness.errors import InputError
 from harness.preflight import preflight
 from harness.run import run
+from harness.vocabulary import ROOT
 from tests.harness.checkpoints import write_pair, write_prompts
 
-ROOT = Path(__file__).resolve().parents[2]
 TRAINED = ("mtp", "dflash")
 #: What about half of the random drafters' distributions reach.
 HALF = {"mtp": {"entropy": 4.545}, "dflash": {"entropy": 4.528}}

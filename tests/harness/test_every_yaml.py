@@ -18,8 +18,8 @@ from harness.preflight import preflight
 from harness.published import FIGURES, METRICS, read_figures
 from harness.scoring.scorer import Scorer
 from harness.training.config import read_config as read_training
+from harness.vocabulary import CONF
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 FAMILY = ("e2b", "e4b", "12b", "26b_a4b", "31b")
 DATASETS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

@@ -16,8 +16,8 @@ from harness.config import RunConfig, read_config
 from harness.errors import InputError
 from harness.published import Figure, applicable, beside, read_figures, read_published, write_published
 from harness.published_table import print_published
+from harness.vocabulary import CONF
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 K = {"baseline": 0, "mtp": 8, "dflash": 15}
 
 

@@ -14,10 +14,10 @@ from hydra import compose, initialize_config_dir
 
 from harness.config import RunConfig, read_config
 from harness.run import run
+from harness.vocabulary import CONF
 from tests.drafters.layouts import folders
 from tests.harness.checkpoints import tokenizer, write_prompts
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 TARGETS = {"e2b": "E2B", "e4b": "E4B", "12b": "12B", "26b_a4b": "26B-A4B", "31b": "31B"}
 
 

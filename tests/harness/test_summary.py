@@ -14,9 +14,10 @@ from harness.journal import GenerationRow, Journal
 from harness.records import Round
 from harness.run_files import SUMMARY_CSV, SUMMARY_JSON
 from harness.summary import COLUMNS, build_summary, plain, read_summary, summarise, summary_of
+from harness.vocabulary import ROOT
 from tests.harness.record_tables import record, steps, tables
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
+DOCUMENT = ROOT / "docs" / "metrics.md"
 
 
 def a_run(prompts: int = 12) -> list[Any]:

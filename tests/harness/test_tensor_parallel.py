@@ -13,11 +13,11 @@ import pytest
 
 from harness import load_target
 from harness.errors import InputError
+from harness.vocabulary import ROOT
 from tests import tiny
 from tests.harness.checkpoints import write_pair, write_prompts
 from tests.harness.parallel_worker import SHARABLE, answers
 
-ROOT = Path(__file__).resolve().parents[2]
 TWO = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.vocabulary import ROOT
 from tests.harness.checkpoints import write_pair, write_prompts
 
-ROOT = Path(__file__).resolve().parents[2]
 LAUNCHERS = {
     "submitit_local": ["hydra.launcher.timeout_min=10"],
     "joblib": ["hydra.launcher.n_jobs=2"],

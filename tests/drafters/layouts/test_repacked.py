@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 
 from harness import Generation, generate, load_drafter, load_target
 from harness.target import Target
+from harness.vocabulary import ASSETS
 from tests import published, reference, tiny
 from tests.drafters.layouts import folders
 
-ASSETS = Path(__file__).parents[3] / "harness" / "assets"
 RAW = json.loads((ASSETS / "dflash" / "config.json").read_text())
 OWN = ("architectures", "block_size", "dflash_config", "final_logit_softcapping", "num_target_layers")
 K = 7

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,8 @@ from harness.datasets.rows import Row
 from harness.datasets.settings import RowConfig
 from harness.errors import InputError
 from harness.prompts import Prompt
+from harness.vocabulary import CONF
 
-CONF = Path(__file__).resolve().parents[3] / "conf"
 STEPS = "\nPlease reason step by step, and put your final answer within \\boxed{}."
 
 

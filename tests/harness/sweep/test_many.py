@@ -13,9 +13,8 @@ import pytest
 
 from harness.errors import InputError
 from harness.many import Processes, processes
+from harness.vocabulary import ROOT
 from tests.harness.checkpoints import write_pair, write_prompts
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_one_process_where_no_launcher_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

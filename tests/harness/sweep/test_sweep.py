@@ -20,9 +20,8 @@ from harness import models, status
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.leaderboard import leaderboard
 from harness.sweep import launch as launching
+from harness.vocabulary import ROOT
 from tests.harness.checkpoints import write_pair, write_prompts
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
