@@ -18,6 +18,7 @@ from harness.models import Models, free_memory
 from harness.preflight import Plan, PlannedArm
 from harness.progress import warn
 from harness.run_files import CALIBRATION, replace_file
+from harness.stored import arms_of_key, read_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +91,19 @@ def write_choice(run_dir: Path, found: dict[str, Found]) -> None:
 
 
 def read_choice(run_dir: Path, plan: Plan) -> dict[str, int] | None:
-    """The choice of an earlier start in `run_dir`, None where there is none for these arms and candidates."""
+    """The choice of an earlier start in `run_dir`, None where there is none for these arms and candidates.
+
+    The run key has the choice as well, from the first record on: another one could not continue the run.
+    """
+    wanted = {planned.name: list(planned.candidates) for planned in plan.arms if planned.candidates}
+    arms = {str(arm["name"]): arm for arm in arms_of_key(run_dir) if arm.get("chosen_among")}
+    if arms:
+        chosen = {name: int(arm["num_draft_tokens"]) for name, arm in arms.items()}
+        return chosen if {name: list(arm["chosen_among"]) for name, arm in arms.items()} == wanted else None
+    kept = read_object(run_dir / CALIBRATION, "the arms are calibrated again") or {}
     try:
-        kept = json.loads((run_dir / CALIBRATION).read_text(encoding="utf-8"))
         tried = {name: [int(k) for k in one["tokens_per_s"]] for name, one in kept.items()}
         chosen = {name: int(one["best"]) for name, one in kept.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    wanted = {planned.name: list(planned.candidates) for planned in plan.arms if planned.candidates}
     return chosen if tried == wanted else None

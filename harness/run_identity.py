@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.config import RunConfig
+from harness.config import RunConfig, read_config
 from harness.kept_prompts import read_prompts
 from harness.machine import redact_tree
 from harness.prompts import Prompt
@@ -80,14 +80,19 @@ def asked(prompt: Any, answer: Any) -> dict[str, Any]:
 
 
 def upgrade(
-    stored: Mapping[str, Any], run_dir: Path, *, given: Mapping[str, Any], about: Mapping[str, Any]
+    stored: Mapping[str, Any], version: int, run_dir: Path, *, given: Mapping[str, Any], about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The identity `stored` by the first version of the key, as this version writes it.
+    """An identity as it was `stored`, as this code writes it: settings that came later stand at their defaults.
 
-    Turns and categories come from the prompts kept beside the records. Answer keys were not kept: they are the same
-    where the dataset is (`about` as in the manifest). What cannot be known any more counts as unchanged.
+    The first version of the key left much out. Turns and categories come from the prompts kept beside the records.
+    Answer keys were not kept: they are the same where the dataset is (`about` as in the manifest). What cannot be known
+    any more counts as unchanged.
     """
-    config, now = semantic(stored["config"]), given["config"]
+    schema = read_config({"target": {"path": "none"}, "dataset": {"path": "none"}}).to_dict()
+    defaults = {key: value for key, value in schema.items() if key not in RESOLVED}
+    config, now = _filled(semantic(stored["config"]), semantic(defaults)), given["config"]
+    if version > 1:
+        return {**stored, "config": config}
     config |= {key: now[key] for key in ADDED if key not in config}
     if "target_as" in now:
         config["target_as"] = {"eos_token_ids": now["target_as"]["eos_token_ids"], **config.get("target_as", {})}
@@ -102,6 +107,16 @@ def upgrade(
     told = {key: value for key, value in config.get("prompts", {}).items() if key != "prompt_ids"}
     told |= {key: now["prompts"][key] for key in ADDED_TO_PROMPTS}
     return {**stored, "config": {**config, "prompts": {**told, "asked": prompts}}}
+
+
+def _filled(stored: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """`stored` with what it lacks of `defaults`, at every depth."""
+    both = {
+        key: _filled(stored[key], value)
+        for key, value in defaults.items()
+        if isinstance(value, Mapping) and isinstance(stored.get(key), Mapping)
+    }
+    return {**defaults, **stored, **both}
 
 
 def _as_asked(kept: Any, wanted: Mapping[str, Any], same_dataset: bool) -> Mapping[str, Any]:

@@ -33,8 +33,8 @@ UNCHANGING = (
 )
 SHOWN_DIFFERENCES = 8
 
-#: (an identity kept by an earlier version, its run directory) -> the same as this version writes it.
-Upgrade = Callable[[dict[str, Any], Path], dict[str, Any]]
+#: (an identity as it is kept, the version that wrote it, its run directory) -> the same as this code writes it.
+Upgrade = Callable[[dict[str, Any], int, Path], dict[str, Any]]
 
 
 class AnotherRun(InputError):
@@ -76,7 +76,7 @@ def run_key(identity: Mapping[str, Any]) -> str:
 def differing_keys(
     stored: Mapping[str, Any], given: Mapping[str, Any], *, not_yet_known: Collection[str] = ()
 ) -> list[str]:
-    """`path: stored -> given` for every leaf that differs, in a stable order.
+    """`path: stored -> given` for every leaf that differs, in a stable order: settings first, single prompts last.
 
     Below the paths in `not_yet_known` the given identity may still lack what the stored one has.
     """
@@ -84,7 +84,7 @@ def differing_keys(
     missing = "(absent)"
     return [
         f"{'.'.join(path)}: {old.get(path, missing)} -> {new.get(path, missing)}"
-        for path in sorted(old.keys() | new.keys())
+        for path in sorted(old.keys() | new.keys(), key=lambda path: (len(path), path))
         if old.get(path, missing) != new.get(path, missing)
         and (path in new or not f"{'.'.join(path)}.".startswith(tuple(f"{one}." for one in not_yet_known)))
     ]
@@ -115,9 +115,7 @@ def check(
     stored = _read(run_dir / RUN_KEY)
     if stored is None:
         return
-    kept = stored["identity"]
-    if stored["version"] < VERSION and upgrade is not None:
-        kept = upgrade(kept, run_dir)
+    kept = stored["identity"] if upgrade is None else upgrade(stored["identity"], stored["version"], run_dir)
     differing = differing_keys(kept, given, not_yet_known=not_yet_known)
     if differing:
         more = len(differing) - SHOWN_DIFFERENCES

@@ -48,17 +48,23 @@ def read_manifest(run_dir: str | Path) -> dict[str, Any]:
     found = read_object(folder / MANIFEST, f"arms and settings are read from {RUN_KEY}")
     if found is not None:
         return found
-    stored = read_object(folder / RUN_KEY, "arms and settings are unknown")
-    if stored is None or not isinstance(stored.get("identity"), dict):
+    key, config = _key(folder)
+    if key is None:
         return {}
-    config = dict(stored["identity"].get("config") or {})
-    drafters = config.pop("drafters", None) or {}
+    settings = {name: value for name, value in config.items() if name != "drafters"}
+    about = {"run_key": key, "synthetic": config.get("synthetic")}
+    return {**about, "arms": arms_of_key(folder), "config": settings, "attempts": []}
+
+
+def arms_of_key(run_dir: Path) -> list[dict[str, Any]]:
+    """The arms as the run key describes them, the baseline first; none where there is no key yet."""
+    drafters = _key(run_dir)[1].get("drafters") or {}
     arms = [{"name": name, "num_draft_tokens": 0, **(about or {})} for name, about in drafters.items()]
-    arms.sort(key=lambda arm: arm["name"] != BASELINE)
-    return {
-        "run_key": stored.get("run_key"),
-        "synthetic": config.get("synthetic"),
-        "arms": arms,
-        "config": config,
-        "attempts": [],
-    }
+    return sorted(arms, key=lambda arm: arm["name"] != BASELINE)
+
+
+def _key(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """The run key and the settings that are kept with it; (None, {}) where there is none."""
+    stored = read_object(folder / RUN_KEY, "its arms and settings are unknown") or {}
+    identity = stored.get("identity")
+    return stored.get("run_key"), dict((identity.get("config") or {}) if isinstance(identity, dict) else {})

@@ -99,6 +99,30 @@ def test_a_second_start_keeps_the_choice(
     assert arms(again) == arms(first)
 
 
+@pytest.mark.parametrize("damage", ["", "{}", None])
+def test_the_choice_of_a_run_outlives_its_file(
+    configure: Configure, tmp_path: Path, clocked: list[Any], damage: str | None
+) -> None:
+    """Another choice would be another run, and its records could not be continued."""
+    config = configure([1, 2, 6], drafter=["mtp"])
+    run(config, tmp_path / "run")
+    path = tmp_path / "run" / CALIBRATION
+    path.unlink() if damage is None else path.write_text(damage)
+    clocked.clear()
+    assert run(config, tmp_path / "run").exit_code == EXIT_OK
+    assert clocked == [], "neither calibrated nor decoded again"
+
+
+def test_a_refused_run_leaves_the_choice_alone(configure: Configure, tmp_path: Path, clocked: list[Any]) -> None:
+    run(configure([1, 2, 6], drafter=["mtp"]), tmp_path / "run")
+    before = (tmp_path / "run" / CALIBRATION).read_bytes()
+    clocked.clear()
+    with pytest.raises(InputError, match="chosen_among"):
+        run(configure([1, 3], drafter=["mtp"]), tmp_path / "run")
+    assert (tmp_path / "run" / CALIBRATION).read_bytes() == before
+    assert clocked == []
+
+
 def test_a_k_that_is_set_is_kept(configure: Configure) -> None:
     plan = preflight(configure([1, 2], mtp={"num_draft_tokens": 5}))
     assert {arm.name: (arm.k, arm.candidates) for arm in plan.arms} == {

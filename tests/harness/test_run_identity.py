@@ -149,6 +149,7 @@ def age(run_dir: Path) -> None:
         del config[key]
     del config["target_as"]["eos_token_ids"]
     config["engine"]["start_timeout_s"] = 1800
+    del config["engine"]["environment"], config["scoring"]["memory_mb"]  # as if they had come since
     prompts = config["prompts"]
     config["prompts"] = {key: prompts[key] for key in ("rendered_sha256", "thinking", "chat_template")}
     config["prompts"]["prompt_ids"] = ["p0", "p1"]
@@ -164,6 +165,16 @@ def test_a_run_of_an_earlier_version_is_continued_and_keeps_its_key(
     kept = json.loads((begun / "run_key.json").read_text())
     assert (kept["version"], kept["run_key"]) == (VERSION, "0123456789abcdef")
     assert json.loads((begun / "manifest.json").read_text())["run_key"] == "0123456789abcdef"
+    assert run(ask(rows()), begun).exit_code == EXIT_OK
+
+
+def test_a_setting_that_came_since_counts_as_its_default(begun: Path, ask: Callable[..., RunConfig]) -> None:
+    path = begun / "run_key.json"
+    kept = json.loads(path.read_text())
+    del kept["identity"]["config"]["scoring"]["timeout_s"]
+    path.write_text(json.dumps(kept))
+    with pytest.raises(InputError, match=r"differs in config\.scoring\.timeout_s: 10 -> 5\. "):
+        run(ask(rows(), scoring={"timeout_s": 5.0}), begun)
     assert run(ask(rows()), begun).exit_code == EXIT_OK
 
 
