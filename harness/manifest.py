@@ -125,7 +125,8 @@ def describe_prompts(config: RunConfig, prompts: Sequence[Prompt], rendered: Seq
 
 def checkpoint_identities(models: dict[str, Any]) -> dict[str, Any]:
     """What of the checkpoints changes the numbers: contents, not places."""
-    return {name: {key: model[key] for key in ("weights_hash", "config_sha256")} for name, model in models.items()}
+    told = ("weights_hash", "tensors_sha256", "config_sha256")
+    return {name: {key: model[key] for key in told if key in model} for name, model in models.items()}
 
 
 def write_manifest(

@@ -106,7 +106,15 @@ def upgrade(
     }
     told = {key: value for key, value in config.get("prompts", {}).items() if key != "prompt_ids"}
     told |= {key: now["prompts"][key] for key in ADDED_TO_PROMPTS}
-    return {**stored, "config": {**config, "prompts": {**told, "asked": prompts}}}
+    checkpoints = {
+        name: {**_only(given["checkpoints"].get(name, {}), "tensors_sha256"), **model}
+        for name, model in stored["checkpoints"].items()
+    }
+    return {"config": {**config, "prompts": {**told, "asked": prompts}}, "checkpoints": checkpoints}
+
+
+def _only(values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {key: values[key]} if key in values else {}
 
 
 def _filled(stored: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

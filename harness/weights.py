@@ -13,6 +13,7 @@ from drafters.other_formats import read_header
 #: Above this size only the ends of each file are hashed; a full pass would delay large runs by minutes.
 FULL_HASH_BYTES = 1 << 30
 SAMPLE_BYTES = 1 << 20
+TENSOR_BYTES = 1 << 12
 
 
 def describe_checkpoint(folder: Path, key: str) -> dict[str, Any]:
@@ -37,7 +38,8 @@ def hub_revision(folder: Path) -> str | None:
 
 
 def hash_weights(files: list[Path]) -> dict[str, str]:
-    """SHA-256 over names, sizes and contents; for large checkpoints over the first and last MiB of each file."""
+    """SHA-256 over names, sizes and contents; for large checkpoints over the first and last MiB of each file, and
+    another one over the beginning of every tensor."""
     digest = hashlib.sha256()
     whole = sum(file.stat().st_size for file in files) <= FULL_HASH_BYTES
     for file in files:
@@ -51,4 +53,19 @@ def hash_weights(files: list[Path]) -> dict[str, str]:
                 digest.update(stream.read(SAMPLE_BYTES))
                 stream.seek(max(0, size - SAMPLE_BYTES))
                 digest.update(stream.read(SAMPLE_BYTES))
-    return {"weights_hash": digest.hexdigest(), "weights_hash_kind": "sha256" if whole else "sha256 of file ends"}
+    found = {"weights_hash": digest.hexdigest(), "weights_hash_kind": "sha256" if whole else "sha256 of file ends"}
+    return found if whole else {**found, "tensors_sha256": hash_tensors(files)}
+
+
+def hash_tensors(files: list[Path]) -> str:
+    """SHA-256 over the beginning of every tensor: a model that was trained on differs there, whatever its ends are."""
+    digest = hashlib.sha256()
+    for file in files:
+        header = read_header(file)
+        with file.open("rb") as stream:
+            data = 8 + int.from_bytes(stream.read(8), "little")
+            for name in sorted(header.keys() - {"__metadata__"}):
+                begin, end = header[name]["data_offsets"]
+                stream.seek(data + begin)
+                digest.update(stream.read(min(TENSOR_BYTES, end - begin)))
+    return digest.hexdigest()

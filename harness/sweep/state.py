@@ -27,7 +27,7 @@ SWEEP = "sweep.json"
 JOB = "job.json"
 STATES = ("done", "running", "failed", "pending", "dropped")
 NOTED = ("done", "running", "failed")  # what a job says of itself
-_hashes: dict[tuple[Any, ...], str] = {}  # of weight files, by their names, sizes and times
+_hashes: dict[tuple[Any, ...], dict[str, str]] = {}  # of weight files, by their names, sizes and times
 
 
 @dataclass(slots=True)
@@ -143,13 +143,13 @@ def fingerprint(config: RunConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def weights_of(folder: Path) -> str | None:
-    """The hash of a checkpoint's weights, None where there are none. Read once per process while they stay the same."""
+def weights_of(folder: Path) -> dict[str, str] | None:
+    """The hashes of a checkpoint's weights, None where there are none. Read once while they stay the same."""
     try:
         files = weight_files(folder, str(folder))
         seen = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
         if seen not in _hashes:
-            _hashes[seen] = hash_weights(files)["weights_hash"]
+            _hashes[seen] = hash_weights(files)
         return _hashes[seen]
     except (InputError, OSError):
         return None

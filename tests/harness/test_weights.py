@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from harness import weights
+from harness.manifest import checkpoint_identities
 from harness.weights import describe_checkpoint, hub_revision
 
 
@@ -38,6 +39,23 @@ def test_the_hash_follows_the_contents_not_the_place(
     )
     assert first["weights_hash"] == copy["weights_hash"] != other["weights_hash"]
     assert first["weights_hash_kind"] == ("sha256" if limit else "sha256 of file ends")
+
+
+def test_a_large_checkpoint_that_differs_between_its_ends_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "FULL_HASH_BYTES", 0)
+    monkeypatch.setattr(weights, "SAMPLE_BYTES", 16)
+    described = []
+    for value in (0.0, 1.0):
+        folder = tmp_path / str(value)
+        folder.mkdir()
+        tensors = {"a": torch.zeros(64), "b": torch.full((64,), value), "c": torch.zeros(64)}
+        save_file(tensors, folder / "model.safetensors")
+        (folder / "config.json").write_text("{}")
+        described.append(describe_checkpoint(folder, "target.path"))
+    one, other = checkpoint_identities({"one": described[0], "other": described[1]}).values()
+    assert one != other
 
 
 def test_a_hub_snapshot_tells_its_revision(tmp_path: Path) -> None:
