@@ -80,30 +80,30 @@ def generation_index(rounds: pd.DataFrame, generations: pd.DataFrame) -> NDArray
     Joined on every column of WIDER_KEY that both tables have. Raises ValueError as `per_generation` does.
     """
     names = [name for name in WIDER_KEY if name in rounds and name in generations]
-    of_generation = np.zeros(len(generations), dtype=np.int64)
-    of_round = np.zeros(len(rounds), dtype=np.int64)
+    of_generation, of_round = np.full(len(generations), 0), np.full(len(rounds), 0)
+    absent = np.full(len(rounds), False)
     for name in names:
         values = pd.Index(generations[name].unique())
+        codes = _codes(rounds[name], values)
+        absent |= codes < 0
         of_generation = of_generation * len(values) + values.get_indexer(generations[name])
-        of_round = of_round * len(values) + _codes(rounds[name], values)
+        of_round = of_round * len(values) + codes
     keys = pd.Index(of_generation)
     if not keys.is_unique:
         twice = generations.loc[keys.duplicated(), names].iloc[0].to_dict()
         raise ValueError(f"generations: {twice} appears more than once, expected one row each")
-    index = keys.get_indexer(pd.Index(of_round))
+    index = np.where(absent, -1, keys.get_indexer(pd.Index(of_round)))
     if (index < 0).any():
         lost = rounds.loc[index < 0, names].iloc[0].to_dict()
         raise ValueError(f"{int((index < 0).sum())} rounds have no generation, the first: {lost}")
     return index
 
 
-def _codes(column: pd.Series, values: pd.Index) -> NDArray[np.int64]:
-    """Place of each entry in `values`; an absent one gets a code far below any sum of real ones."""
+def _codes(column: pd.Series, values: pd.Index) -> NDArray[np.intp]:
+    """Place of each entry in `values`; -1 for an absent one."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        codes = values.get_indexer(pd.Index(column.cat.categories))[column.cat.codes.to_numpy()]
-    else:
-        codes = values.get_indexer(pd.Index(column))
-    return np.where(codes < 0, -(2**40), codes).astype(np.int64)
+        return values.get_indexer(pd.Index(column.cat.categories))[column.cat.codes.to_numpy()]
+    return values.get_indexer(pd.Index(column))
 
 
 def position_counts(drafted: NDArray[np.integer], accepted: NDArray[np.integer]) -> NDArray[np.int64]:

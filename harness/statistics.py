@@ -80,7 +80,7 @@ def paired_speedup(
     columns = [
         np.asarray(column, dtype=np.float64) for column in (other_seconds, other_tokens, arm_seconds, arm_tokens)
     ]
-    if len({column.shape for column in columns}) != 1 or columns[0].ndim != 1:
+    if any(column.ndim != 1 for column in columns) or len({len(column) for column in columns}) != 1:
         raise ValueError(f"expected four arrays of one length, got shapes {[column.shape for column in columns]}")
     usable = np.all([np.isfinite(column) & (column > 0) for column in columns], axis=0)
     other_s, other_n, arm_s, arm_n = (column[usable] for column in columns)
@@ -152,7 +152,7 @@ def _resampled_sums(columns: Floats, resamples: int, seed: int) -> list[Floats]:
     per_block = max(1, _BLOCK // n)
     for start in range(0, resamples, per_block):
         size = min(per_block, resamples - start)
-        drawn = rng.integers(n, size=(size, n), dtype=np.int32) + n * np.arange(size)[:, None]
+        drawn = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
         times_drawn = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
         blocks.append(times_drawn @ columns)
     return blocks

@@ -84,19 +84,19 @@ def rejection(
     count = _prefix_length(accept_uniform * q_draft < p_draft, proposed)
 
     rows = torch.arange(batch, device=p.device)
-    p_row = p[rows, count]  # [B, V]
-    index = count.clamp(max=k - 1) if k else count
-    if k == 0:
-        q_row = torch.zeros_like(p_row)
-    elif q is None:
-        q_row = torch.zeros_like(p_row).scatter_(-1, draft[rows, index][:, None], 1.0)
-    else:
-        q_row = q[rows, index].to(p_row.dtype)
-    nothing_drafted = count >= (k if proposed is None else proposed)
-    residual = (p_row - q_row.masked_fill(nothing_drafted[:, None], 0.0)).clamp_min(0.0)
-    # p and q equal up to rounding leave no residual mass; the rejection itself was then rounding, and p is right.
-    residual = torch.where(residual.sum(-1, keepdim=True) > 1e-8, residual, p_row)
-    token = draw(residual, token_uniform[rows, count])
+    weights = p[rows, count]  # [B, V]
+    if k:
+        index = count.clamp(max=k - 1)
+        if q is None:
+            q_row = torch.zeros_like(weights).scatter_(1, draft[rows, index][:, None], 1.0)
+        else:
+            q_row = q[rows, index]
+        residual = (weights - q_row).clamp_min(0.0)
+        rejected = count < (k if proposed is None else proposed)
+        # p and q equal up to rounding leave no residual mass; the rejection itself was then rounding, and p is right.
+        enough = residual.sum(dim=1, keepdim=True) > 1e-8
+        weights = torch.where(rejected[:, None] & enough, residual, weights)
+    token = draw(weights, token_uniform[rows, count])
 
     tokens = torch.cat((draft, draft.new_zeros(batch, 1)), dim=1)
     return Accepted(count, tokens.scatter(1, count[:, None], token[:, None]))

@@ -110,6 +110,12 @@ def test_a_single_score_that_is_no_number_is_seen_wherever_it_stands(dtype: torc
     assert found.tolist() == [[True] + [False] * (2 * 19 + 1)] * 3
 
 
+def test_each_token_is_judged_by_its_own_score() -> None:
+    scores, tokens = torch.zeros(2, 3, 5), torch.tensor([[0, 1, 2], [3, 4, 4]])
+    scores[0, 1, 1] = scores[1, 2, 4] = torch.nan
+    assert chosen_by_numbers(scores, tokens).tolist() == [[True, False, True], [True, True, False]]
+
+
 def test_tokens_that_are_ruled_out_are_numbers_enough() -> None:
     logits = torch.randn(5, 19, generator=torch.Generator().manual_seed(2))
     assert judged(logits.masked_fill(torch.arange(19) % 3 > 0, -torch.inf)).all()

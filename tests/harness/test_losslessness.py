@@ -129,6 +129,11 @@ def test_tensors_are_taken_as_they_are() -> None:
     assert verdict([3], [4], lambda prefix: values, str(values.dtype)).kind == "tie"
 
 
+def test_a_gap_is_taken_in_double_precision_whatever_the_logits_came_in() -> None:
+    values = np.array([[20.0, 0.0123]], dtype=np.float16)
+    assert holds_throughout([1], values, "float16").gap == 20.0 - float(values[0, 1])
+
+
 def test_an_unknown_dtype_and_a_wrong_shape_are_refused() -> None:
     with pytest.raises(ValueError, match=whole("dtype=int8: expected one of bfloat16, float16, float32, float64")):
         verdict([3], [4], logits(), "int8")
@@ -185,9 +190,9 @@ def test_the_width_probe_measures_in_logits_and_in_spacings() -> None:
     one = np.stack([logits(t1=20.0, t2=3.0), logits(t1=40.0)])
     wide = one.copy()
     wide[0, 2] += 0.25
-    wide[1, 1] += 0.25
+    wide[1, 1] += 0.375
     probe = width_probe(one, wide, "bfloat16")
-    assert (probe.max_abs_difference, probe.max_ulps, probe.argmax_equal, probe.rows) == (0.25, 2.0, True, 2)
+    assert (probe.max_abs_difference, probe.max_ulps, probe.argmax_equal, probe.rows) == (0.375, 2.0, True, 2)
     wide[0, 2] = 21.0
     assert not width_probe(one, wide, "bfloat16").argmax_equal
     assert width_probe(torch.tensor(one[0]), torch.tensor(one[0]), "float32").max_ulps == 0.0

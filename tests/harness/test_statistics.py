@@ -75,7 +75,7 @@ def test_the_interval_is_that_of_its_definition_resample_by_resample(
 ) -> None:
     other, arm = noisy(4, prompts, 0.3, speedup=1.5)
     resamples = 101
-    drawn = np.random.default_rng(SEED).integers(prompts, size=(resamples, prompts), dtype=np.int32)
+    drawn = np.random.default_rng(SEED).integers(prompts, size=(resamples, prompts))
     (values, errors), t = mean_and_error(other, arm), np.full((resamples, 2), np.inf)
     for row, prompt in enumerate(drawn):
         if len(set(prompt)) > 1:
@@ -100,6 +100,7 @@ def test_a_resample_without_spread_counts_as_far_out() -> None:
     t = statistics._studentised(np.array([-4.0, 1e-9, 6.0]), np.array([16.0, 0.0, 36.0]), 5)
     assert t.tolist() == [2.0, np.inf, 2.0]
     assert statistics._studentised(np.array([1e-3, 1e-9]), np.array([4e-6, 4e-26]), 5).tolist() == [1.0, np.inf]
+    assert statistics._studentised(np.full(3, 1e-8), np.array([4e-6, 4e-6, 4e-16]), 5).tolist() == [1e-5, 1e-5, 1.0]
     assert statistics._studentised(np.zeros(3), np.array([0.0, -1e-20, 0.0]), 5).tolist() == [np.inf] * 3
 
 
@@ -173,7 +174,7 @@ def test_few_prompts_have_no_interval_and_no_winner() -> None:
 
 
 def test_prompts_without_time_or_tokens_are_left_out() -> None:
-    result = paired_speedup([0.0, 2.0, 2.0, np.nan], [9, 0, 9, 9], [1.0, 1.0, 1.0, 1.0], [9, 9, 9, 9])
+    result = paired_speedup([0.0, 2.0, 2.0, np.nan, None], [9, 0, 9, 9, 9], [1.0] * 5, [9] * 5)
     assert result is not None
     assert (result.prompts, result.geometric_mean.value) == (1, 2.0)
     assert paired_speedup([0.0], [9], [1.0], [9]) is None

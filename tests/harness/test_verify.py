@@ -159,10 +159,20 @@ def test_a_rejection_at_each_position_draws_from_that_positions_row() -> None:
 
 def test_equal_p_and_q_up_to_rounding_leave_the_target_to_choose() -> None:
     """A rejection that only rounding caused finds no residual mass; the token then comes from p."""
-    p = torch.tensor([[[0.25, 0.75], [1.0, 0.0]]])
-    q = p[:, :1] * (1 + 1e-9)
-    found = rejection(torch.tensor([[0]]), q.double() + 1e-12, p, torch.tensor([[1.0]]), torch.tensor([[0.5, 0.5]]))
-    assert (int(found.drafts[0]), int(found.tokens[0, 0])) == (0, 1)
+    p = torch.tensor([[[0.25, 0.75], [1.0, 0.0]], [[0.25, 0.75], [1.0, 0.0]], [[1e-8, 1.0], [1.0, 0.0]]])
+    q = torch.tensor([[[0.25, 0.75]], [[0.75, 0.25]], [[0.0, 1.0]]], dtype=torch.float64) + 1e-12
+    drafts, half = torch.tensor([[0], [0], [1]]), torch.full((3, 2), 0.5)
+    found = rejection(drafts, q, p, torch.ones(3, 1), half)
+    assert (found.drafts.tolist(), found.tokens[:, 0].tolist()) == ([0, 0, 0], [1, 1, 1])
+    ample = torch.tensor([[[3e-8, 1.0], [1.0, 0.0]]])  # the residual alone, where it has any mass to speak of
+    assert int(rejection(drafts[2:], q[2:], ample, torch.ones(1, 1), half[2:]).tokens[0, 0]) == 0
+
+
+def test_a_draft_that_the_target_never_emits_is_rejected_by_a_uniform_of_zero_too() -> None:
+    p = torch.tensor([[[0.0, 1.0], [0.5, 0.5]]])
+    for q in (None, torch.tensor([[[1.0, 0.0]]])):
+        found = rejection(torch.tensor([[0]]), q, p, torch.zeros(1, 1), torch.zeros(1, 2))
+        assert (int(found.drafts[0]), int(found.tokens[0, 0])) == (0, 1)
 
 
 @given(case=cases(), all_proposed=st.booleans())
