@@ -9,6 +9,7 @@ import gc
 import json
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -53,15 +54,15 @@ def load_models(config: RunConfig, plan: Plan) -> Models:
     dtype = resolve_dtype(config.target, plan.target_config)
     device = parse_device(config.target.device)
     random = config.target.weights == RANDOM
-    held_by = [config.target.path, dtype, str(device), config.target.loading, plan.target_config if random else None]
-    key = json.dumps(held_by, sort_keys=True)
+    path, contents = str(config.target.path), plan.target_config if random else stamps(str(config.target.path))
+    key = json.dumps([path, dtype, str(device), config.target.loading, contents], sort_keys=True)
     if _held is None or _held.key != key:
         release()
         if random:
             built = build_target(plan.target_config, device, parse_dtype(dtype), execution=config.execution)
         else:
             options = {"execution": config.execution, **config.target.loading}
-            built = load_target(str(config.target.path), device, dtype, **options)
+            built = load_target(path, device, dtype, **options)
         _held = Held(key, built)
     target = _held.target
     target.set_execution(config.execution)
@@ -82,6 +83,12 @@ def load_models(config: RunConfig, plan: Plan) -> Models:
         models.drafters[arm.name] = drafter
         models.weight_bytes[arm.name] = allocated_bytes(target.device) - before
     return models
+
+
+def stamps(path: str) -> list[tuple[str, int, int]]:
+    """Name, size and time of every file of a local checkpoint, which change where another one is put in its place."""
+    files = [file for file in Path(path).glob("*") if file.is_file()] if Path(path).is_dir() else []
+    return sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
 
 
 def allocated_bytes(device: torch.device) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -361,3 +362,14 @@ def test_jobs_of_one_process_share_the_target(configure: Configure, tmp_path: Pa
     first = models._held
     run(configure(count=1, num_draft_tokens=2), tmp_path / "two")
     assert models._held is first is not None
+
+
+def test_a_target_that_was_replaced_in_its_folder_is_loaded_anew(
+    configure: Configure, tmp_path: Path, pair: dict[str, str]
+) -> None:
+    models.release()
+    run(configure(count=1), tmp_path / "one")
+    first = models._held
+    os.utime(Path(pair["target"]) / "model.safetensors", ns=(1, 1))
+    run(configure(count=1), tmp_path / "two")
+    assert models._held is not first
