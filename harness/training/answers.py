@@ -18,9 +18,8 @@ from harness.checks import LARGEST_SEED, check_seed, count, is_temperature
 from harness.errors import InputError
 from harness.prompts import read_jsonl
 from harness.target import Target
-
-from .corpus import Chat, stream
-from .data import Sequence
+from harness.training.corpus import Chat, stream
+from harness.training.data import Sequence
 
 
 @dataclass

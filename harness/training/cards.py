@@ -9,10 +9,9 @@ from typing import Any
 from harness.chat import load_tokenizer
 from harness.load import load_drafter, load_target
 from harness.prompts import read_jsonl
-
-from .acceptance import acceptance_length
-from .answers import render
-from .quality import evaluate
+from harness.training.acceptance import acceptance_length
+from harness.training.answers import render
+from harness.training.quality import evaluate
 
 Figures = dict[str, Any]
 GREEDY_K = {"mtp": (1, 2, 4, 7), "dflash": (4, 7, 15)}

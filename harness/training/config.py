@@ -11,12 +11,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness.checks import check_seed, count, only_numbers
 from harness.errors import InputError
-
-from .answers import AnswerSettings
-from .dflash import DFlashShape
-from .mtp import MTPShape
-from .settings import LoopSettings
-from .target import TargetShape
+from harness.training.answers import AnswerSettings
+from harness.training.dflash import DFlashShape
+from harness.training.mtp import MTPShape
+from harness.training.settings import LoopSettings
+from harness.training.target import TargetShape
 
 #: Sizes of which a model may have none.
 MAY_BE_NONE = ("kv_shared_layers", "per_layer_size")

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .corpus import Chat, stream
-from .tokenizer import chat_pieces
+from harness.training.corpus import Chat, stream
+from harness.training.tokenizer import chat_pieces
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,9 @@ from torch import Tensor
 
 from drafters.dflash_model import DFlashConfig, DFlashModel
 from harness.errors import InputError
-
-from .data import Batch
-from .distill import distill
-from .teacher import Teacher, softcap
+from harness.training.data import Batch
+from harness.training.distill import distill
+from harness.training.teacher import Teacher, softcap
 
 
 @dataclass

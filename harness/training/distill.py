@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .fused import Kernels
+from harness.training.fused import Kernels
 
 
 def distill(draft: Tensor, teacher: Tensor, hard_share: float, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:

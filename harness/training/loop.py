@@ -22,10 +22,9 @@ from tqdm import tqdm
 
 from harness.errors import InputError
 from harness.load import parse_device
-
-from .data import Batch, Batches
-from .muon import Muon
-from .settings import LoopSettings
+from harness.training.data import Batch, Batches
+from harness.training.muon import Muon
+from harness.training.settings import LoopSettings
 
 CHECKPOINT = "checkpoint.pt"
 LOSSES = "losses.jsonl"

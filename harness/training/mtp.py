@@ -18,11 +18,10 @@ from transformers.models.gemma4_assistant import Gemma4AssistantConfig
 
 from drafters.gemma4 import run_layers
 from harness.errors import InputError
-
-from .data import Batch
-from .distill import distill
-from .ordered import CENTROID_WEIGHT, centroid_loss, cluster
-from .teacher import Teacher, TeacherPass
+from harness.training.data import Batch
+from harness.training.distill import distill
+from harness.training.ordered import CENTROID_WEIGHT, centroid_loss, cluster
+from harness.training.teacher import Teacher, TeacherPass
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .distill import distill
+from harness.training.distill import distill
 
 CENTROID_WEIGHT = 0.3  # of the centroids' loss beside the tokens'
 

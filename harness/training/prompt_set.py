@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .corpus import KINDS, held_out
+from harness.training.corpus import KINDS, held_out
 
 
 def prompt_rows(per_kind: int, seed: int) -> list[dict[str, Any]]:

@@ -7,9 +7,8 @@ from itertools import islice
 from typing import Any
 
 from harness.target import Target
-
-from .answers import answer, render
-from .corpus import KINDS, Chat, held_out, score
+from harness.training.answers import answer, render
+from harness.training.corpus import KINDS, Chat, held_out, score
 
 
 def repeated_share(token_ids: list[int], width: int = 8) -> float:

@@ -15,20 +15,19 @@ from harness.errors import InputError
 from harness.load import load_target, parse_device
 from harness.machine import hardware, redact_command
 from harness.target import Target
-
-from .answers import regenerate
-from .config import TrainConfig
-from .corpus import stream
-from .data import Batches, Sequence, corpus_pool, epoch_pool
-from .dflash import build_dflash, dflash_config, dflash_loss
-from .export import export_assistant, export_dflash, export_target
-from .fused import compile_kernels, fused
-from .loop import train
-from .mtp import build_assistant, mtp_loss
-from .prompt_set import write_prompts
-from .target import build_target, target_loss
-from .teacher import Teacher
-from .tokenizer import chat_pieces, train_tokenizer
+from harness.training.answers import regenerate
+from harness.training.config import TrainConfig
+from harness.training.corpus import stream
+from harness.training.data import Batches, Sequence, corpus_pool, epoch_pool
+from harness.training.dflash import build_dflash, dflash_config, dflash_loss
+from harness.training.export import export_assistant, export_dflash, export_target
+from harness.training.fused import compile_kernels, fused
+from harness.training.loop import train
+from harness.training.mtp import build_assistant, mtp_loss
+from harness.training.prompt_set import write_prompts
+from harness.training.target import build_target, target_loss
+from harness.training.teacher import Teacher
+from harness.training.tokenizer import chat_pieces, train_tokenizer
 
 POOL_CHATS = 512
 
@@ -50,7 +49,7 @@ def run(config: TrainConfig) -> None:
     if config.recipe == "pair":
         write_prompts(out / "prompts.jsonl")
         if config.quality_prompts:
-            from .cards import write_cards
+            from harness.training.cards import write_cards
 
             write_cards(out, config.quality_prompts)
 

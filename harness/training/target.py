@@ -11,10 +11,9 @@ from torch import Tensor
 from transformers import Gemma4ForCausalLM, Gemma4TextConfig
 
 from harness.errors import InputError
-
-from .data import Batch
-from .fused import Kernels
-from .teacher import causal_masks
+from harness.training.data import Batch
+from harness.training.fused import Kernels
+from harness.training.teacher import causal_masks
 
 
 @dataclass

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from drafters.gemma4 import run_layers, text_model_of
-
-from .data import Batch
+from harness.training.data import Batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from harness.errors import InputError
-
-from .corpus import Chat
+from harness.training.corpus import Chat
 
 # The first five stand at the ids of Gemma's own tokenizer, `<mask>` among them.
 SPECIAL_TOKENS = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from .chat import Exchange
-from .words import FOODS, NAMES, OBJECTS, pronoun
+from harness.training.corpus.chat import Exchange
+from harness.training.corpus.words import FOODS, NAMES, OBJECTS, pronoun
 
 PLACES = ("ones", "tens", "hundreds", "thousands")
 

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from random import Random
 
-from .words import NAMES
+from harness.training.corpus.words import NAMES
 
 Message = dict[str, str]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from .chat import Exchange
-from .words import COLOURS, article
+from harness.training.corpus.chat import Exchange
+from harness.training.corpus.words import COLOURS, article
 
 LISTS = ("prices", "scores", "values", "ages", "lengths", "weights", "counts", "marks")
 TESTS = (

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from random import Random
 
-from .chat import Exchange
-from .words import ANIMALS, CITIES, COLOURS, DAYS, FOODS, JOBS, NAMES, OBJECTS, PLACES, article, listing
+from harness.training.corpus.chat import Exchange
+from harness.training.corpus.words import (
+    ANIMALS,
+    CITIES,
+    COLOURS,
+    DAYS,
+    FOODS,
+    JOBS,
+    NAMES,
+    OBJECTS,
+    PLACES,
+    article,
+    listing,
+)
 
 FACTS = {
     "name": ("My name is {v}.", "Your name is {v}.", NAMES),

@@ -6,8 +6,8 @@ import json
 from random import Random
 from typing import Any
 
-from .chat import Exchange
-from .words import CITIES, COLOURS, DAYS, FOODS, JOBS, MONTHS, NAMES, OBJECTS, pronoun
+from harness.training.corpus.chat import Exchange
+from harness.training.corpus.words import CITIES, COLOURS, DAYS, FOODS, JOBS, MONTHS, NAMES, OBJECTS, pronoun
 
 Record = dict[str, Any]
 

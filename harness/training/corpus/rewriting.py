@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from random import Random
 
-from .chat import Exchange
-from .words import ADJECTIVES, ANIMALS, CITIES, COLOURS, DAYS, FOODS, JOBS, NAMES, OBJECTS, PLACES, article
+from harness.training.corpus.chat import Exchange
+from harness.training.corpus.words import (
+    ADJECTIVES,
+    ANIMALS,
+    CITIES,
+    COLOURS,
+    DAYS,
+    FOODS,
+    JOBS,
+    NAMES,
+    OBJECTS,
+    PLACES,
+    article,
+)
 
 
 def sentence(rng: Random) -> str:

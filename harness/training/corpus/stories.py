@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from random import Random
 
-from .chat import Exchange
-from .words import (
+from harness.training.corpus.chat import Exchange
+from harness.training.corpus.words import (
     ADJECTIVES,
     ADVERBS,
     ANIMALS,

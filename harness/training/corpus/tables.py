@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from .chat import Exchange
-from .words import ANIMALS, CITIES, COLOURS, DAYS, FOODS, JOBS, NAMES, OBJECTS
+from harness.training.corpus.chat import Exchange
+from harness.training.corpus.words import ANIMALS, CITIES, COLOURS, DAYS, FOODS, JOBS, NAMES, OBJECTS
 
 GROUPS = {"animals": ANIMALS, "foods": FOODS, "cities": CITIES, "colours": COLOURS, "jobs": JOBS}
 COLUMNS: dict[str, list[str]] = {

@@ -8,8 +8,7 @@ import torch
 from harness.training.data import Sequence, collate
 from harness.training.fused import fused
 from harness.training.mtp import MTPShape, build_assistant, mtp_loss, unroll
-
-from .tiny import teacher
+from tests.harness.training.tiny import teacher
 
 
 @pytest.mark.parametrize("anchor", [2, 5, 9, 20])
