@@ -17,8 +17,10 @@ import torch
 from benchmarks.common import arguments, hardware, keep, warn_if_busy
 from benchmarks.peers import ASSETS
 from benchmarks.rounds import Point, draw_kept, growth, measure, print_table, prompt_of
-from harness import load_drafter, load_target, planning, shapes
-from harness.load import parse_device
+from harness import load_drafter, load_target
+from harness.target import random_weights as planning
+from harness.target import shapes
+from harness.target.load import parse_device
 
 CONTEXT = 100
 DRAFTERS = ("mtp", "dflash")

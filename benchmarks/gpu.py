@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.common import arguments, hardware, keep
 from harness import generate
-from harness.planning import random_drafter, random_target
+from harness.target.random_weights import random_drafter, random_target
 
 RATES = {"mtp": [0.80 * 0.82**j for j in range(8)], "dflash": [0.75 * 0.82**j for j in range(15)]}
 PUBLISHED = {  # tok/s with vLLM on one H100, by size and concurrency: baseline, MTP k=8, DFlash k=15

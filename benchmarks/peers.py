@@ -21,8 +21,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.common import alternate, arguments, hardware, keep, ratio, warn_if_busy
 from harness import generate, load_drafter, load_target
-from harness.execution import compiled
-from harness.frozen import frozen_weights
+from harness.decoding.frozen import frozen_weights
+from harness.decoding.programs import compiled
 from harness.vocabulary import ASSETS
 
 K = 4

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import generate
-from harness.report.drawing import PNG_DPI, WIDTH, drawing
-from harness.report.palette import arm_colour, light
+from harness.report.charts.drawing import PNG_DPI, WIDTH, drawing
+from harness.report.charts.palette import arm_colour, light
 
 PARTS = ("draft", "verify", "other")
 LABELS = {"k": "drafted tokens a round (k)", "context": "tokens of context", "batch": "rows of the batch"}

@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.journal import GenerationRow, Journal
-from harness.records import Round
+from harness.metrics.summary import summarise
+from harness.records.journal import GenerationRow, Journal
+from harness.records.rounds import Round
 from harness.report import write_report
-from harness.summary import summarise
 
 ARMS = {"baseline": 0, "mtp": 4, "dflash": 15}
 CATEGORIES = ("code", "sums", "extraction", "lists", "rewriting", "stories")

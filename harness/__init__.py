@@ -1,7 +1,7 @@
 """MTP or DFlash, on your model, on your prompts: one loop, one verifier, one cache, one clock."""
 
-from harness.api import generate
-from harness.load import load_drafter, load_target
-from harness.records import Generation, Round
+from harness.decoding.api import generate
+from harness.records.rounds import Generation, Round
+from harness.target.load import load_drafter, load_target
 
 __all__ = ["Generation", "Round", "generate", "load_drafter", "load_target"]

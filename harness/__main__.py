@@ -17,23 +17,23 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from harness.config import BASELINE, RunConfig, read_config
+from harness.config.run import BASELINE, RunConfig, read_config
 from harness.entry import command, reason_of, say, tell, through_hydra
 from harness.errors import EXIT_INTERRUPTED, EXIT_OK
-from harness.load import parse_device
-from harness.many import processes, run_split
+from harness.launch.data_parallel import processes, run_split
+from harness.launch.device_lock import choose_device, hold_device
+from harness.launch.estimate import print_plan
+from harness.launch.model_parallel import run_together
+from harness.launch.note import note_job, set_aside
+from harness.launch.resume import resume_hint
+from harness.launch.state import Job
+from harness.launch.sweep import exit_codes as sweep_exit_codes
 from harness.progress import warn
-from harness.published_table import print_published
-from harness.resume import resume_hint
+from harness.records.identity import AnotherRun
+from harness.report.console import json_line, print_summary
+from harness.report.published.table import print_published
 from harness.run import Outcome, run
-from harness.run_key import AnotherRun
-from harness.sweep.device_lock import choose_device, hold_device
-from harness.sweep.launch import exit_codes as sweep_exit_codes
-from harness.sweep.note import note_job, set_aside
-from harness.sweep.plan import print_plan
-from harness.sweep.state import Job
-from harness.table import json_line, print_summary
-from harness.together import run_together
+from harness.target.load import parse_device
 from harness.vocabulary import CONF
 
 _exit_codes: list[int] = []

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.entry import command, explain, say
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
-from harness.leaderboard import leaderboard
+from harness.report.leaderboard.board import leaderboard
 
 
 @command
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     board = leaderboard(options.folders)
     # After the reading: a mistyped folder should be told at once, without a drawing library.
-    from harness.leaderboard_page import markdown, notes, write_leaderboard
+    from harness.report.leaderboard.page import markdown, notes, write_leaderboard
 
     out = options.out or Path(os.path.commonpath([folder.resolve() for folder in options.folders]))
     print(markdown(board), end="", flush=True)

@@ -32,10 +32,10 @@ from drafters.layouts.base import Layout
 from drafters.layouts.known import LAYOUTS, describe_marks, find_layout
 from drafters.mtp_checkpoint import empty_assistant, ordering_problems
 from drafters.mtp_checkpoint import problems_of as assistant_problems
-from harness.describe import Facts, block_facts, mtp_facts, size_facts, target_facts
 from harness.entry import command
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
-from harness.target_files import (
+from harness.target.describe import Facts, block_facts, mtp_facts, size_facts, target_facts
+from harness.target.files import (
     TEXT_CLASSES,
     check_loadable,
     check_target,

@@ -15,47 +15,47 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.calibration import Batch, calibrate
-from harness.chat import Chat, Rendered, check_length, open_chat
-from harness.comparison import Comparison
-from harness.config import RunConfig
-from harness.datasets.context import lengthen
-from harness.datasets.load import load_prompts
-from harness.disturbance import stops_counted
-from harness.engines.arms import check_servers
-from harness.engines.comparison import EngineComparison
-from harness.engines.config import HARNESS
-from harness.engines.plan import check_engine
-from harness.engines.stand_in import engine_models
-from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, GuardError, InputError
-from harness.execution import choose_execution
-from harness.journal import Journal
-from harness.kept_prompts import write_prompts
-from harness.load import parse_device
-from harness.manifest import (
+from harness.comparison.calibration import Batch, calibrate
+from harness.comparison.comparison import Comparison
+from harness.comparison.manifest import (
     checkpoint_identities,
     describe_arms,
     describe_models,
     describe_prompts,
     write_manifest,
 )
-from harness.marks import mark_guards
-from harness.memory import Memory
-from harness.models import load_models, resolve_dtype
-from harness.preflight import Plan, preflight
+from harness.comparison.memory import Memory
+from harness.comparison.models import load_models, resolve_dtype
+from harness.comparison.plan import Plan, preflight
+from harness.comparison.room import check_room, spread_of
+from harness.comparison.run_identity import KNOWN_ONCE_LOADED, run_identity, upgrade
+from harness.comparison.schedule import Group, Share, groups_of
+from harness.comparison.watchdog import check_summary
+from harness.config.engine import HARNESS
+from harness.config.run import RunConfig
+from harness.decoding.programs import choose_execution
+from harness.engines.arms import check_servers
+from harness.engines.comparison import EngineComparison
+from harness.engines.stand_in import engine_models
+from harness.engines.support import check_engine
+from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, GuardError, InputError
+from harness.metrics.summary import summarise
 from harness.progress import RunProgress, warn
-from harness.prompts import Prompt
-from harness.published import read_figures, write_published
+from harness.records.disturbance import stops_counted
+from harness.records.files import check_writable
+from harness.records.identity import check
+from harness.records.journal import Journal
+from harness.records.prompts import write_prompts
 from harness.report import write_report
-from harness.room import check_room, spread_of
-from harness.run_files import check_writable
-from harness.run_identity import KNOWN_ONCE_LOADED, run_identity, upgrade
-from harness.run_key import check
-from harness.schedule import Group, Share, groups_of
-from harness.scoring.scorer import Scorer
-from harness.stop import check_summary
-from harness.summary import summarise
-from harness.tracking import start_tracking
+from harness.report.published.figures import read_figures, write_published
+from harness.report.tracking.tracker import start_tracking
+from harness.target.load import parse_device
+from harness.tasks.chat import Chat, Rendered, check_length, open_chat
+from harness.tasks.dataset import load_prompts
+from harness.tasks.lengthen import lengthen
+from harness.tasks.marks import mark_guards
+from harness.tasks.prompts import Prompt
+from harness.tasks.scoring.scorer import Scorer
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from harness.entry import command
 from harness.errors import EXIT_OK
-from harness.sweep.state import STATES, Sweep, read_sweep
+from harness.launch.state import STATES, Sweep, read_sweep
 
 COLOURS = {"done": "green", "running": "cyan", "failed": "red", "pending": "yellow", "dropped": "dim"}
 

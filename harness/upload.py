@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from harness.config import TRACKING_MODES, TrackingConfig
+from harness.config.run import TRACKING_MODES, TrackingConfig
 from harness.entry import command, say
 from harness.errors import EXIT_ARM_FAILED, EXIT_BAD_INPUT, EXIT_OK, InputError
-from harness.frames import write_rounds
-from harness.mirror import mirror
-from harness.run_files import MANIFEST, NOTHING_YET
-from harness.run_files import run_directories as below
-from harness.stored import read_manifest
-from harness.summary import read_summary, stored_summary, summarise
-from harness.tracking import open_run, switched_off
+from harness.metrics.summary import read_summary, stored_summary, summarise
+from harness.records.files import MANIFEST, NOTHING_YET
+from harness.records.files import run_directories as below
+from harness.records.frames import write_rounds
+from harness.records.stored import read_manifest
+from harness.report.tracking.mirror import mirror
+from harness.report.tracking.tracker import open_run, switched_off
 
 
 def run_directories(folder: Path) -> list[Path]:

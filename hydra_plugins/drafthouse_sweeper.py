@@ -1,4 +1,4 @@
-"""Hydra's grid sweeper with a look at every job before any starts; what it does is in `harness.sweep.launch`.
+"""Hydra's grid sweeper with a look at every job before any starts; what it does is in `harness.launch.sweep`.
 
 Hydra takes sweepers from this package alone, and reads it at every start, so nothing heavy is imported here.
 """
@@ -15,7 +15,7 @@ class DrafthouseSweeper(BasicSweeper):
     """Drops what does not fit, skips what is finished, launches the rest, and leaves one table."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        from harness.sweep.launch import launch
+        from harness.launch.sweep import launch
 
         assert self.config is not None and self.hydra_context is not None and self.launcher is not None
         loader = self.hydra_context.config_loader

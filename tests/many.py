@@ -10,9 +10,9 @@ from torch import Tensor
 
 from drafters.base import TargetPass
 from drafters.sampling import draw, token_probs
-from harness.decoder import Decoder, Settings
-from harness.generate import run
-from harness.target import Target
+from harness.decoding.decoder import Decoder, Settings
+from harness.decoding.loop import run
+from harness.target.target import Target
 
 
 class Copies(Decoder):

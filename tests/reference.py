@@ -11,7 +11,7 @@ from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWa
 
 from drafters.base import Drafter, Sampling
 from harness import load_drafter, load_target
-from harness.target import Target
+from harness.target.target import Target
 from tests import tiny
 from tests.steered import Steered
 

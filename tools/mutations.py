@@ -53,7 +53,7 @@ def asked(*arguments: str) -> str:
 
 
 def statuses(results: str) -> dict[str, str]:
-    """Status of each mutant, from lines such as `    harness.verify.x_match__mutmut_3: killed`."""
+    """Status of each mutant, from lines such as `    harness.decoding.verify.x_match__mutmut_3: killed`."""
     return dict(line.strip().rsplit(": ", 1) for line in results.splitlines() if "__mutmut_" in line)
 
 

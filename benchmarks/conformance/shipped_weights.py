@@ -29,8 +29,8 @@ Peer = dict[str, Any]  # {"tokens": list per prompt, "tau": float}
 def write_reference(path: Path, assets: Path, per_kind: int, new_tokens: int, ks: dict[str, int]) -> None:
     """Decode with this harness and keep prompts, tokens and acceptance lengths."""
     from harness import generate, load_drafter, load_target
-    from harness.chat import load_tokenizer
-    from harness.prompts import read_jsonl
+    from harness.tasks.chat import load_tokenizer
+    from harness.tasks.prompts import read_jsonl
     from harness.training.answers import render
 
     target = load_target(str(assets / "target"))

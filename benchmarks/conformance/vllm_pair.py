@@ -23,8 +23,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.config import ASSETS, RunConfig, read_config
-from harness.frames import read_generations, read_rounds
+from harness.config.run import ASSETS, RunConfig, read_config
+from harness.records.frames import read_generations, read_rounds
 from harness.run import run
 
 ARMS = ("baseline", "mtp", "dflash", "lookup")

@@ -1,6 +1,6 @@
 """An engine's arms, ready to decode: one session at a time, opened when its arm is first asked for.
 
-The same face as `harness.arms.Arms`, so that the comparison does not know who decodes.
+The same face as `harness.comparison.arms.Arms`, so that the comparison does not know who decodes.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from drafters.base import Sampling
-from harness.config import BASELINE, RunConfig
+from harness.comparison.models import resolve_dtype
+from harness.comparison.plan import Plan
+from harness.config.run import BASELINE, RunConfig
 from harness.engines.server import ServerSession
 from harness.engines.session import ProcessSession, Request, Session, arguments_of
 from harness.engines.worker import EngineError
-from harness.models import resolve_dtype
-from harness.preflight import Plan
 from harness.progress import warn
-from harness.records import Generation
-from harness.run_files import replace_file
-from harness.stored import read_object
+from harness.records.files import replace_file
+from harness.records.rounds import Generation
+from harness.records.stored import read_object
 
 WARM_UP_ROUNDS = 3
 ENGINES_JSON = "engines.json"

@@ -1,6 +1,6 @@
 """The comparison with another engine: one arm after the other over all prompts, as each needs the device for itself.
 
-Everything but the order is `harness.comparison`: the same prompts, turns, rows, verdicts and resumption.
+Everything but the order is `harness.comparison.comparison`: the same prompts, turns, rows, verdicts and resumption.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from harness import disturbance
-from harness.chat import Chat, Rendered
-from harness.comparison import Comparison, Conversation
-from harness.config import BASELINE, RunConfig
+from harness.comparison.comparison import Comparison, Conversation
+from harness.comparison.judge import Judge
+from harness.comparison.models import Models
+from harness.comparison.plan import Plan
+from harness.comparison.resumption import settled
+from harness.comparison.schedule import Group
+from harness.comparison.watchdog import Watch
+from harness.config.run import BASELINE, RunConfig
 from harness.engines.arms import EngineArms
 from harness.engines.judge import EngineJudge
-from harness.engines.plan import differing_conventions
 from harness.engines.stand_in import StandIn
-from harness.journal import GenerationKey, Journal
-from harness.judge import Judge
-from harness.models import Models
-from harness.preflight import Plan
+from harness.engines.support import differing_conventions
 from harness.progress import RunProgress, warn
-from harness.resumption import settled
-from harness.schedule import Group
-from harness.stop import Watch
+from harness.records import disturbance
+from harness.records.journal import GenerationKey, Journal
+from harness.tasks.chat import Chat, Rendered
 
 
 class EngineComparison(Comparison):

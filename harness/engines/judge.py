@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.config import DecodingConfig
+from harness.comparison.judge import Judge
+from harness.config.run import DecodingConfig
 from harness.engines.session import Session
 from harness.engines.worker import EngineError
-from harness.judge import Judge
-from harness.losslessness import Verdict, first_difference, holds_throughout, verdict
+from harness.metrics.losslessness import Verdict, first_difference, holds_throughout, verdict
 
 UNTOLD = "the engine tells no logits, so a difference counts as a mismatch"
 

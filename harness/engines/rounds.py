@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.records import Round
+from harness.records.rounds import Round
 
 
 def rounds_of(

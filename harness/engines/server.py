@@ -22,7 +22,7 @@ from harness.engines.served import check_drafting, choose_model
 from harness.engines.session import Request, generation_of
 from harness.engines.stream import read_stream
 from harness.engines.worker import EngineError
-from harness.records import Generation
+from harness.records.rounds import Generation
 
 TIMEOUT_S = 600.0
 

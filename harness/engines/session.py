@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from drafters.base import Sampling
+from harness.comparison.plan import PlannedArm
+from harness.config.engine import METHODS, EngineConfig
 from harness.engines.answer import Answer, draft_counts, finish_reason
-from harness.engines.config import METHODS, EngineConfig
 from harness.engines.rounds import from_counters, rounds_of
 from harness.engines.worker import EngineError, WorkerProcess
-from harness.preflight import PlannedArm
-from harness.records import Generation, Round
-from harness.taints import of_arrivals
+from harness.records.rounds import Generation, Round
+from harness.records.taints import of_arrivals
 
 #: Positions kept free behind the longest answer and two blocks of drafts; nearer to its end vLLM stops drafting.
 MARGIN = 2

@@ -10,11 +10,11 @@ import torch
 
 from drafters.checkpoint import resolve_folder
 from drafters.fit import text_config
-from harness.config import RunConfig
-from harness.load import parse_device
-from harness.models import Models, resolve_dtype
-from harness.preflight import Plan
-from harness.target import Target
+from harness.comparison.models import Models, resolve_dtype
+from harness.comparison.plan import Plan
+from harness.config.run import RunConfig
+from harness.target.load import parse_device
+from harness.target.target import Target
 
 
 @dataclass(frozen=True, slots=True)

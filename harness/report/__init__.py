@@ -17,6 +17,6 @@ def write_report(run_dir: str | Path) -> Path:
     Raises InputError for damaged records and OSError where nothing can be written.
     """
     # A run must be able to begin, and to end, without a drawing library.
-    from harness.report.build import build
+    from harness.report.page.build import build
 
     return build(run_dir)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from harness.entry import command, say, tell
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
+from harness.records.files import GENERATIONS, run_directories
 from harness.report import write_report
-from harness.run_files import GENERATIONS, run_directories
 
 
 @command

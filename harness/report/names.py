@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-from harness.config import BASELINE
-from harness.engines.config import VLLM
+from harness.config.engine import VLLM
+from harness.config.run import BASELINE
 
 #: What a config key is called where people read it; any other key stands for itself.
 ARM_NAMES = {

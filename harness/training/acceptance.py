@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from drafters.base import Drafter
-from harness.api import generate
-from harness.target import Target
+from harness.decoding.api import generate
+from harness.target.target import Target
 
 
 def acceptance_length(

@@ -13,11 +13,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from harness.api import generate
-from harness.checks import LARGEST_SEED, check_seed, count, is_temperature
+from harness.config.checks import LARGEST_SEED, check_seed, count, is_temperature
+from harness.decoding.api import generate
 from harness.errors import InputError
-from harness.prompts import read_jsonl
-from harness.target import Target
+from harness.target.target import Target
+from harness.tasks.prompts import read_jsonl
 from harness.training.corpus import Chat, stream
 from harness.training.data import Sequence
 

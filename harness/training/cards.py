@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness.chat import load_tokenizer
-from harness.load import load_drafter, load_target
-from harness.prompts import read_jsonl
+from harness.target.load import load_drafter, load_target
+from harness.tasks.chat import load_tokenizer
+from harness.tasks.prompts import read_jsonl
 from harness.training.acceptance import acceptance_length
 from harness.training.answers import render
 from harness.training.quality import evaluate

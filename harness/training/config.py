@@ -9,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from harness.checks import check_seed, count, only_numbers
+from harness.config.checks import check_seed, count, only_numbers
 from harness.errors import InputError
 from harness.training.answers import AnswerSettings
 from harness.training.dflash import DFlashShape

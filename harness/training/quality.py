@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import islice
 from typing import Any
 
-from harness.target import Target
+from harness.target.target import Target
 from harness.training.answers import answer, render
 from harness.training.corpus import KINDS, Chat, held_out, score
 

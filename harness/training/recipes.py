@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from harness.chat import load_tokenizer
 from harness.errors import InputError
-from harness.load import load_target, parse_device
-from harness.machine import hardware, redact_command
-from harness.target import Target
+from harness.records.machine import hardware, redact_command
+from harness.target.load import load_target, parse_device
+from harness.target.target import Target
+from harness.tasks.chat import load_tokenizer
 from harness.training.answers import regenerate
 from harness.training.config import TrainConfig
 from harness.training.corpus import stream

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from harness.checks import at_least, check_seed
+from harness.config.checks import at_least, check_seed
 from harness.errors import InputError
-from harness.load import parse_device
+from harness.target.load import parse_device
 
 
 @dataclass

@@ -12,8 +12,8 @@ from drafters.base import Proposal
 from drafters.dflash import DFlashDrafter
 from drafters.errors import InputError
 from harness import generate, load_drafter
-from harness.decoder import Decoder, Settings
-from harness.generate import run
+from harness.decoding.decoder import Decoder, Settings
+from harness.decoding.loop import run
 from tests import reference, tiny
 from tests.steered import Steered
 

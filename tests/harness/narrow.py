@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness import shapes
+from harness.target import shapes
 from tests import tiny
 
 FULL_TEXT = shapes.text

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness.journal import GenerationRow, Journal
-from harness.records import Round
-from harness.summary import summarise
+from harness.metrics.summary import summarise
+from harness.records.journal import GenerationRow, Journal
+from harness.records.rounds import Round
 
 K = 3
 TOKENS = 13

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from harness.binomial import at_least, at_most, shares_differ
+from harness.metrics.binomial import at_least, at_most, shares_differ
 
 
 @pytest.mark.parametrize(("successes", "trials", "rate"), [(0, 66, 0.1), (3, 40, 0.1), (39, 40, 0.99), (40, 40, 0.99)])

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from harness import calibration
-from harness.config import RunConfig, read_config
+from harness.comparison import calibration
+from harness.comparison.plan import preflight
+from harness.config.run import RunConfig, read_config
+from harness.decoding.loop import decode as real_decode
 from harness.errors import EXIT_OK, InputError
-from harness.generate import decode as real_decode
-from harness.many import Processes, run_split
-from harness.preflight import preflight
+from harness.launch.data_parallel import Processes, run_split
+from harness.records.files import CALIBRATION
 from harness.run import Outcome, run
-from harness.run_files import CALIBRATION
 from tests.harness.checkpoints import write_pair, write_prompts
 
 Configure = Callable[..., RunConfig]
@@ -60,7 +60,7 @@ def clocked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int, int]]:
             each.decode_s = (1 + abs(settings.k - BEST.get(name, settings.k))) * (len(each.token_ids) - 1)
         return found
 
-    monkeypatch.setattr("harness.arms.decode", decode)
+    monkeypatch.setattr("harness.comparison.arms.decode", decode)
     return calls
 
 
@@ -138,7 +138,7 @@ def test_a_candidate_that_fails_is_not_chosen(
             raise RuntimeError("out of memory")
         return real_decode(target, drafter, tokens, settings, **options)
 
-    monkeypatch.setattr("harness.arms.decode", decode)
+    monkeypatch.setattr("harness.comparison.arms.decode", decode)
     outcome = run(configure([1, 2], drafter="mtp"), tmp_path / "run")
     assert arms(outcome)["mtp"]["num_draft_tokens"] == 1
     assert json.loads((tmp_path / "run" / CALIBRATION).read_text())["mtp"]["tokens_per_s"]["2"] is None

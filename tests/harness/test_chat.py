@@ -9,12 +9,12 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from harness.chat import Chat, check_length, load_tokenizer
-from harness.config import DatasetConfig
+from harness.config.run import DatasetConfig
 from harness.errors import InputError
-from harness.marks import mark_guards, marked_prompts
-from harness.prompts import Prompt
-from harness.token_numbers import NumberTokenizer
+from harness.tasks.chat import Chat, check_length, load_tokenizer
+from harness.tasks.marks import mark_guards, marked_prompts
+from harness.tasks.prompts import Prompt
+from harness.tasks.token_numbers import NumberTokenizer
 
 TEMPLATE = (
     "<s>{% if enable_thinking %}<think>{% endif %}"

@@ -13,10 +13,17 @@ import pytest
 
 from harness.compare import main
 from harness.errors import InputError
-from harness.leaderboard import Leaderboard, leaderboard
-from harness.leaderboard_conditions import date_of, differences, groups, hardware_words, pace_difference, target_words
-from harness.leaderboard_page import markdown, notes, tables, write_leaderboard
-from harness.report.tables import Table
+from harness.report.leaderboard.board import Leaderboard, leaderboard
+from harness.report.leaderboard.conditions import (
+    date_of,
+    differences,
+    groups,
+    hardware_words,
+    pace_difference,
+    target_words,
+)
+from harness.report.leaderboard.page import markdown, notes, tables, write_leaderboard
+from harness.report.page.tables import Table
 from tests.harness.report import synthetic
 
 

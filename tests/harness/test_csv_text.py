@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import harness
-from harness.csv_text import csv_text
+from harness.records.csv_text import csv_text
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])

@@ -12,16 +12,17 @@ import pandas as pd
 import pytest
 import torch
 
-from harness import compare, manifest, upload
-from harness.config import read_config
+from harness import compare, upload
+from harness.comparison import manifest
+from harness.config.run import read_config
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
-from harness.frames import read_generations, read_rounds, write_rounds
-from harness.journal_files import read_lines
-from harness.kept_prompts import read_prompts, write_prompts
-from harness.leaderboard import leaderboard
-from harness.prompts import Prompt
-from harness.report.data import read_run
-from harness.summary import read_summary
+from harness.metrics.summary import read_summary
+from harness.records.frames import read_generations, read_rounds, write_rounds
+from harness.records.journal_files import read_lines
+from harness.records.prompts import read_prompts, write_prompts
+from harness.report.leaderboard.board import leaderboard
+from harness.report.page.data import read_run
+from harness.tasks.prompts import Prompt
 from tests.harness.recorded import K, record
 from tests.harness.wandb_file import read_back
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from harness.disturbance import Reading, between, is_busy, lost_share, note, read, stops_counted, taint_of
-from harness.records import Generation, Round
+from harness.records.disturbance import Reading, between, is_busy, lost_share, note, read, stops_counted, taint_of
+from harness.records.rounds import Generation, Round
 
 START = Reading(100.0, 1e9, 5.0, 0, 50.0, 1.0, 80.0, 1000.0, 0.0, 0.0, 3.0)
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from harness import arms as arms_module
-from harness.clock_readings import ClockReading
-from harness.comparison import Comparison
-from harness.config import read_config
+from harness.comparison import arms as arms_module
+from harness.comparison.comparison import Comparison
+from harness.comparison.throttling import ClockReading
+from harness.config.run import read_config
+from harness.metrics.summary import build_summary
+from harness.report.console import notes
 from harness.run import run
-from harness.summary import build_summary
-from harness.table import notes
 from tests.harness.checkpoints import write_pair, write_prompts
 
 

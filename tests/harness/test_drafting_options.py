@@ -11,9 +11,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from harness.config import RunConfig, read_config
+from harness.comparison.plan import preflight
+from harness.config.run import RunConfig, read_config
 from harness.errors import InputError
-from harness.preflight import preflight
 from harness.run import run
 from harness.vocabulary import ROOT
 from tests.harness.checkpoints import write_pair, write_prompts

@@ -11,8 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma4AssistantForCausalLM
 
 from harness import generate, load_drafter, load_target
-from harness.config import ASSETS, EMBEDDED
-from harness.prompts import read_jsonl
+from harness.config.run import ASSETS, EMBEDDED
+from harness.tasks.prompts import read_jsonl
 from harness.training.answers import render
 
 FAMILIES = {name: (ASSETS / folder).parent for name, folder in EMBEDDED.items()}

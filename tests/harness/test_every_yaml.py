@@ -11,12 +11,12 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from harness.config import EMBEDDED, RunConfig, read_config
-from harness.datasets.mapping import RowMapping
+from harness.comparison.plan import preflight
+from harness.config.run import EMBEDDED, RunConfig, read_config
 from harness.errors import InputError
-from harness.preflight import preflight
-from harness.published import FIGURES, METRICS, read_figures
-from harness.scoring.scorer import Scorer
+from harness.report.published.figures import FIGURES, METRICS, read_figures
+from harness.tasks.mapping import RowMapping
+from harness.tasks.scoring.scorer import Scorer
 from harness.training.config import read_config as read_training
 from harness.vocabulary import CONF
 

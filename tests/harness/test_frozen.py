@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch._inductor.fx_passes import mkldnn_fusion
 
-from harness.execution import compiled
-from harness.frozen import FROZEN_UP_TO, WIDE, frozen_weights
+from harness.decoding.frozen import FROZEN_UP_TO, WIDE, frozen_weights
+from harness.decoding.programs import compiled
 
 WRITTEN = "cpp_templated_kernel_counter"  # products that the compiler wrote itself
 

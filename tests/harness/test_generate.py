@@ -10,7 +10,7 @@ import torch
 
 from drafters.base import Proposal, Sampling, TargetPass, TargetView
 from harness import Generation, generate
-from harness.target import Target
+from harness.target.target import Target
 from tests import reference, tiny
 
 SHORT, LONGER = 7, 40  # prompt lengths below and above the window

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from drafters.base import Proposal, Sampling
 from drafters.sampling import draw, token_probs
-from harness import decoder as decoder_module
 from harness import generate, load_drafter, load_target
-from harness.decoder import Settings
-from harness.target import Target
-from harness.verify import Accepted, rejection
+from harness.decoding import decoder as decoder_module
+from harness.decoding.decoder import Settings
+from harness.decoding.verify import Accepted, rejection
+from harness.target.target import Target
 from tests import reference, tiny
 from tests.chisquare import CERTAINTY, DOUBT, code, p_value
 from tests.many import answers

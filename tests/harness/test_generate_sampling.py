@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from drafters.base import Sampling
 from harness import generate
-from harness.decoder import Decoder, Settings, noise_table
-from harness.generate import run
+from harness.decoding.decoder import Decoder, Settings, noise_table
+from harness.decoding.loop import run
 from tests import reference, tiny
 
 SAMPLINGS = [

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.binomial import at_least
-from harness.clock_readings import ClockReading, clock_guards, read_clocks
-from harness.evidence import ERROR_RATE, FULL_RATE
-from harness.guards import Guard, cell_guards, worth_listing
-from harness.metrics import cell_metrics
-from harness.repetition import repeated_ngrams
+from harness.comparison.throttling import ClockReading, clock_guards, read_clocks
+from harness.metrics.binomial import at_least
+from harness.metrics.cells import cell_metrics
+from harness.metrics.evidence import ERROR_RATE, FULL_RATE
+from harness.metrics.guards import Guard, cell_guards, worth_listing
+from harness.metrics.repetition import repeated_ngrams
 from tests.harness.record_tables import record, steps, tables
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
 from harness.inspect import inspect, main
-from harness.load import load_target
+from harness.target.load import load_target
 from tests.drafters.layouts import folders, published
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from harness.errors import InputError
-from harness.frames import ROUND_COLUMNS, generations_frame, read_generations, read_rounds, write_rounds
-from harness.journal import GenerationKey, GenerationRow, Journal
-from harness.journal_files import read_lines
-from harness.records import Round
-from harness.run_files import GENERATIONS, ROUNDS_JOURNAL, replace_file
+from harness.records.files import GENERATIONS, ROUNDS_JOURNAL, replace_file
+from harness.records.frames import ROUND_COLUMNS, generations_frame, read_generations, read_rounds, write_rounds
+from harness.records.journal import GenerationKey, GenerationRow, Journal
+from harness.records.journal_files import read_lines
+from harness.records.rounds import Round
 
 IDENTITY = {"config": {"seed": 0}, "checkpoints": {}}
 

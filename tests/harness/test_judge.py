@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from harness.config import DecodingConfig
-from harness.generate import Settings, decode
-from harness.judge import Judge
-from harness.target import Target
+from harness.comparison.judge import Judge
+from harness.config.run import DecodingConfig
+from harness.decoding.loop import Settings, decode
+from harness.target.target import Target
 from tests import tiny
 
 PROMPT = tiny.prompt(9)

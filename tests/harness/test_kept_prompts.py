@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.kept_prompts import read_prompts, write_prompts
-from harness.prompts import Prompt
+from harness.records.prompts import read_prompts, write_prompts
+from harness.tasks.prompts import Prompt
 
 
 def test_prompts_come_back_whole_and_without_their_answers(tmp_path: Path) -> None:

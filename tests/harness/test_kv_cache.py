@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from harness import decoder as decoder_module
 from harness import generate
-from harness.kv_cache import RING_STEP, LayerBuffer, PositionCache
-from harness.target import Target
+from harness.decoding import decoder as decoder_module
+from harness.target.cache import RING_STEP, LayerBuffer, PositionCache
+from harness.target.target import Target
 from tests import reference, tiny
 
 K = 4

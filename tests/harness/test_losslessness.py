@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.losslessness import Verdict, first_difference, holds_throughout, ulp, verdict, width_probe
+from harness.metrics.losslessness import Verdict, first_difference, holds_throughout, ulp, verdict, width_probe
 from tests.lines import whole
 
 

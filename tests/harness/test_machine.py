@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.machine import git_state, hardware, redact_command, redact_tree, versions
+from harness.records.machine import git_state, hardware, redact_command, redact_tree, versions
 
 SECRET = "s3cr3tvalue"
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from harness import __main__ as entry
-from harness import arms as arms_module
+from harness.comparison import arms as arms_module
 from harness.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK
 from tests.harness.checkpoints import write_pair, write_prompts
 

@@ -12,8 +12,7 @@ from drafters.base import Sampling
 from drafters.checkpoint import Stored
 from drafters.dflash_checkpoint import load_dflash, parse_config
 from harness import load_drafter, load_target
-from harness.errors import InputError
-from harness.memory import (
+from harness.comparison.memory import (
     available_bytes,
     context_bytes,
     drafter_weight_bytes,
@@ -22,7 +21,8 @@ from harness.memory import (
     target_cache_bytes,
     target_weight_bytes,
 )
-from harness.target import Target
+from harness.errors import InputError
+from harness.target.target import Target
 from tests.drafters.layouts import folders, published
 
 BF16, FP32 = torch.bfloat16, torch.float32
@@ -96,12 +96,12 @@ def test_a_run_is_the_sum_of_its_parts_and_says_so(monkeypatch: pytest.MonkeyPat
     sampled = estimate(published.target("31B"), arms, BF16, batch=4, capacity=4096, sampling=True)
     assert sampled.activations > memory.activations
 
-    monkeypatch.setattr("harness.memory.available_bytes", lambda device: 40_000_000_000)
+    monkeypatch.setattr("harness.comparison.memory.available_bytes", lambda device: 40_000_000_000)
     lack = shortage(memory, torch.device("cpu"))
     assert lack is not None
     assert "cpu has 40.00 GB free" in lack
     assert "\n" not in lack
-    monkeypatch.setattr("harness.memory.available_bytes", lambda device: memory.total)
+    monkeypatch.setattr("harness.comparison.memory.available_bytes", lambda device: memory.total)
     assert shortage(memory, torch.device("cpu")) is None
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.metrics import cell_metrics, check_rounds, per_position, position_counts
+from harness.metrics.cells import cell_metrics, check_rounds, per_position, position_counts
 from tests.harness.record_tables import record, steps, tables
 
 

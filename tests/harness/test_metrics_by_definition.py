@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.definitions import DEFINITIONS
-from harness.metrics import cell_metrics, generation_index
-from harness.records import TAINTS, UNTIMED
+from harness.metrics.cells import cell_metrics, generation_index
+from harness.metrics.definitions import DEFINITIONS
+from harness.records.rounds import TAINTS, UNTIMED
 from tests.harness.record_tables import record, tables
 from tests.lines import whole
 

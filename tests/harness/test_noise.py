@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.noise import noise_of, relative_paces, run_doubts, typical_steps
+from harness.metrics.noise import noise_of, relative_paces, run_doubts, typical_steps
 
 
 def table(steps: Any, **columns: Any) -> pd.DataFrame:

@@ -10,18 +10,18 @@ import pytest
 from drafters.adaptive import History, Stop
 from drafters.controls import PromptLookupDrafter
 from harness import generate
-from harness.calibration_settings import CalibrationConfig
-from harness.checks import LARGEST_SEED, at_least, only_numbers
-from harness.config import DatasetConfig, DecodingConfig, RunConfig, TargetConfig
-from harness.decoder import noise_table
-from harness.engines.config import EngineConfig
+from harness.comparison.plan import preflight
+from harness.comparison.schedule import Group
+from harness.config.calibration import CalibrationConfig
+from harness.config.checks import LARGEST_SEED, at_least, only_numbers
+from harness.config.engine import EngineConfig
+from harness.config.run import DatasetConfig, DecodingConfig, RunConfig, TargetConfig
+from harness.config.scoring import ScoringConfig
+from harness.decoding.decoder import noise_table
 from harness.errors import InputError
-from harness.preflight import preflight
-from harness.prompts import Prompt
-from harness.published import Figure
+from harness.report.published.figures import Figure
 from harness.run import gather
-from harness.schedule import Group
-from harness.scoring.settings import ScoringConfig
+from harness.tasks.prompts import Prompt
 from harness.training.answers import AnswerSettings
 from harness.training.config import TrainConfig
 from harness.training.dflash import DFlashShape

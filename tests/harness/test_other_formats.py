@@ -13,15 +13,15 @@ import torch
 from safetensors.torch import save_file
 
 from drafters.errors import InputError
-from harness.chat import Chat
-from harness.config import DatasetConfig, RunConfig, read_config
+from harness.comparison.plan import preflight
+from harness.config.run import DatasetConfig, RunConfig, read_config
 from harness.errors import EXIT_BAD_INPUT
 from harness.inspect import inspect, main
-from harness.load import load_target
-from harness.preflight import preflight
-from harness.prompts import Prompt
-from harness.side_files import check_side_files
-from harness.target_files import check_loadable, empty_target, text_config_of
+from harness.target.files import check_loadable, empty_target, text_config_of
+from harness.target.load import load_target
+from harness.target.side_files import check_side_files
+from harness.tasks.chat import Chat
+from harness.tasks.prompts import Prompt
 from tests.drafters.layouts import folders, published
 from tests.harness import checkpoints
 

@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.pairing import paired_speedups, prompt_speedups, prompt_times
-from harness.records import UNTIMED
-from harness.statistics import paired_speedup
+from harness.metrics.pairing import paired_speedups, prompt_speedups, prompt_times
+from harness.metrics.statistics import paired_speedup
+from harness.records.rounds import UNTIMED
 from tests.harness.record_tables import tables
 
 CELL = ("dataset", "batch_size", "category", "prompt_id")

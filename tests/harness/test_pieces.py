@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers
 
-from harness.pieces import token_pieces
+from harness.tasks.token_texts import token_pieces
 
 BYTES = [f"<0x{value:02X}>" for value in range(256)]
 

@@ -17,10 +17,10 @@ from transformers.models.gemma4.modeling_gemma4 import Gemma4TextModel
 
 from drafters.base import Sampling
 from harness import generate, load_drafter, load_target
-from harness.decoder import Decoder, Settings
+from harness.decoding.decoder import Decoder, Settings
 from harness.errors import InputError
-from harness.placement import runs_on
-from harness.target import Target
+from harness.target.placement import runs_on
+from harness.target.target import Target
 from tests import reference, tiny
 
 NEW = 40

@@ -14,16 +14,16 @@ import pytest
 import torch
 from rich.console import Console
 
-from harness import models
-from harness.config import RunConfig, read_config
-from harness.engines.plan import check_engine
+from harness.comparison import models
+from harness.config.run import RunConfig, read_config
+from harness.engines.support import check_engine
 from harness.errors import EXIT_OK, InputError
-from harness.leaderboard import leaderboard
-from harness.leaderboard_page import markdown, write_leaderboard
-from harness.published_table import render
+from harness.launch.estimate import estimate
+from harness.report.console import json_line, print_summary
+from harness.report.leaderboard.board import leaderboard
+from harness.report.leaderboard.page import markdown, write_leaderboard
+from harness.report.published.table import render
 from harness.run import Outcome, gather, run
-from harness.sweep.plan import estimate
-from harness.table import json_line, print_summary
 from tests.harness.checkpoints import write_pair, write_prompts
 from tests.harness.narrow import narrow
 from tests.harness.recorded import OF_THE_MACHINE
@@ -191,8 +191,8 @@ def test_it_is_asked_whether_it_fits_before_anything_is_built(
     configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models.release()
-    monkeypatch.setattr("harness.models.build_target", lambda *a, **k: pytest.fail("built"))
-    monkeypatch.setattr("harness.memory.available_bytes", lambda device: 1000)
+    monkeypatch.setattr("harness.comparison.models.build_target", lambda *a, **k: pytest.fail("built"))
+    monkeypatch.setattr("harness.comparison.memory.available_bytes", lambda device: 1000)
     with pytest.raises(InputError, match="the run needs"):
         gather(configure())
 

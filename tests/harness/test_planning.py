@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import generate, planning, shapes
-from harness.config import Arm, TargetConfig
+from harness import generate
+from harness.config.run import Arm, TargetConfig
 from harness.errors import InputError
+from harness.target import random_weights as planning
+from harness.target import shapes
 from tests.harness.narrow import narrow
 
 

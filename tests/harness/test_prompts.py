@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.config import DatasetConfig
-from harness.datasets.load import load_prompts
+from harness.config.run import DatasetConfig
 from harness.errors import InputError
-from harness.prompts import Prompt, read_jsonl, stratified
+from harness.tasks.dataset import load_prompts
+from harness.tasks.prompts import Prompt, read_jsonl, stratified
 
 
 def write(tmp_path: Path, *rows: Any) -> Path:

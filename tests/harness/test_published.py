@@ -11,11 +11,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from rich.console import Console
 
-from harness import published
-from harness.config import RunConfig, read_config
+from harness.config.run import RunConfig, read_config
 from harness.errors import InputError
-from harness.published import Figure, applicable, beside, read_figures, read_published, write_published
-from harness.published_table import print_published
+from harness.report.published import figures as published
+from harness.report.published.figures import Figure, applicable, beside, read_figures, read_published, write_published
+from harness.report.published.table import print_published
 from harness.vocabulary import CONF
 
 K = {"baseline": 0, "mtp": 8, "dflash": 15}

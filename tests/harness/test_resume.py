@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from harness.resume import resume_hint
+from harness.launch.resume import resume_hint
 
 
 def arguments_of(hint: str) -> list[str]:

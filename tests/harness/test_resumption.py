@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness.journal import GenerationKey
-from harness.judge import NO_ANSWER
-from harness.resumption import settled
+from harness.comparison.judge import NO_ANSWER
+from harness.comparison.resumption import settled
+from harness.records.journal import GenerationKey
 
 ARMS = ("baseline", "mtp")
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from harness import models
-from harness.config import RunConfig, read_config
+from harness.comparison import models
+from harness.comparison.plan import preflight
+from harness.comparison.room import check_room, spread_of
+from harness.config.run import RunConfig, read_config
 from harness.errors import InputError
-from harness.preflight import preflight
-from harness.room import check_room, spread_of
 from harness.run import gather
 from tests.harness.checkpoints import write_pair, write_prompts
 
@@ -45,7 +45,7 @@ def test_the_estimate_names_every_arm(pair: dict[str, str]) -> None:
 
 def test_too_large_is_said_with_numbers_and_ways_out(pair: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     models.release()
-    monkeypatch.setattr("harness.memory.available_bytes", lambda device: 1000)
+    monkeypatch.setattr("harness.comparison.memory.available_bytes", lambda device: 1000)
     with pytest.raises(InputError, match=r"the run needs .* cpu has .* free\. Lower batch_size"):
         room(configured(pair))
 
@@ -54,8 +54,8 @@ def test_a_target_held_from_an_earlier_job_is_not_counted_twice(
     pair: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needed = room(configured(pair)).total
-    monkeypatch.setattr("harness.memory.available_bytes", lambda device: needed - 10)
-    monkeypatch.setattr("harness.room.held_bytes", lambda: 10)
+    monkeypatch.setattr("harness.comparison.memory.available_bytes", lambda device: needed - 10)
+    monkeypatch.setattr("harness.comparison.room.held_bytes", lambda: 10)
     assert room(configured(pair)).total == needed
 
 
@@ -66,10 +66,10 @@ def test_a_spread_target_may_take_the_memory_of_all_its_devices(
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     needed = room(configured(pair)).total
     third = -(-needed // 3)
-    monkeypatch.setattr("harness.room.held_bytes", lambda: 0)
-    monkeypatch.setattr("harness.memory.available_bytes", lambda device: third)
+    monkeypatch.setattr("harness.comparison.room.held_bytes", lambda: 0)
+    monkeypatch.setattr("harness.comparison.memory.available_bytes", lambda device: third)
     assert room(configured(pair, device_map=where)).total == needed
-    monkeypatch.setattr("harness.memory.available_bytes", lambda device: third - 1)
+    monkeypatch.setattr("harness.comparison.memory.available_bytes", lambda device: third - 1)
     with pytest.raises(InputError, match=r"the run needs .*cuda:1.* has 0\.00 GB free"):
         room(configured(pair, device_map=where))
 
@@ -92,7 +92,7 @@ def test_it_is_asked_before_anything_is_read(
     config = configured(pair)
     config.dataset.path = write_prompts(tmp_path / "rows.jsonl")
     monkeypatch.setattr("harness.run.describe_models", lambda config, plan: pytest.fail("files were read"))
-    monkeypatch.setattr("harness.memory.available_bytes", lambda device: 1000)
+    monkeypatch.setattr("harness.comparison.memory.available_bytes", lambda device: 1000)
     with pytest.raises(InputError, match="the run needs"):
         gather(config)
     assert json.dumps(config.to_dict())

@@ -9,10 +9,10 @@ import torch
 
 from drafters.base import Sampling
 from harness import load_drafter, load_target
-from harness.decoder import Decoder, Settings
-from harness.planning import drafter_network, target_network
-from harness.shapes import SERVER, assistant, text, zlab
-from harness.target import Target
+from harness.decoding.decoder import Decoder, Settings
+from harness.target.random_weights import drafter_network, target_network
+from harness.target.shapes import SERVER, assistant, text, zlab
+from harness.target.target import Target
 from tests import tiny
 from tests.imagined import DEVICE, OneDevice
 
@@ -63,7 +63,7 @@ def test_a_round_needs_no_value_and_no_other_device(structure: str, name: str | 
 
 def test_experts_that_a_graph_can_hold_need_no_value_in_fp32_either(monkeypatch: pytest.MonkeyPatch) -> None:
     target = load_target(tiny.target_model("experts").to(DEVICE), execution="eager")
-    monkeypatch.setattr("harness.target.choose_execution", lambda *_: "cuda_graph")
+    monkeypatch.setattr("harness.target.target.choose_execution", lambda *_: "cuda_graph")
     target.set_execution("cuda_graph")
     target.execution = "eager"
     assert rounds(target, None, Settings(), 2)[1] > 100

@@ -11,15 +11,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness import arms as arms_module
-from harness import models
-from harness.chat import load_tokenizer
-from harness.config import RunConfig, read_config
-from harness.decoder import Decoder
+from harness.comparison import arms as arms_module
+from harness.comparison import models
+from harness.config.run import RunConfig, read_config
+from harness.decoding.decoder import Decoder
+from harness.decoding.programs import REACH_STEP
 from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, InputError
-from harness.execution import REACH_STEP
 from harness.progress import RunProgress
 from harness.run import Outcome, run
+from harness.tasks.chat import load_tokenizer
 from tests.harness.checkpoints import write_pair, write_prompts
 
 Configure = Callable[..., RunConfig]
@@ -124,7 +124,7 @@ def test_left_out_each_arm_drafts_its_own_default(configure: Configure, tmp_path
 def test_programs_of_every_prompt_ahead_are_prepared_before_the_first_is_timed(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("harness.decoder.program", lambda part, *_: part)
+    monkeypatch.setattr("harness.decoding.decoder.program", lambda part, *_: part)
     monkeypatch.setitem(REACH_STEP, "compile", 8)
     prepared: list[int] = []
     monkeypatch.setattr(Decoder, "prepare_reach", lambda self, reach: (prepared.append(reach), self.set_reach(reach)))

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from harness import arms as arms_module
-from harness.config import RunConfig, read_config
+from harness.comparison import arms as arms_module
+from harness.config.run import RunConfig, read_config
 from harness.errors import EXIT_OK, InputError
+from harness.records.identity import VERSION
 from harness.run import run
-from harness.run_key import VERSION
 from tests.harness.checkpoints import write_pair
 
 Rows = list[dict[str, Any]]

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.config import read_config
+from harness.config.run import read_config
 from harness.errors import InputError
-from harness.run_key import UNCHANGING, claim, differing_keys, identity, run_key
+from harness.records.identity import UNCHANGING, claim, differing_keys, identity, run_key
 
 leaves = st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([0.5, -0.0, 1.0, "", "a", ".", []])
 configs = st.dictionaries(st.sampled_from(["", "a", "b", ".", "a.b"]), leaves | st.dictionaries(st.just("a"), leaves))

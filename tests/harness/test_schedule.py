@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.prompts import Prompt
-from harness.schedule import groups_of
+from harness.comparison.schedule import groups_of
+from harness.tasks.prompts import Prompt
 
 
 def prompts_with(turns: list[int]) -> list[Prompt]:

@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from harness import generate, load_drafter, load_target
-from harness.config import read_config
-from harness.decoder import Decoder
+from harness.comparison.width_probe import probe_widths
+from harness.config.run import read_config
+from harness.decoding.decoder import Decoder
 from harness.errors import EXIT_ARM_FAILED, ScoresError
 from harness.run import run
-from harness.target import Target
-from harness.width import probe_widths
+from harness.target.target import Target
 from tests import reference, tiny
 from tests.harness.checkpoints import write_pair, write_prompts
 from tests.steered import Steered

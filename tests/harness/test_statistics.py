@@ -10,8 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import statistics
-from harness.statistics import CONFIDENCE, MIN_PROMPTS, SEED, Estimate, arm_order, paired_speedup, ratio_intervals
+from harness.metrics import statistics
+from harness.metrics.statistics import (
+    CONFIDENCE,
+    MIN_PROMPTS,
+    SEED,
+    Estimate,
+    arm_order,
+    paired_speedup,
+    ratio_intervals,
+)
 from tests.lines import whole
 
 times = st.floats(0.01, 100.0)

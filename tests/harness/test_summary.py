@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from harness.definitions import BY_NAME, DEFINITIONS, as_markdown, fill_in
-from harness.journal import GenerationRow, Journal
-from harness.records import Round
-from harness.run_files import SUMMARY_CSV, SUMMARY_JSON
-from harness.summary import COLUMNS, build_summary, plain, read_summary, summarise, summary_of
+from harness.metrics.definitions import BY_NAME, DEFINITIONS, as_markdown, fill_in
+from harness.metrics.summary import COLUMNS, build_summary, plain, read_summary, summarise, summary_of
+from harness.records.files import SUMMARY_CSV, SUMMARY_JSON
+from harness.records.journal import GenerationRow, Journal
+from harness.records.rounds import Round
 from harness.vocabulary import ROOT
 from tests.harness.record_tables import record, steps, tables
 
@@ -215,7 +215,7 @@ def test_unknown_numbers_are_null_in_json() -> None:
 
 def test_the_document_says_what_the_registry_says() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
-    assert fill_in(text) == text, "run: python -m harness.definitions docs/metrics.md"
+    assert fill_in(text) == text, "run: python -m harness.metrics.definitions docs/metrics.md"
     assert len(BY_NAME) == len(DEFINITIONS)
     for definition in DEFINITIONS:
         assert f"| `{definition.name}` | {definition.unit} |" in as_markdown()

@@ -21,11 +21,13 @@ import torch
 
 from drafters.checkpoint import resolve_folder
 from harness import __main__ as entry
-from harness import arms as arms_module
-from harness import compare, inspect, journal, run_files, status, train, upload
+from harness import compare, inspect, status, train, upload
+from harness.comparison import arms as arms_module
 from harness.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, InputError
+from harness.launch import device_lock
+from harness.records import files as run_files
+from harness.records import journal
 from harness.report import __main__ as report
-from harness.sweep import device_lock
 from tests.harness.checkpoints import write_pair, write_prompts
 from tests.harness.recorded import record
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from harness.taints import of_arrivals, of_rounds
+from harness.records.taints import of_arrivals, of_rounds
 
 
 def at(*gaps: float) -> list[float]:

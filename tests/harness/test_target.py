@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from harness import generate, load_target
-from harness.target import Target
+from harness.target.target import Target
 from tests import reference, tiny
 
 

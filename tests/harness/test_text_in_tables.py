@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness import published_table, table
+from harness.launch import estimate as plan
+from harness.launch.state import Job, Sweep
 from harness.progress import RunProgress
+from harness.report import console as table
+from harness.report.published import table as published_table
 from harness.status import as_table
-from harness.sweep import plan
-from harness.sweep.state import Job, Sweep
 
 OVERRIDE = "drafter=[mtp,dflash]"
 REASON = "dataset.path=/a[/data]/b[red].jsonl: no such file"

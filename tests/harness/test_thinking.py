@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from harness.chat import Chat
-from harness.config import DatasetConfig
+from harness.config.run import DatasetConfig
 from harness.errors import InputError
-from harness.guards import cell_guards
-from harness.metrics import cell_metrics
-from harness.thinking import Thinking
+from harness.metrics.cells import cell_metrics
+from harness.metrics.guards import cell_guards
+from harness.tasks.chat import Chat
+from harness.tasks.thinking import Thinking
 from tests.harness.record_tables import record, steps, tables
 
 OPEN, CLOSE = 90, 91

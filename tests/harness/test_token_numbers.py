@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from harness.config import DatasetConfig
-from harness.datasets.load import load_prompts
+from harness.config.run import DatasetConfig
 from harness.errors import InputError
-from harness.pieces import token_pieces
-from harness.token_numbers import NumberTokenizer, random_prompts
+from harness.tasks.dataset import load_prompts
+from harness.tasks.token_numbers import NumberTokenizer, random_prompts
+from harness.tasks.token_texts import token_pieces
 
 
 def test_numbers_are_tokens_and_other_words_are_some_token() -> None:

@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 import torch
 
-from harness import manifest, mirror, tracking, upload
-from harness.config import TrackingConfig, read_config
+from harness import upload
+from harness.comparison import manifest
+from harness.config.run import TrackingConfig, read_config
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
-from harness.run_files import MANIFEST, SUMMARY_JSON
+from harness.records.files import MANIFEST, SUMMARY_JSON
+from harness.report.tracking import mirror
+from harness.report.tracking import tracker as tracking
 from tests.harness.recorded import record
 from tests.harness.wandb_file import Written, read_back, records
 

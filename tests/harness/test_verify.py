@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from harness.verify import greedy, match, rejection, sample_and_match, synthetic
+from harness.decoding.verify import greedy, match, rejection, sample_and_match, synthetic
 
 
 class Case(NamedTuple):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from drafters.sampling import draw
-from harness.verify import Accepted, rejection, sample_and_match
+from harness.decoding.verify import Accepted, rejection, sample_and_match
 from tests.chisquare import CERTAINTY, DOUBT, code, p_value
 
 V, K, N, ANCHOR = 5, 2, 40_000, 1

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from harness import weights
-from harness.manifest import checkpoint_identities
-from harness.weights import describe_checkpoint, hub_revision
+from harness.comparison.manifest import checkpoint_identities
+from harness.target import weights
+from harness.target.weights import describe_checkpoint, hub_revision
 
 
 def checkpoint(folder: Path, value: float = 0.0) -> Path:

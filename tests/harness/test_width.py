@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from harness import load_target
-from harness.kv_cache import LayerPass
-from harness.width import logits_of_tail, probe_widths
+from harness.comparison.width_probe import logits_of_tail, probe_widths
+from harness.target.cache import LayerPass
 from tests import tiny
 
 

@@ -12,20 +12,22 @@ import pandas as pd
 import pytest
 
 from drafters.registry import LOADERS, TRAINED
-from harness import leaderboard as boards
-from harness import mirror, published_table
-from harness.config import BASELINE
-from harness.definitions import BY_NAME, named
-from harness.journal import GenerationRow
-from harness.leaderboard_page import markdown, write_leaderboard
-from harness.leaderboard_page import tables as leaderboard_tables
-from harness.published import METRICS
-from harness.report import data, tables, write_report
+from harness.config.run import BASELINE
+from harness.launch.gather import finish
+from harness.launch.state import Job, Sweep, end_job, start_job
+from harness.metrics.definitions import BY_NAME, named
+from harness.metrics.summary import read_summary
+from harness.records.journal import GenerationRow
+from harness.report import write_report
+from harness.report.console import JSON_FIELDS, json_line, notes, render
+from harness.report.leaderboard import board as boards
+from harness.report.leaderboard.page import markdown, write_leaderboard
+from harness.report.leaderboard.page import tables as leaderboard_tables
 from harness.report.names import NONE, is_control
-from harness.summary import read_summary
-from harness.sweep.gather import finish
-from harness.sweep.state import Job, Sweep, end_job, start_job
-from harness.table import JSON_FIELDS, json_line, notes, render
+from harness.report.page import data, tables
+from harness.report.published import table as published_table
+from harness.report.published.figures import METRICS
+from harness.report.tracking import mirror
 from tests.harness.report import synthetic
 
 REPORT_TABLES = ("speedups", "positions", "round_times", "prompts", "published")

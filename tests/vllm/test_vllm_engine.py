@@ -22,9 +22,9 @@ from benchmarks.conformance.vllm_pair import (
     compare,
     counters_of,
 )
-from harness.config import ASSETS
+from harness.config.run import ASSETS
 from harness.errors import EXIT_OK
-from harness.frames import read_generations, read_rounds
+from harness.records.frames import read_generations, read_rounds
 from harness.run import Outcome, run
 
 pytestmark = pytest.mark.vllm

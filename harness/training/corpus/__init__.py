@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
+from harness.tasks.scoring.corpus import score
 from harness.training.corpus import arithmetic, code, dialogue, extraction, rewriting, stories, tables
 from harness.training.corpus.chat import Chat, Exchange, Message, assemble
-from harness.training.corpus.scoring import score
 
 __all__ = ["KINDS", "WEIGHTS", "Chat", "Exchange", "Message", "held_out", "make_chat", "score", "stream"]
 

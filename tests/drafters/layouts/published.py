@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.shapes import (  # noqa: F401  (the tests take all published shapes from here)
+from harness.target.shapes import (  # noqa: F401  (the tests take all published shapes from here)
     ASSISTANT_MILLIONS,
     EDGE,
     NAMES,

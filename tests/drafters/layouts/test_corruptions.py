@@ -16,7 +16,7 @@ import torch
 from drafters.errors import InputError
 from drafters.registry import build_drafter
 from harness.inspect import inspect
-from harness.load import load_target
+from harness.target.load import load_target
 from tests.drafters.layouts import folders, published
 
 Tensors = dict[str, torch.Tensor]

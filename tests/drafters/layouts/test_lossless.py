@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from harness import generate, load_drafter, load_target
-from harness.target import Target
+from harness.target.target import Target
 from tests import tiny
 from tests.drafters.layouts import folders, published
 

@@ -10,7 +10,7 @@ from torch import nn
 from drafters.dflash_checkpoint import empty_model, settled
 from drafters.layouts.known import layout_of
 from drafters.mtp_checkpoint import empty_assistant
-from harness.target_files import empty_target, text_config_of
+from harness.target.files import empty_target, text_config_of
 from tests.drafters.layouts import published
 
 

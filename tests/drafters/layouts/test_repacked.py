@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from harness import Generation, generate, load_drafter, load_target
-from harness.target import Target
+from harness.target.target import Target
 from harness.vocabulary import ASSETS
 from tests import published, reference, tiny
 from tests.drafters.layouts import folders

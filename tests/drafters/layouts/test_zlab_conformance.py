@@ -17,7 +17,7 @@ from torch import Tensor
 from drafters.base import Sampling, TargetPass
 from drafters.dflash import DFlashDrafter
 from harness import load_drafter, load_target
-from harness.target import Target
+from harness.target.target import Target
 from tests import tiny
 from tests.drafters.layouts import folders
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.chat import load_tokenizer
-from harness.config import asset
-from harness.datasets.context import lengthen
-from harness.prompts import Prompt
+from harness.config.run import asset
+from harness.tasks.chat import load_tokenizer
+from harness.tasks.lengthen import lengthen
+from harness.tasks.prompts import Prompt
 
 PROMPTS = [
     Prompt("a", "c", ("first question here", "then")),

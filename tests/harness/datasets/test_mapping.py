@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-from harness.config import DatasetConfig, read_config
-from harness.datasets.mapping import RowMapping
-from harness.datasets.rows import Row
-from harness.datasets.settings import RowConfig
+from harness.config.rows import RowConfig
+from harness.config.run import DatasetConfig, read_config
 from harness.errors import InputError
-from harness.prompts import Prompt
+from harness.tasks.mapping import RowMapping
+from harness.tasks.prompts import Prompt
+from harness.tasks.rows import Row
 from harness.vocabulary import CONF
 
 STEPS = "\nPlease reason step by step, and put your final answer within \\boxed{}."

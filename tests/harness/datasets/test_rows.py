@@ -16,10 +16,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from harness.config import DatasetConfig
-from harness.datasets.load import load_prompts
-from harness.datasets.rows import read_rows
+from harness.config.run import DatasetConfig
 from harness.errors import InputError
+from harness.tasks.dataset import load_prompts
+from harness.tasks.rows import read_rows
 
 ROWS: list[dict[str, Any]] = [{"question": "1?", "turns": ["a"]}, {"question": "2?", "turns": ["b", "c"]}]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS)

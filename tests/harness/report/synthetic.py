@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.journal import GenerationRow, Journal
-from harness.kept_prompts import write_prompts
-from harness.prompts import Prompt
-from harness.records import Round
-from harness.summary import summarise
+from harness.metrics.summary import summarise
+from harness.records.journal import GenerationRow, Journal
+from harness.records.prompts import write_prompts
+from harness.records.rounds import Round
+from harness.tasks.prompts import Prompt
 
 STEP_S = 0.030
 SCRIPT_PROMPT = "Why does <script>window.hacked = true</script> & </script><b>bold</b> stay text?"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report import figures
-from harness.report.browser import build_browser, choose
-from harness.report.data import read_run
+from harness.report.page import figures
+from harness.report.page.browser import build_browser, choose
+from harness.report.page.data import read_run
 from tests.harness.report import synthetic
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.report.data import RunData, series_of
-from harness.report.headline import headline, pair_ratio
+from harness.report.page.data import RunData, series_of
+from harness.report.page.headline import headline, pair_ratio
 
 
 def row(arm: str, value: float | None, words: str = "faster", category: str = "all", **fields: Any) -> dict[str, Any]:

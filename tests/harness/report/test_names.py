@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.report.charts.palette import PALETTE, arm_colour, follow_page
 from harness.report.names import arm_name, bytes_text, clean, listed, number, percent, span, times
-from harness.report.palette import PALETTE, arm_colour, follow_page
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.scoring import mathematics
-from harness.scoring.mathematics import expression_is_right
+from harness.tasks.scoring import mathematics
+from harness.tasks.scoring.mathematics import expression_is_right
 
 SAME = [
     (r"\left( 3, \frac{\pi}{2} \right)", r"so \boxed{\left(3, \frac{\pi}{2}\right)}"),

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.scoring.boxed import last_boxed
-from harness.scoring.numbers import final_number, key_number, number_is_right
+from harness.tasks.scoring.boxed import last_boxed
+from harness.tasks.scoring.numbers import final_number, key_number, number_is_right
 
 KEY = "Janet sells 16 - 3 - 4 = <<16-3-4=9>>9 eggs.\nShe makes 9 * 2 = $<<9*2=18>>18 a day.\n#### 18"
 

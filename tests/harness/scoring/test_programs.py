@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.scoring.programs import code_of, humaneval_program, mbpp_program
+from harness.tasks.scoring.programs import code_of, humaneval_program, mbpp_program
 
 HUMANEVAL: dict[str, Any] = {
     "prompt": 'from typing import List\n\n\ndef total(values: List[int]) -> int:\n    """ Sum. """\n',

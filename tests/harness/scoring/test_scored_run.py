@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.config import RunConfig, read_config
+from harness.config.run import RunConfig, read_config
 from harness.errors import EXIT_OK, InputError
 from harness.run import run
 from tests.harness.checkpoints import write_pair
@@ -69,7 +69,7 @@ def test_a_scorer_that_fails_costs_its_score_and_nothing_else(
     def fail(self: Any, prompt: Any, text: str) -> float:
         raise OSError("no more processes")
 
-    monkeypatch.setattr("harness.scoring.scorer.Scorer.__call__", fail)
+    monkeypatch.setattr("harness.tasks.scoring.scorer.Scorer.__call__", fail)
     config = configured(pair, [{"id": "a", "question": "x", "answer": "7"}], tmp_path, scorer="number")
     outcome = run(config, tmp_path / "run")
     assert outcome.exit_code == EXIT_OK

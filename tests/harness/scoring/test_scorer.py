@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from harness.config.scoring import ScoringConfig
 from harness.errors import InputError
-from harness.prompts import Prompt
-from harness.scoring import scorer as module
-from harness.scoring.scorer import Scorer
-from harness.scoring.settings import ScoringConfig
+from harness.tasks.prompts import Prompt
+from harness.tasks.scoring import scorer as module
+from harness.tasks.scoring.scorer import Scorer
 
 PROGRAM = {"prompt": "def one():\n", "entry_point": "one", "test": "def check(c):\n    assert c() == 1"}
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from harness.errors import InputError
-from harness.sweep import device_lock
-from harness.sweep.device_lock import choose_device, hold_device
+from harness.launch import device_lock
+from harness.launch.device_lock import choose_device, hold_device
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -33,7 +33,7 @@ def another_run(lock: Path) -> Iterator[subprocess.Popen[str]]:
     code = textwrap.dedent(f"""
         import sys, torch
         from pathlib import Path
-        from harness.sweep import device_lock
+        from harness.launch import device_lock
         device_lock.lock_path = lambda device: Path({str(lock)!r})
         with device_lock.hold_device(torch.device("cpu"), share=False, wait=False):
             print("held", flush=True)

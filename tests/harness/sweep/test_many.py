@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.errors import InputError
-from harness.many import Processes, processes
+from harness.launch.data_parallel import Processes, processes
 from harness.vocabulary import ROOT
 from tests.harness.checkpoints import write_pair, write_prompts
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from harness.config import RunConfig, read_config
+from harness.config.run import RunConfig, read_config
 from harness.errors import InputError
-from harness.journal_files import open_locked
-from harness.run_files import run_directories
-from harness.sweep.launch import _identifying, left_to_do
-from harness.sweep.note import set_aside
-from harness.sweep.state import Sweep, fingerprint, in_order, read_note, read_sweep, setting
+from harness.launch.note import set_aside
+from harness.launch.state import Sweep, fingerprint, in_order, read_note, read_sweep, setting
+from harness.launch.sweep import _identifying, left_to_do
+from harness.records.files import run_directories
+from harness.records.journal_files import open_locked
 from tests.harness.recorded import record
 
 

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from harness import __main__ as entry
-from harness import models, status
+from harness import status
+from harness.comparison import models
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
-from harness.leaderboard import leaderboard
-from harness.sweep import launch as launching
+from harness.launch import sweep as launching
+from harness.report.leaderboard.board import leaderboard
 from harness.vocabulary import ROOT
 from tests.harness.checkpoints import write_pair, write_prompts
 

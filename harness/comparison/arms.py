@@ -1,0 +1,115 @@
+"""The arms of a run, ready to decode: the baseline and one drafter each, with the same settings and the same room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from drafters.base import Sampling
+from harness.comparison.models import Models, allocated_bytes, free_memory
+from harness.comparison.plan import Plan
+from harness.config.run import BASELINE, RunConfig
+from harness.decoding.loop import Settings, capacity_for, decode
+from harness.errors import ScoresError
+from harness.records.rounds import Generation
+
+WARM_UP_ROUNDS = 3
+
+
+class Arms:
+    """Decodes with any arm by name.
+
+    `longest` is the most tokens any prompt of the run may have: every arm reserves room for it at once, so that no
+    storage grows between prompts.
+    """
+
+    def __init__(self, config: RunConfig, plan: Plan, models: Models, longest: int) -> None:
+        self.models, self.target = models, models.target
+        self.names = [BASELINE, *models.drafters]
+        self.k = {BASELINE: 0, **{arm.name: arm.k for arm in plan.arms}}
+        self.kind = {BASELINE: BASELINE, **{arm.name: arm.arm.kind for arm in plan.arms}}
+        self.max_new_tokens, self.seed = config.max_new_tokens, config.seed
+        self.verification = config.decoding.verification
+        self.sampling = Sampling(config.decoding.temperature, config.decoding.top_k, config.decoding.top_p)
+        self.rates = {arm.name: arm.arm.synthetic_acceptance for arm in plan.arms}
+        # Where the tokens are made up, which of them ends an answer is chance: all answers have full length.
+        self.eos_token_ids = () if config.synthetic else self.target.eos_token_ids
+        widest = max(self.k.values())
+        self.capacity = capacity_for([[0] * longest], config.max_new_tokens, widest, self.target.execution)
+        self.resident = {arm: models.weight_bytes.get(arm, 0) for arm in self.names}
+
+    def decode(
+        self, arm: str, tokens: Sequence[list[int]], seed: int, answers: Sequence[list[int]]
+    ) -> list[Generation]:
+        """Prompts as one batch. `answers` are the baseline's, which an oracle replays.
+
+        All arms' models lie in memory at once; the peak is reported as if this arm's alone did.
+        """
+        generations = self._decode(arm, tokens, self.max_new_tokens, self.eos_token_ids, seed, answers)
+        others = sum(held for name, held in self.resident.items() if name != arm)
+        for generation in generations:
+            if generation.peak_memory_bytes is not None:
+                generation.peak_memory_bytes -= others
+        return generations
+
+    def _decode(
+        self,
+        arm: str,
+        tokens: Sequence[list[int]],
+        max_new_tokens: int,
+        eos_token_ids: tuple[int, ...],
+        seed: int,
+        answers: Sequence[list[int]],
+    ) -> list[Generation]:
+        drafter = self.models.drafters.get(arm)
+        if self.kind[arm] == "oracle":
+            drafter.answers = answers  # type: ignore[union-attr]
+        settings = Settings(
+            *(self.k[arm], max_new_tokens, self.sampling, self.verification, eos_token_ids),
+            synthetic_acceptance=self.rates.get(arm, ()),
+        )
+        try:
+            return decode(self.target, drafter, tokens, settings, seed=seed, capacity=self.capacity)
+        except ScoresError as error:
+            raise ScoresError(f"{arm}: {error}") from error
+
+    def warm_up(
+        self,
+        tokens: Sequence[list[int]],
+        lengths: Iterable[int],
+        show: Callable[[str], None],
+        failed: Callable[[str, Exception], None],
+    ) -> None:
+        """A few uncounted rounds of every width on `tokens`: first calls compile, allocate and page in.
+
+        What prompts of these `lengths` will need besides is prepared, too, so that none waits for it later.
+        """
+        preparing = {"compile": "compiling", "cuda_graph": "capturing"}.get(self.target.execution, "warming up")
+        answers: list[list[int]] = [[] for _ in tokens]
+        for arm in self.names:
+            show(f"{preparing} {arm}")
+            before = allocated_bytes(self.target.device)
+            try:
+                warmed = self.warm_up_arm(arm, tokens, lengths, answers)
+            except Exception as error:
+                failed(arm, error)
+                self.drop(arm)
+                continue
+            if arm == BASELINE:
+                answers = [generation.token_ids for generation in warmed]
+            free_memory()
+            self.resident[arm] += max(0, allocated_bytes(self.target.device) - before)
+
+    def warm_up_arm(
+        self, arm: str, tokens: Sequence[list[int]], lengths: Iterable[int], answers: Sequence[list[int]] = ()
+    ) -> list[Generation]:
+        """The same for one arm, without end tokens, so that every width really runs."""
+        length = min(self.max_new_tokens, WARM_UP_ROUNDS * (max(self.k.values()) + 1) + 1)
+        generations = self._decode(arm, tokens, length, (), self.seed, answers)
+        _, decoder = self.target.decoders[self.models.drafters.get(arm)]
+        decoder.prepare(lengths, self.max_new_tokens)
+        return generations
+
+    def drop(self, arm: str) -> None:
+        """Forget an arm's storage, as after an error that left it in no known state."""
+        self.target.decoders.pop(self.models.drafters.get(arm), None)
+        free_memory()

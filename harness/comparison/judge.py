@@ -1,0 +1,99 @@
+"""Holds each arm's tokens against the baseline's of the same run, where the two must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from harness.config.run import DecodingConfig
+from harness.metrics.losslessness import Verdict, first_difference, holds_throughout, verdict
+from harness.target.target import Target
+
+Judgement = tuple[str, dict[str, Any] | None]  # the verdict, and what it rests on
+NO_ANSWER = "the baseline has no answer to this prompt"
+CHUNK = 64  # rows of logits held at a time; a row is as wide as the vocabulary
+
+
+class Judge:
+    """Verdicts of one run. Sampled decoding promises the baseline's distribution, not its tokens, unless it matches."""
+
+    def __init__(self, target: Target, decoding: DecodingConfig) -> None:
+        self.target, self.decoding = target, decoding
+        self.dtype = str(target.dtype).removeprefix("torch.")
+
+    def __call__(
+        self, prompt_ids: Sequence[int], baseline_ids: Sequence[int], arm_ids: Sequence[int]
+    ) -> Judgement:
+        """`exact`, `tie`, `mismatch` or `none`, and what it rests on."""
+        if not baseline_ids:
+            return "none", {"reason": NO_ANSWER}
+        if self.decoding.greedy:
+            found = self.greedy(list(prompt_ids), list(baseline_ids), list(arm_ids))
+        elif self.decoding.verification == "match":
+            found = self.matched(list(baseline_ids), list(arm_ids))
+        else:
+            return "none", None
+        return found.kind, found.detail()
+
+    def greedy(self, prompt_ids: list[int], baseline_ids: list[int], arm_ids: list[int]) -> Verdict:
+        """Against the baseline up to the first difference and, past a tie, against the target on the arm's own text."""
+
+        def logits_at(before: list[int]) -> torch.Tensor:
+            return self.target.teacher_forced_logits(prompt_ids + before)
+
+        found = verdict(baseline_ids, arm_ids, logits_at, self.dtype)
+        if found.kind != "tie" or found.index is None:
+            return found
+        later = self.past_the_tie(prompt_ids, arm_ids, found.index + 1)
+        return later if later is not None else found
+
+    def past_the_tie(self, prompt_ids: list[int], arm_ids: list[int], start: int) -> Verdict | None:
+        """The first mismatch at or after output token `start`, teacher-forced on the arm's own output."""
+        for begin in range(start, len(arm_ids), CHUNK):
+            chunk = arm_ids[begin : begin + CHUNK]
+            logits = self.logits_before(prompt_ids + arm_ids[: begin + len(chunk)], len(chunk))
+            found = holds_throughout(chunk, logits, self.dtype)
+            if found.kind == "mismatch":
+                return Verdict(
+                    "mismatch",
+                    begin + (found.index or 0),
+                    found.gap,
+                    found.tolerance,
+                    found.gap_ulps,
+                    found.tokens,
+                    found.reason,
+                )
+        return None
+
+    @torch.inference_mode()
+    def logits_before(self, token_ids: list[int], count: int) -> torch.Tensor:
+        """The target's logits [count, V] for each of the last `count` tokens, given those before it."""
+        read = token_ids[:-1]
+        cache = self.target.new_cache(1, len(read), len(read))
+        tokens = torch.tensor([read], device=self.target.device)
+        positions = torch.arange(len(read), device=self.target.device)[None]
+        return self.target.logits(self.target.run(cache, tokens, positions).hidden[0, -count:])
+
+    def matched(self, baseline_ids: list[int], arm_ids: list[int]) -> Verdict:
+        """Sample-and-match draws every token from the same noise, so equal seeds promise equal tokens."""
+        index = first_difference(baseline_ids, arm_ids)
+        if index is None:
+            return Verdict("exact")
+        pair = (_at(baseline_ids, index), _at(arm_ids, index))
+        if self.target.dtype in (torch.float32, torch.float64):
+            return Verdict("mismatch", index, tokens=pair, reason="the same seed drew another token")
+        # How near a draw lay to a boundary is not known here, so rounding cannot be told from a fault.
+        return Verdict("none", index, tokens=pair, reason=f"sampled in {self.dtype}, where rounding moves draws")
+
+
+class NoJudge(Judge):
+    """Claims nothing: what the judge of a synthetic run says of tokens that are nobody's answer."""
+
+    def __call__(self, prompt_ids: Sequence[int], baseline_ids: Sequence[int], arm_ids: Sequence[int]) -> Judgement:
+        return "none", None
+
+
+def _at(token_ids: list[int], index: int) -> int | None:
+    return token_ids[index] if index < len(token_ids) else None

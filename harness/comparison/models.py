@@ -1,0 +1,124 @@
+"""Models of a run. The target stays for the next job of the same process; drafters are loaded anew for each.
+
+A sweep runs its jobs in one process, one after the other; consecutive jobs that share a target share its weights.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from drafters.base import Drafter
+from drafters.fit import text_config
+from harness.comparison.plan import Plan
+from harness.config.engine import HARNESS
+from harness.config.run import RunConfig, TargetConfig
+from harness.config.synthetic import RANDOM
+from harness.target.load import load_drafter, load_target, parse_device, parse_dtype
+from harness.target.random_weights import build_random_drafter, build_target
+from harness.target.target import Target
+
+
+@dataclass(slots=True)
+class Held:
+    """The target that was loaded last, and what it was loaded from."""
+
+    key: str
+    target: Target
+
+
+@dataclass(slots=True)
+class Models:
+    """The models of one run. `weight_bytes` is the device memory of each arm's drafter, 0 where none is counted."""
+
+    target: Target
+    drafters: dict[str, Drafter] = field(default_factory=dict)
+    weight_bytes: dict[str, int] = field(default_factory=dict)
+
+
+_held: Held | None = None
+
+
+def load_models(config: RunConfig, plan: Plan) -> Models:
+    """The run's target and one drafter per arm. Raises InputError where a checkpoint does not hold what it should."""
+    global _held
+    if not sys.stderr.isatty():
+        transformers.utils.logging.disable_progress_bar()
+    dtype = resolve_dtype(config.target, plan.target_config)
+    device = parse_device(config.target.device)
+    random = config.target.weights == RANDOM
+    path, contents = str(config.target.path), plan.target_config if random else stamps(str(config.target.path))
+    key = json.dumps([path, dtype, str(device), config.target.loading, contents], sort_keys=True)
+    if _held is None or _held.key != key:
+        release()
+        if random:
+            built = build_target(plan.target_config, device, parse_dtype(dtype), execution=config.execution)
+        else:
+            options = {"execution": config.execution, **config.target.loading}
+            built = load_target(path, device, dtype, **options)
+        _held = Held(key, built)
+    target = _held.target
+    target.set_execution(config.execution)
+    # What an earlier job left would count as this one's memory.
+    target.decoders.clear()
+    free_memory()
+    models = Models(target)
+    for planned in plan.arms:
+        arm = planned.arm
+        if arm.engine != HARNESS:
+            continue
+        before = allocated_bytes(target.device)
+        if arm.weights == RANDOM:
+            assert planned.drafter is not None
+            drafter = build_random_drafter(arm.kind, planned.drafter, target=target, **arm.options)
+        else:
+            drafter = load_drafter(arm.kind, arm.path, target=target, **arm.options)
+        models.drafters[arm.name] = drafter
+        models.weight_bytes[arm.name] = allocated_bytes(target.device) - before
+    return models
+
+
+def stamps(path: str) -> list[tuple[str, int, int]]:
+    """Name, size and time of every file of a local checkpoint, which change where another one is put in its place."""
+    files = [file for file in Path(path).glob("*") if file.is_file()] if Path(path).is_dir() else []
+    return sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+
+
+def allocated_bytes(device: torch.device) -> int:
+    """Device memory held by tensors now; 0 where the device does not count."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
+
+
+def held_bytes() -> int:
+    """Bytes of the target that this process holds from an earlier job."""
+    parameters = [] if _held is None else _held.target.model.parameters()
+    return sum(parameter.numel() * parameter.element_size() for parameter in parameters)
+
+
+def release() -> None:
+    """Let go of whatever is held, so that its memory can be used by the next target."""
+    global _held
+    _held = None
+    free_memory()
+
+
+def free_memory() -> None:
+    """Return unreferenced device memory, as after an out-of-memory error."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def resolve_dtype(target: TargetConfig, checkpoint: dict[str, Any]) -> str:
+    """`target.dtype`, where auto means the dtype that the checkpoint's config names (float32 when it names none)."""
+    if target.dtype != "auto":
+        return target.dtype
+    named = [config.get(key) for config in (checkpoint, text_config(checkpoint)) for key in ("dtype", "torch_dtype")]
+    return next((str(name).removeprefix("torch.") for name in named if name), "float32")

@@ -1,0 +1,169 @@
+"""What can be known to be wrong before any weight is read: `config.json` of the target and of each drafter.
+
+The checks look at plain dictionaries, so they cost milliseconds and say what to change. What only the tensors tell
+(missing, misshapen) is the loaders' to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from drafters.adaptive import read_options
+from drafters.base import Sampling
+from drafters.checkpoint import is_local, read_config, resolve_folder, weight_files
+from drafters.dflash_checkpoint import parse_config
+from drafters.fit import check_fit, text_config
+from drafters.layouts.assistant import check_entries
+from drafters.registry import DEFAULT_DRAFT_TOKENS, LOADERS, TRAINED, build_drafter
+from harness.config.checks import at_least
+from harness.config.engine import HARNESS
+from harness.config.run import BASELINE, Arm, RunConfig, TargetConfig
+from harness.config.synthetic import RANDOM, check_count
+from harness.errors import InputError
+from harness.target.files import check_loadable, check_target
+from harness.target.load import parse_device
+from harness.target.random_weights import drafter_shapes, target_shapes
+from harness.target.side_files import check_side_files
+
+#: Drafters that compete, whose best k is worth finding.
+CALIBRATED = (*TRAINED, "lookup")
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedArm:
+    """An arm with what its drafter's config settles: k, and the native block where it has one."""
+
+    arm: Arm
+    k: int
+    native_block: int | None = None
+    drafter: dict[str, Any] | None = field(default=None, repr=False)  # its config.json
+    candidates: tuple[int, ...] = ()  # where a calibration chooses k, which is the largest of them until then
+
+    @property
+    def name(self) -> str:
+        return self.arm.name
+
+    @property
+    def verify_width(self) -> int:
+        return self.k + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run that fits together as far as the configs tell."""
+
+    target_config: dict[str, Any]
+    arms: tuple[PlannedArm, ...]
+
+    @property
+    def vocab_size(self) -> int:
+        return int(text_config(self.target_config)["vocab_size"])
+
+    @property
+    def context(self) -> int:
+        """Positions the target has."""
+        return int(text_config(self.target_config)["max_position_embeddings"])
+
+
+def preflight(config: RunConfig) -> Plan:
+    """Check target and drafters against each other. Raises InputError naming value, expected and key."""
+    # Before the hub is asked for anything.
+    for arm in config.arms:
+        check_named(arm, config.target.known.get(arm.kind, {}))
+    folder = None
+    if config.target.weights == RANDOM:
+        target = target_shapes(config.target)
+    else:
+        folder, target = checkpoint_config(str(config.target.path), "target.path", config.target.revision)
+    key = f"target.path={config.target.path}"
+    if config.target.weights == RANDOM or config.engine.runs_baseline:  # nothing of its weights is loaded here
+        check_target(target, key)
+        if folder is not None:
+            check_side_files(folder, target, key)
+    else:
+        check_loadable(target, key, folder, parse_device(config.target.device))
+    decoding = config.decoding
+    sampling = Sampling(decoding.temperature, decoding.top_k, decoding.top_p)
+    arms = tuple(with_candidates(plan_arm(arm, target, config.target, sampling), config) for arm in config.arms)
+    for planned in arms:
+        check_count(planned.arm.synthetic_acceptance, planned.k, planned.name, planned.arm.rates_key)
+    plan = Plan(target, arms)
+    for planned in arms:
+        at_least(planned.k, 0, f"drafters.{planned.name}.num_draft_tokens", plan.context)
+    return plan
+
+
+def check_named(arm: Arm, known: Mapping[str, str]) -> None:
+    """Raises InputError where a trained drafter has no checkpoint; `known` ones are then named."""
+    if arm.kind in TRAINED and arm.weights != RANDOM and not arm.path:
+        others = ", ".join(f"{path} ({what})" for path, what in known.items())
+        raise InputError(
+            f"drafters.{arm.name}.path is empty: this target names no {arm.kind} drafter, expected a folder or a hub id"
+            + (f"; known for it: {others}" if others else "")
+            + f"; or leave {arm.name} out of drafter"
+        )
+
+
+def plan_arm(arm: Arm, target: dict[str, Any], configured: TargetConfig, sampling: Sampling) -> PlannedArm:
+    """Check one arm against the target's config and settle its k. `configured` knows the shapes of random drafters."""
+    if arm.kind == BASELINE and arm.engine != HARNESS:
+        return PlannedArm(arm, 0)
+    if arm.kind not in LOADERS:
+        raise InputError(f"drafters.{arm.name}.kind={arm.kind}: expected one of {', '.join(LOADERS)}")
+    default = DEFAULT_DRAFT_TOKENS.get(arm.kind)
+    if arm.kind not in TRAINED:
+        if arm.engine == HARNESS:  # a control costs nothing to build, which checks its options
+            build_drafter(arm.kind, None, None, torch.device("cpu"), torch.float32, **arm.options)
+        return PlannedArm(arm, arm.num_draft_tokens or default or 4)
+    key = f"drafters.{arm.name}.path"
+    if arm.weights == RANDOM:
+        drafter = drafter_shapes(arm, configured)
+    else:
+        _, drafter = checkpoint_config(str(arm.path), key)
+    check_fit(arm.kind, drafter, target, f"{key}={arm.path}")
+    read_options(arm.options, f"drafters.{arm.name}", sampling)
+    if arm.kind != "dflash":
+        check_entries(drafter, f"{key}={arm.path}")
+        return PlannedArm(arm, arm.num_draft_tokens or default or 4, drafter=drafter)
+    block = parse_config(drafter, f"{key}={arm.path}")
+    k = arm.num_draft_tokens or default or block.max_draft_tokens
+    # vLLM asks for as many mask slots as it is told to, beyond the block that the drafter was trained on.
+    if k > block.max_draft_tokens and arm.engine == HARNESS:
+        anchor = " the anchor and" if block.max_draft_tokens < block.block_size else ""
+        notes = "".join(f"; its config.json {note}" for note in block.notes)
+        raise InputError(
+            f"drafters.{arm.name}.num_draft_tokens={k}: expected {block.max_draft_tokens} or less, the drafter's block "
+            f"of {block.block_size} holds{anchor} {block.max_draft_tokens} drafts (num_draft_tokens sets all arms)"
+            + notes
+        )
+    return PlannedArm(arm, k, block.block_size, drafter)
+
+
+def with_candidates(planned: PlannedArm, config: RunConfig) -> PlannedArm:
+    """The arm with the k among which a calibration chooses, where it asks for one and the arm names no k itself."""
+    asked = config.calibration.num_draft_tokens
+    arm = planned.arm
+    if asked is None or arm.num_draft_tokens is not None or arm.engine != HARNESS or arm.kind not in CALIBRATED:
+        return planned
+    # A block drafter's default is the most that it can draft.
+    candidates = tuple(k for k in asked if planned.native_block is None or k <= planned.k)
+    if not candidates:
+        raise InputError(
+            f"calibration.num_draft_tokens={asked}: expected one of {planned.k} or less, "
+            f"the most that {arm.name} drafts"
+        )
+    return replace(planned, k=candidates[-1], candidates=candidates)
+
+
+def checkpoint_config(path: str, key: str, revision: str | None = None) -> tuple[Path, dict[str, Any]]:
+    """The folder of a path or a hub id and its `config.json`; one on this machine must have safetensors as well."""
+    folder = resolve_folder(path, key, revision, weights=False)
+    config = read_config(folder, f"{key}={path}")
+    if is_local(path):
+        weight_files(folder, f"{key}={path}")
+    return folder, config

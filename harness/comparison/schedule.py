@@ -1,0 +1,66 @@
+"""Which prompts are decoded together, and with which random numbers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.tasks.prompts import Prompt
+
+#: How seeds are made of the run's seed, repeat and prompt; a sampled run continues only what was drawn the same way.
+SEEDS = "hashed"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Prompts decoded as one batch. `first` is the place of the first in the whole order, which settles the seeds."""
+
+    first: int
+    prompts: tuple[Prompt, ...]
+
+    @property
+    def turns(self) -> int:
+        return len(self.prompts[0].turns)
+
+    def seed(self, base: int, repeat: int) -> int:
+        """Row i of the group draws with this plus i, whatever the batch size.
+
+        Seeds of one repeat lie together. Where they begin is hashed, so that no prompt of another repeat, or of a run
+        with the next `base`, shares its random numbers. 62 bits leave room for every prompt in what engines take.
+        """
+        digest = hashlib.sha256(f"{base}/{repeat}".encode()).digest()
+        return (int.from_bytes(digest[:8], "big") >> 2) + self.first
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The part of a run that one of `count` processes decodes, and the journals of the same run that it takes over.
+
+    Without `decode` nothing is decoded: what the journals hold is all there will be.
+    """
+
+    rank: int = 0
+    count: int = 1
+    absorb: tuple[Path, ...] = ()
+    decode: bool = True
+
+    def of(self, groups: Sequence[Group]) -> list[Group]:
+        """Every `count`-th group, so that shares are alike where prompts grow longer along the file."""
+        return list(groups[self.rank :: self.count])
+
+
+def groups_of(prompts: Sequence[Prompt], batch_size: int) -> list[Group]:
+    """Groups of up to `batch_size` prompts with equally many turns, shorter conversations first, else in file order."""
+    ordered = sorted(prompts, key=lambda prompt: len(prompt.turns))
+    groups: list[Group] = []
+    start = 0
+    while start < len(ordered):
+        turns = len(ordered[start].turns)
+        end = start
+        while end < min(start + batch_size, len(ordered)) and len(ordered[end].turns) == turns:
+            end += 1
+        groups.append(Group(start, tuple(ordered[start:end])))
+        start = end
+    return groups

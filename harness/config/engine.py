@@ -1,0 +1,108 @@
+"""Which engine decodes: the harness's own loop, or vLLM behind the same arms."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from drafters.errors import InputError
+from harness.config.checks import at_least, count, one_of
+from harness.vocabulary import ROOT
+
+if TYPE_CHECKING:
+    from harness.config.run import Arm
+
+HARNESS, VLLM = "harness", "vllm"
+ENGINES = (HARNESS, VLLM)
+VLLM_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
+#: Drafter kinds that vLLM runs, with its name for the method.
+METHODS = {"mtp": "mtp", "dflash": "dflash", "lookup": "ngram"}
+
+
+@dataclass
+class EngineConfig:
+    """`name` decodes the run's arms. With `beside`, the harness decodes them too, and vLLM's are called `vllm_...`.
+
+    `url` is a running server instead of an own process: one address, or one per arm, as a server runs one way of
+    drafting; beside the harness, arms without one are left to the harness. `model` is the name under which it serves
+    the target (null: the only one, or the one served from target.path). `python` has vLLM installed (null: this one
+    if it has, else .venv-vllm). `options` go to vLLM's engine as they stand, `speculative` to its speculative
+    configuration per arm, `environment` into its process.
+    """
+
+    name: str = HARNESS
+    beside: bool = False
+    python: str | None = None
+    url: Any = None
+    model: str | None = None
+    tensor_parallel: int = 1
+    pipeline_parallel: int = 1
+    data_parallel: int = 1
+    options: dict[str, Any] = field(default_factory=dict)
+    speculative: dict[str, dict[str, Any]] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    start_timeout_s: float = 1800.0
+
+    def __post_init__(self) -> None:
+        one_of(self.name, ENGINES, "engine")
+        if self.beside and self.name == HARNESS:
+            raise InputError("engine.beside=true: expected engine=vllm, which then runs beside the harness")
+        for key in ("tensor_parallel", "pipeline_parallel", "data_parallel"):
+            count(getattr(self, key), f"engine.{key}")
+        at_least(self.start_timeout_s, 0.0, "engine.start_timeout_s")
+        if self.data_parallel > 1 and self.url is None and self.name == VLLM:
+            raise InputError(
+                f"engine.data_parallel={self.data_parallel}: vLLM spreads requests over copies only as a server; "
+                f"start `vllm serve ... --data-parallel-size {self.data_parallel}` and set engine.url"
+            )
+        if self.url is not None and not isinstance(self.url, str | dict):
+            raise InputError(f"engine.url={self.url}: expected an address, or one per arm as {{mtp: http://...}}")
+
+    @property
+    def runs_baseline(self) -> bool:
+        """Whether the run's baseline is this engine's and not the harness's."""
+        return self.name != HARNESS and not self.beside
+
+    def arms(self, own: Sequence[Arm]) -> tuple[Arm, ...]:
+        """The run's arms, told which engine decodes each. `own` are those asked for, without the baseline."""
+        from harness.config.run import BASELINE, Arm
+
+        if self.name == HARNESS:
+            return tuple(own)
+        if not self.beside:
+            return tuple(replace(arm, engine=self.name) for arm in own)
+        both = [Arm(BASELINE, BASELINE, None, None), *(arm for arm in own if arm.kind in METHODS)]
+        theirs = [replace(arm, name=f"{self.name}_{arm.name}", engine=self.name) for arm in both if self.has(arm.name)]
+        return (*own, *theirs)
+
+    def has(self, arm: str) -> bool:
+        """Whether this engine, beside the harness, decodes `arm`: with servers, those arms that have one."""
+        from harness.config.run import BASELINE
+
+        return arm in self.url if isinstance(self.url, dict) else self.url is None or arm != BASELINE
+
+    def asked_as(self, arm: str) -> str:
+        """The name under which the configuration speaks of `arm`."""
+        return arm.removeprefix(f"{self.name}_") if self.beside else arm
+
+    def url_of(self, arm: str) -> str | None:
+        """The address of the server that decodes `arm`; None for a process of its own."""
+        if self.url is None or isinstance(self.url, str):
+            return self.url
+        return self.url.get(self.asked_as(arm))
+
+    def interpreter(self) -> str:
+        """The Python that has vLLM. Raises InputError where there is none."""
+        if self.python is not None:
+            return self.python
+        if find_spec("vllm") is not None:
+            return sys.executable
+        if VLLM_PYTHON.exists():
+            return str(VLLM_PYTHON)
+        raise InputError(
+            "engine=vllm: vLLM is not installed here; set engine.python to a Python that has it, engine.url to a "
+            "running server, or make the environment with `bash tools/vllm_environment.sh`"
+        )

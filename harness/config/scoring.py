@@ -1,0 +1,28 @@
+"""What a run may do to score its answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.config.checks import LARGEST, at_least
+from harness.errors import InputError
+
+#: Rules that compare answers, rules that run them as programs, and the shipped prompts' own.
+EXACT, PROGRAMS, CORPUS = ("number", "math"), ("humaneval", "mbpp"), "corpus"
+SCORERS = (*EXACT, *PROGRAMS, CORPUS)
+
+
+@dataclass
+class ScoringConfig:
+    """`scoring`: code is run only when `execute_code` says so, each program under these limits."""
+
+    execute_code: bool = False
+    timeout_s: float = 10.0
+    memory_mb: int = 1024
+
+    def __post_init__(self) -> None:
+        if not 0 < self.timeout_s <= 600:
+            raise InputError(f"scoring.timeout_s={self.timeout_s}: expected more than 0 and at most 600 seconds")
+        at_least(self.memory_mb, 0, "scoring.memory_mb", LARGEST)
+        if self.memory_mb < 64:
+            raise InputError(f"scoring.memory_mb={self.memory_mb}: expected 64 or more, an interpreter needs that much")

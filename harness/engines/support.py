@@ -1,0 +1,118 @@
+"""Whether vLLM can run an arm as the configuration describes it, told before anything starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drafters.dflash import DFlashDrafter
+from drafters.errors import InputError
+from drafters.mtp import MTPDrafter
+from harness.config.engine import HARNESS, METHODS
+from harness.config.run import BASELINE, Arm, RunConfig
+from harness.engines.server import check_url
+
+#: What vLLM does, in the words of the harness's options; it has no switch for any of them.
+CONVENTIONS: dict[str, dict[str, Any]] = {
+    "mtp": {"position": "anchor-1"},
+    "dflash": {"in_block": "layer_types", "input_embedding_scale": 1.0},
+    "lookup": {},
+}
+#: vLLM raises any temperature between 0 and this to it.
+LEAST_TEMPERATURE = 0.01
+FREE_OPTIONS = {"lookup": ("max_ngram",)}
+
+
+def check_engine(config: RunConfig) -> None:
+    """Raise InputError for what the chosen engine cannot run; nothing is checked for the harness's own."""
+    engine = config.engine
+    if engine.name == HARNESS:
+        return
+    if config.synthetic:
+        raise InputError(
+            f"engine={engine.name}: expected engine=harness, which alone has weights=random and synthetic_acceptance"
+        )
+    if not config.decoding.greedy and config.decoding.verification == "match":
+        raise InputError(
+            "decoding.verification=match: vLLM verifies by rejection sampling; expected rejection, or engine=harness"
+        )
+    decoding = config.decoding
+    if 0 < decoding.temperature < LEAST_TEMPERATURE:
+        raise InputError(
+            f"decoding.temperature={decoding.temperature}: vLLM samples with {LEAST_TEMPERATURE} instead; expected 0, "
+            f"{LEAST_TEMPERATURE} or more, or engine=harness"
+        )
+    check_names(config)
+    theirs = [arm for arm in config.arms if arm.engine == engine.name]
+    for arm in theirs:
+        check_arm(arm, beside=engine.beside)
+    if engine.url is None:
+        engine.interpreter()
+        return
+    names = [arm.name for arm in theirs] + ([BASELINE] if engine.runs_baseline else [])
+    if isinstance(engine.url, str) and len(names) > 1:
+        asked = ", ".join(f"{engine.asked_as(name)}: http://..." for name in names)
+        raise InputError(
+            f"engine.url={engine.url}: one server runs one way of drafting, and the run asks for {', '.join(names)}; "
+            f"expected one address per arm, engine.url={{{asked}}}"
+        )
+    for name in names:
+        if (url := engine.url_of(name)) is not None:
+            check_url(url, f"engine.url of {name}")
+
+
+def check_names(config: RunConfig) -> None:
+    """Raise InputError for entries per arm that no drafter of the configuration has, and for settings that have a key
+    of their own."""
+    engine = config.engine
+    names = [BASELINE, *config.drafters]
+    for key, entries in (("url", engine.url), ("speculative", engine.speculative)):
+        for name in entries if isinstance(entries, dict) else ():
+            if name not in names:
+                raise InputError(f"engine.{key}.{name}: unknown arm, expected one of {', '.join(names)}")
+    for option, instead in (("speculative_config", "engine.speculative, per arm"), ("model", "target.path")):
+        if option in engine.options:
+            raise InputError(f"engine.options.{option}={engine.options[option]}: expected {instead}")
+    for name, entries in engine.speculative.items():
+        if (k := entries.get("num_speculative_tokens")) is not None:
+            raise InputError(
+                f"engine.speculative.{name}.num_speculative_tokens={k}: expected drafters.{name}.num_draft_tokens, "
+                "which the records go by"
+            )
+
+
+def check_arm(arm: Arm, beside: bool) -> None:
+    """Raise InputError for a drafter or an option that vLLM does not have.
+
+    Beside the harness's own arms, an option describes those; what differs then is told by `differing_conventions`.
+    """
+    if arm.kind == BASELINE:
+        return
+    if arm.kind not in METHODS:
+        raise InputError(f"drafter={arm.name}: vLLM has no {arm.kind} drafter, expected one of {', '.join(METHODS)}")
+    if beside:
+        return
+    for option, value in arm.options.items():
+        only = CONVENTIONS[arm.kind].get(option)
+        if option in FREE_OPTIONS.get(arm.kind, ()) or value is None or (only is not None and value == only):
+            continue
+        told = f"vLLM always does {only}" if only is not None else "vLLM has no such option"
+        raise InputError(f"drafters.{arm.name}.{option}={value}: {told}; expected it left out with engine=vllm")
+
+
+def differing_conventions(arm: Arm, drafter: object) -> list[str]:
+    """Where the harness's loaded drafter goes another way than vLLM's, told as the option that would make them alike.
+
+    Acceptance may differ then; the tokens may not.
+    """
+    ours: dict[str, Any] = {}
+    if isinstance(drafter, MTPDrafter):
+        ours["position"] = "anchor-1" if drafter.position_back else "anchor"
+    elif isinstance(drafter, DFlashDrafter):
+        causal = {None: "layer_types", True: "causal", False: "bidirectional"}
+        ours = {"in_block": causal[drafter.is_causal], "input_embedding_scale": drafter.scale}
+    theirs = CONVENTIONS.get(arm.kind, {})
+    return [
+        f"drafters.{arm.name}.{option} is {value} here and {theirs[option]} in vLLM, so acceptance may differ"
+        for option, value in ours.items()
+        if value != theirs[option]
+    ]

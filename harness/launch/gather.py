@@ -1,0 +1,67 @@
+"""What a sweep leaves at its end: one table over all jobs, and the leaderboard and report where they can be built."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from harness.errors import InputError
+from harness.launch.state import STATES, Sweep
+from harness.metrics.summary import COLUMNS, flat, read_summary
+from harness.records.csv_text import csv_text
+from harness.records.files import SUMMARY_JSON, replace_file
+
+TABLE = "sweep.csv"
+ABOUT = ("job", "state", "overrides", "reason")
+
+
+def finish(sweep: Sweep) -> None:
+    """Write `sweep.csv` and, from the jobs that have numbers, the leaderboard and its report."""
+    rows = list(rows_of(sweep))
+    if unknown := sorted({name for row in rows for name in row} - {*ABOUT, *COLUMNS}):
+        _warn(f"{TABLE} leaves out {', '.join(unknown)}: figures without a definition in this version")
+    replace_file(sweep.folder / TABLE, as_csv(rows))
+    counted = {state: sum(job.state == state for job in sweep.jobs) for state in STATES}
+    told = ", ".join(f"{count} {state}" for state, count in counted.items() if count)
+    print(f"sweep: {told or 'no jobs'}; {sweep.folder / TABLE}", file=sys.stderr, flush=True)
+    if counted["done"] and importlib.util.find_spec("harness.compare"):
+        try:
+            importlib.import_module("harness.compare").main([str(sweep.folder)])
+        except Exception as error:  # the numbers are safe; a table over them can be built again
+            _warn(f"no leaderboard ({type(error).__name__}: {error})")
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The jobs' rows as CSV text: what a job is, then every figure of harness/metrics/definitions.py that any row has."""
+    table = pd.DataFrame(list(rows), columns=[*ABOUT, *COLUMNS], dtype=object)
+    filled = [name for name in table if name in ("job", "state") or table[name].notna().any()]
+    return csv_text(table[filled])
+
+
+def rows_of(sweep: Sweep) -> Iterator[dict[str, Any]]:
+    """One row per job, arm and category; a job without numbers has one row that says why. Unknown values are None."""
+    labels = sweep.labels()
+    for job in sweep.jobs:
+        about: dict[str, Any] = {"job": job.job, "state": job.state}
+        about |= {"overrides": labels[job.job] or None, "reason": job.reason}
+        found: list[dict[str, Any]] = []
+        if job.state != "dropped":
+            try:
+                rows = read_summary(sweep.folder / str(job.job))["rows"]
+                found = [flat({name: None if value == [] else value for name, value in row.items()}) for row in rows]
+            except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                if job.state == "done":  # elsewhere its absence is no news
+                    about["reason"] = f"its {SUMMARY_JSON} cannot be read ({type(error).__name__}: {error})"
+        if not found:
+            yield about
+        for row in found:
+            yield about | row
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,278 @@
+"""Every figure of a run except the paired speedups, from the records alone. Definitions: harness/metrics/definitions.py.
+
+Two tables come in: `rounds` (columns of `rounds.parquet`) and `generations` (lines of `generations.jsonl`). Sums are
+taken per generation first, then per cell: dataset x category x arm x batch size x num_draft_tokens.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.metrics.repetition import repeated_ngrams
+from harness.records.frames import KEY, with_defaults
+from harness.records.rounds import TAINTS, UNTIMED
+
+BASELINE = "baseline"
+ALL = "all"
+CELL = ("dataset", "category", "arm", "batch_size", "num_draft_tokens")
+# Where a table of several runs is summarised, rounds may need more than KEY to find their generation.
+WIDER_KEY = ("run", "dataset", "batch_size", "num_draft_tokens", *KEY)
+ROUND_SUMS = ("drafted", "accepted", "emitted", "draft_s", "verify_s", "other_s")
+SECONDS = ("draft_s", "verify_s", "other_s", "prefill_s", "decode_s", "wall_share_s")
+VERDICT_ORDER = ("mismatch", "tie", "exact")
+
+
+def per_generation(rounds: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:
+    """`generations` with each one's sums over its rounds: `rounds`, `drafting_rounds`, and ROUND_SUMS.
+
+    Also `ok`, `repeated` and `ngrams` (8-grams; both 0 without token_ids). Times that are no times of decoding become
+    NaN, and `timed_new_tokens` and `timed_rounds` count what the others belong to. Raises ValueError for a round whose
+    generation is not there, a generation that appears twice, or counts that cannot be (see `check_rounds`).
+    """
+    check_rounds(rounds)
+    table = with_defaults(generations).reset_index(drop=True)
+    # A category that is really called so would be counted twice.
+    table["category"] = table["category"].where(table["category"] != ALL, f"{ALL} (category)")
+    owner = generation_index(rounds, table)
+    size = len(table)
+    table["rounds"] = np.bincount(owner, minlength=size)
+    for name in ROUND_SUMS:
+        kind = "float64" if name.endswith("_s") else "int64"
+        table[name] = np.bincount(owner, weights=rounds[name].to_numpy(), minlength=size).astype(kind)
+    # Another engine's generation may come without rounds: its tokens are known, how they were drafted is not.
+    untold = (table["engine"] != "harness") & (table["rounds"] == 0) & (table["new_tokens"] > 1)
+    table["untold"] = (table["new_tokens"] - 1).where(untold, 0)
+    table.loc[untold, [name for name in ROUND_SUMS if name.endswith("_s")]] = np.nan
+    table["drafting_rounds"] = np.bincount(owner[rounds["drafted"].to_numpy() > 0], minlength=size)
+    table["ok"] = table["status"] == "ok"
+    table["timed"] = ~table["taint"].isin(UNTIMED)
+    table.loc[~table["timed"], list(SECONDS)] = np.nan
+    for name in ("new_tokens", "rounds"):
+        table[f"timed_{name}"] = table[name].where(table["timed"], 0)
+    # What is divided by rounds, or held against their times, is that of generations whose rounds are known.
+    table["tokens_with_rounds"] = table["new_tokens"].where(~untold, 0)
+    table["decode_s_with_rounds"] = table["decode_s"].where(~untold, 0.0)
+    if "token_ids" in table:
+        table["repeated"], table["ngrams"] = repeated_ngrams(table["token_ids"].tolist())
+    else:
+        table["repeated"] = table["ngrams"] = 0
+    return table
+
+
+def check_rounds(rounds: pd.DataFrame) -> None:
+    """Raise ValueError unless 0 <= accepted <= drafted and 1 <= emitted <= accepted + 1 in every round."""
+    drafted, accepted, emitted = (rounds[name].to_numpy() for name in ("drafted", "accepted", "emitted"))
+    wrong = (accepted < 0) | (accepted > drafted) | (emitted < 1) | (emitted > accepted + 1)
+    if wrong.any():
+        row = rounds.iloc[int(np.argmax(wrong))]
+        raise ValueError(
+            f"{int(wrong.sum())} rounds are impossible, the first: prompt {row['prompt_id']}, arm {row['arm']}, "
+            f"round {row['round']}: drafted {row['drafted']}, accepted {row['accepted']}, emitted {row['emitted']}; "
+            "expected 0 <= accepted <= drafted and 1 <= emitted <= accepted + 1"
+        )
+
+
+def generation_index(rounds: pd.DataFrame, generations: pd.DataFrame) -> NDArray[np.intp]:
+    """Row of `generations` that each round belongs to, [rounds].
+
+    Joined on every column of WIDER_KEY that both tables have. Raises ValueError as `per_generation` does.
+    """
+    names = [name for name in WIDER_KEY if name in rounds and name in generations]
+    of_generation, of_round = np.full(len(generations), 0), np.full(len(rounds), 0)
+    absent = np.full(len(rounds), False)
+    for name in names:
+        values = pd.Index(generations[name].unique())
+        codes = _codes(rounds[name], values)
+        absent |= codes < 0
+        of_generation = of_generation * len(values) + values.get_indexer(generations[name])
+        of_round = of_round * len(values) + codes
+    keys = pd.Index(of_generation)
+    if not keys.is_unique:
+        twice = generations.loc[keys.duplicated(), names].iloc[0].to_dict()
+        raise ValueError(f"generations: {twice} appears more than once, expected one row each")
+    index = np.where(absent, -1, keys.get_indexer(pd.Index(of_round)))
+    if (index < 0).any():
+        lost = rounds.loc[index < 0, names].iloc[0].to_dict()
+        raise ValueError(f"{int((index < 0).sum())} rounds have no generation, the first: {lost}")
+    return index
+
+
+def _codes(column: pd.Series, values: pd.Index) -> NDArray[np.intp]:
+    """Place of each entry in `values`; -1 for an absent one."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return values.get_indexer(pd.Index(column.cat.categories))[column.cat.codes.to_numpy()]
+    return values.get_indexer(pd.Index(column))
+
+
+def position_counts(drafted: NDArray[np.integer], accepted: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Rounds by (drafted, accepted): [D+1, D+1] with D the largest drafted."""
+    side = int(drafted.max(initial=0)) + 1
+    flat = np.bincount(drafted.astype(np.int64) * side + accepted, minlength=side * side)
+    return flat.reshape(side, side)
+
+
+def per_position(counts: NDArray[np.integer]) -> pd.DataFrame:
+    """Acceptance at each draft position from `position_counts`; one row per position 1..D.
+
+    Columns `position_rounds`, `position_unconditional`, `position_conditional`, as harness/metrics/definitions.py states them.
+    When every round drafts the same count, the unconditional ones sum to mean(accepted) and are the running product of
+    the conditional ones; with unequal counts each sums over the rounds that drafted so far.
+    """
+    deep = counts[::-1].cumsum(axis=0)[::-1]  # [d, a]: rounds with drafted >= d and accepted == a
+    both = deep[:, ::-1].cumsum(axis=1)[:, ::-1]  # [d, a]: rounds with drafted >= d and accepted >= a
+    j = np.arange(1, len(counts))
+    proposed, accepted, reached = both[j, 0], both[j, j], both[j, j - 1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return pd.DataFrame(
+            {
+                "position": j,
+                "position_rounds": proposed,
+                "position_unconditional": accepted / proposed,
+                "position_conditional": accepted / reached,
+            }
+        )
+
+
+def cell_metrics(rounds: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:
+    """One row per cell, `all` categories included; columns in the order of harness/metrics/definitions.py.
+
+    Sorted by dataset, batch size, category (`all` first), arm (the baseline first) and num_draft_tokens.
+    Raises as `per_generation` does.
+    """
+    table = per_generation(rounds, generations)
+    owner = generation_index(rounds, table)
+    doubled = pd.concat([table.assign(category=ALL), table], ignore_index=True)
+    doubled["cell"] = doubled.groupby(list(CELL)).ngroup()
+    cells = doubled.groupby("cell")[list(CELL)].first()
+    ok = doubled[doubled["ok"]]
+    figures: dict[str, pd.Series] = {"errors": (~doubled["ok"]).groupby(doubled["cell"]).sum()}
+    for add in (_add_totals, _add_acceptance, _add_quality):
+        add(figures, ok, cells.index)
+    _add_speed(figures, ok, cells)
+    cells = cells.assign(**figures)
+    # Rows of the second half of `doubled` are those of `table`, in its order.
+    _add_positions(cells, rounds, doubled["cell"].to_numpy().reshape(2, -1)[:, owner], table["ok"].to_numpy()[owner])
+    return _sorted(cells)
+
+
+def _counted(condition: pd.Series, ok: pd.DataFrame, index: pd.Index) -> pd.Series:
+    """How many rows of each cell meet `condition`; 0 for a cell without finished generations."""
+    return condition.groupby(ok["cell"]).sum().reindex(index, fill_value=0).astype("int64")
+
+
+def _add_totals(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index) -> None:
+    grouped = ok.groupby("cell")
+    counts = ["rounds", "untold", "drafting_rounds", "drafted", "accepted", "emitted", "repeated", "ngrams"]
+    counts += ["new_tokens", "tokens_with_rounds", "timed", "timed_new_tokens", "timed_rounds"]
+    seconds = ["decode_s_with_rounds", *(name for name in SECONDS if name != "wall_share_s")]
+    totals = grouped[counts].sum().join(grouped[seconds].sum(min_count=1))  # unreported times stay unknown
+    sums = totals.reindex(index, fill_value=0).rename(columns={"new_tokens": "tokens"})
+    figures |= {str(name): column for name, column in sums.items()}
+    figures["prompts"] = grouped["prompt_id"].nunique().reindex(index, fill_value=0)
+    figures["generations"] = grouped.size().reindex(index, fill_value=0)
+    for reason in ("eos", "length"):
+        figures[f"finish_{reason}"] = _counted(ok["finish_reason"] == reason, ok, index)
+    generations = figures["generations"]
+    figures["untimed"] = generations - figures.pop("timed")
+    figures["tainted"] = _counted(ok["taint"].fillna("") != "", ok, index)
+    figures |= {f"taint_{word}": _counted(ok["taint"] == word, ok, index) for word in TAINTS}
+    figures["truncated_share"] = figures["finish_length"] / generations.where(generations > 0)
+    figures["verdict"] = pd.Series("none", index=index)
+    figures["verdict_none"] = generations
+    for verdict in reversed(VERDICT_ORDER):
+        found = _counted(ok["verdict"] == verdict, ok, index)
+        figures[f"verdict_{verdict}"] = found
+        figures["verdict_none"] = figures["verdict_none"] - found
+        figures["verdict"] = figures["verdict"].mask(found > 0, verdict)
+
+
+def _add_acceptance(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index) -> None:
+    rounds = figures["rounds"].where(figures["rounds"] > 0)
+    drafted, accepted, emitted = (figures[name] for name in ("drafted", "accepted", "emitted"))
+    drafting = figures["drafting_rounds"]
+    with_rounds = ok[ok["rounds"] > 0]
+    prompts = with_rounds.groupby(["cell", "prompt_id"])[["emitted", "rounds"]].sum()
+    own_mean = with_rounds["emitted"] / with_rounds["rounds"]
+    figures["acceptance_length"] = emitted / rounds
+    prompt_mean = (prompts["emitted"] / prompts["rounds"]).groupby(level="cell").mean()
+    figures["acceptance_length_prompt_mean"] = prompt_mean.reindex(index)
+    figures["acceptance_length_raw"] = 1 + accepted / rounds
+    figures["acceptance_rate"] = accepted / drafted.where(drafted > 0)
+    figures["mean_drafted"] = drafted / rounds
+    figures["verified_slots_used"] = emitted / (drafted + rounds)
+    figures["al_as_vllm"] = 1 + accepted / drafting.where(drafting > 0)
+    figures["al_as_specbench"] = figures["acceptance_length_raw"]
+    figures["al_as_dflash"] = own_mean.groupby(with_rounds["cell"]).mean().reindex(index)
+    figures["al_as_gptfast"] = accepted / rounds
+    figures["al_as_specforge"] = figures["tokens_with_rounds"] / rounds
+
+
+def _add_quality(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index) -> None:
+    figures["accuracy"] = ok.groupby("cell")["score"].mean().reindex(index)
+    figures["scored"] = _counted(ok["score"].notna(), ok, index)
+    figures["thinking_tokens"] = ok.groupby("cell")["thinking_tokens"].sum(min_count=1).reindex(index)
+    figures["repeated_8grams"] = figures["repeated"] / figures["ngrams"].where(figures["ngrams"] > 0)
+    figures["looping_generations"] = _counted(ok["repeated"] * 2 > ok["ngrams"], ok, index)
+
+
+def _add_speed(figures: dict[str, pd.Series], ok: pd.DataFrame, cells: pd.DataFrame) -> None:
+    grouped = ok.groupby("cell")
+    rounds = figures["timed_rounds"].where(figures["timed_rounds"] > 0)
+    tokens, timed = figures["timed_new_tokens"], figures["generations"] - figures["untimed"]
+    decode_s = figures["decode_s"].where(figures["decode_s"] > 0)
+    total_s = figures["prefill_s"] + figures["decode_s"]
+    in_rounds = figures["draft_s"] + figures["verify_s"] + figures["other_s"]
+    figures["decode_tok_s"] = (tokens - timed) / decode_s
+    figures["end_to_end_tok_s"] = tokens / total_s.where(total_s > 0)
+    wall_s = grouped["wall_share_s"].sum(min_count=1).reindex(cells.index)
+    figures["throughput_tok_s"] = tokens / wall_s.where(grouped["wall_share_s"].count().reindex(cells.index) == timed)
+    figures["ttft_ms"] = grouped["prefill_s"].median().reindex(cells.index) * 1e3
+    figures["ttft_p95_ms"] = grouped["prefill_s"].quantile(0.95).reindex(cells.index) * 1e3
+    with_rounds_s = figures["decode_s_with_rounds"]
+    figures["unattributed_share"] = 1 - in_rounds.where(rounds.notna()) / with_rounds_s.where(with_rounds_s > 0)
+    figures["peak_memory_bytes"] = grouped["peak_memory_bytes"].max().reindex(cells.index)
+    step = _of_baseline(in_rounds / rounds, cells)
+    step = step.where(step > 0)
+    figures["decode_step_ms"] = step * 1e3
+    for part in ("draft", "verify", "other"):
+        figures[f"{part}_ms"] = figures[f"{part}_s"] / rounds * 1e3
+        figures[f"c_{part}"] = figures[f"{part}_s"] / rounds / step
+    figures["predicted_speedup"] = figures["acceptance_length"] / (in_rounds / rounds / step)
+    memory = figures["peak_memory_bytes"]
+    figures["peak_memory_over_baseline_bytes"] = memory - _of_baseline(memory, cells)
+
+
+def _of_baseline(column: pd.Series, cells: pd.DataFrame) -> pd.Series:
+    """The baseline's value for each cell of the same dataset, category and batch size."""
+    shared = cells.groupby(["dataset", "category", "batch_size"]).ngroup()
+    is_baseline = cells["arm"] == BASELINE
+    return shared.map(column[is_baseline].groupby(shared[is_baseline]).first())
+
+
+def _add_positions(
+    cells: pd.DataFrame, rounds: pd.DataFrame, owners: NDArray[np.int64], kept: NDArray[np.bool_]
+) -> None:
+    """`owners` [2, rounds] are each round's two cells, the `all` one and its own category's; `kept` [rounds]."""
+    drafted, accepted = rounds["drafted"].to_numpy(), rounds["accepted"].to_numpy()
+    tables: dict[int, pd.DataFrame] = {}
+    for owner in owners:
+        # Sorting once lets each cell take a slice instead of scanning every round.
+        order = np.flatnonzero(kept)[np.argsort(owner[kept], kind="stable")]
+        numbers = np.unique(cells.index)
+        edges = np.searchsorted(owner[order], np.append(numbers, len(cells)))
+        for number, start, end in zip(numbers, edges[:-1], edges[1:], strict=True):
+            if end > start or number not in tables:
+                part = order[start:end]
+                tables[number] = per_position(position_counts(drafted[part], accepted[part]))
+    for name in ("position_unconditional", "position_conditional", "position_rounds"):
+        cells[name] = pd.Series(
+            [tables[number][name].tolist() for number in cells.index], index=cells.index, dtype=object
+        )
+
+
+def _sorted(cells: pd.DataFrame) -> pd.DataFrame:
+    order = cells.assign(_part=cells["category"] != ALL, _drafter=cells["arm"] != BASELINE)
+    by = ["dataset", "batch_size", "_part", "category", "_drafter", "arm", "num_draft_tokens"]
+    return cells.loc[order.sort_values(by, kind="stable").index].reset_index(drop=True)

@@ -1,0 +1,138 @@
+"""How much evidence a doubt about a rate needs: each is an exact test with a stated rate of false alarms.
+
+A rate over few tokens is all or nothing by chance often enough, and one prompt may honestly be all of one kind. So a
+rate is doubted only over LEAST_PROMPTS prompts and where chance would explain the count less often than ERROR_RATE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from harness.metrics.binomial import at_least, at_most, shares_differ
+
+Severity = Literal["error", "warning", "info"]
+Doubt = tuple[str, Severity, str]  # code, severity, message
+
+#: The false alarms of each test, where the rate stands at the very edge of what is still honest.
+ERROR_RATE = 1e-3
+LEAST_PROMPTS = 3
+#: An honest drafter is refused one token in a hundred, over prompts that are not all copies.
+FULL_RATE = 0.99
+#: A drafter that fits has its first draft accepted in a tenth of the rounds; less gains nothing at any k.
+LOW_RATE = 0.1
+#: Share of rounds in which a drafter drafts at least; lookup may find nothing to copy over long stretches.
+DRAFTING_RATE = 0.5
+LOOKUP_DRAFTING_RATE = 0.02
+#: A random draft is right more often than this only where the target's vocabulary is degenerate.
+RANDOM_RATE = 0.5
+#: The embedded target repeats under 2 % of its 8-grams; tables and code repeat some of theirs honestly.
+REPEATED_SHARE = 0.1
+NGRAM = 8
+TRUNCATION_DIFFERENCE = 0.05
+#: Where thinking works, at least this share of the outputs thinks.
+THINKING_RATE = 0.5
+#: Drafters whose acceptance is made rather than earned: the oracle replays the answer.
+SYNTHETIC_KINDS = ("oracle", "synthetic")
+#: What is wrong most often, by what kind of drafter it is.
+REASONS = {
+    "lookup": "the answers repeat little of what stands before them, so lookup has nothing to copy",
+    "random": "random drafts are meant to be wrong",
+}
+TRAINED = (
+    "likely reasons: drafts read from the wrong slot or the wrong target layers, another chat template or thinking "
+    "mode than in training, or a checkpoint that was trained for another target"
+)
+
+
+def never_drafts(rounds: int, kind: str) -> bool:
+    """Whether `rounds` without a draft are more than chance."""
+    rate = LOOKUP_DRAFTING_RATE if kind == "lookup" else DRAFTING_RATE
+    return at_most(0, rounds, rate) <= ERROR_RATE
+
+
+def always_right(drafted: int, accepted: int) -> bool:
+    """Whether random drafts are accepted more often than chance allows, and every one of them."""
+    return accepted == drafted and at_least(accepted, drafted, RANDOM_RATE) <= ERROR_RATE
+
+
+def acceptance_doubts(row: Mapping[str, Any], kind: str) -> Iterator[Doubt]:
+    """Doubts about what a drafter had accepted, from a row of `cell_metrics` with rounds."""
+    drafted, accepted, rounds = int(row["drafted"]), int(row["accepted"]), int(row["rounds"])
+    if kind in SYNTHETIC_KINDS:
+        yield "synthetic_acceptance", "info", f"{row['arm']} makes its acceptance; it calibrates, it does not compete"
+        return
+    if not drafted:
+        yield from _no_drafts(rounds, kind)
+        return
+    if row["prompts"] < LEAST_PROMPTS:
+        return
+    if at_least(accepted, drafted, FULL_RATE) <= ERROR_RATE:
+        yield (
+            "acceptance_full",
+            "error",
+            f"{accepted} of {drafted} drafted tokens accepted over {row['prompts']} prompts, more than an honest "
+            f"drafter's {FULL_RATE:.0%}; check that no tap or position shows the drafter its own answer",
+        )
+    drafting, first = first_drafts(row)
+    if at_most(first, drafting, LOW_RATE) <= ERROR_RATE:
+        honest = kind in REASONS
+        severity: Severity = "info" if honest else "warning" if accepted else "error"
+        yield (
+            "acceptance_low",
+            severity,
+            f"{row['acceptance_length']:.3f} tokens per round: the first draft was accepted in {first} of {drafting} "
+            f"rounds that drafted; {REASONS.get(kind, TRAINED)}",
+        )
+
+
+def first_drafts(row: Mapping[str, Any]) -> tuple[int, int]:
+    """Rounds that drafted, and those of them whose first draft was accepted."""
+    if not len(row["position_rounds"]):
+        return 0, 0
+    drafting = int(row["position_rounds"][0])
+    return drafting, round(row["position_unconditional"][0] * drafting)
+
+
+def _no_drafts(rounds: int, kind: str) -> Iterator[Doubt]:
+    if kind == "lookup":
+        yield "no_drafts", "info", f"nothing drafted in {rounds} rounds, as {REASONS[kind]}: the baseline's numbers"
+    elif never_drafts(rounds, kind):
+        yield (
+            "no_drafts",
+            "error",
+            f"nothing drafted in {rounds} rounds: these are the baseline's numbers; is the drafter wired?",
+        )
+
+
+def text_doubts(row: Mapping[str, Any]) -> Iterator[Doubt]:
+    """Doubts about what was written: no thoughts, loops."""
+    generations = int(row["generations"])
+    if row.get("thinking_tokens") == 0 and at_most(0, generations, THINKING_RATE) <= ERROR_RATE:
+        yield (
+            "no_thinking",
+            "warning",
+            f"thinking was on, and none of {generations} outputs holds a thought; was the switch understood?",
+        )
+    # Neighbouring 8-grams share seven tokens, so only every eighth is evidence of its own.
+    repeated, ngrams = int(row["repeated"]) // NGRAM, int(row["ngrams"]) // NGRAM
+    if at_least(repeated, ngrams, REPEATED_SHARE) <= ERROR_RATE:
+        yield (
+            "repetition_loop",
+            "warning",
+            f"{row['repeated_8grams']:.0%} of the 8-grams repeat earlier ones, {row['looping_generations']} outputs "
+            "loop; a loop is easy to draft, so speed and acceptance flatter",
+        )
+
+
+def truncation_doubts(row: Mapping[str, Any], baseline: Mapping[str, Any]) -> Iterator[Doubt]:
+    """A doubt where an arm's outputs are cut more or less often than the baseline's."""
+    counts = [int(one[name]) for one in (row, baseline) for name in ("finish_length", "generations")]
+    far = abs(row["truncated_share"] - baseline["truncated_share"]) > TRUNCATION_DIFFERENCE
+    if far and shares_differ(*counts) <= ERROR_RATE:
+        yield (
+            "truncation",
+            "warning",
+            f"{row['truncated_share']:.0%} of the outputs are cut at the length limit, "
+            f"{baseline['truncated_share']:.0%} of the baseline's: the two did not write the same",
+        )

@@ -1,0 +1,147 @@
+"""How noisy a run was: how far the baseline's pace varied, and what else used the machine, from the records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.comparison.throttling import clock_guards, reading_of
+from harness.metrics.cells import BASELINE
+from harness.metrics.guards import Guard
+from harness.records.disturbance import LEAST_WALL_S, is_busy, lost_share
+from harness.records.frames import with_defaults
+from harness.records.rounds import UNTIMED
+
+Floats = NDArray[np.float64]
+
+#: Fewer generations have no tenths and no thirds.
+LEAST_SPREAD = 5
+LEAST_THIRDS = 9
+#: Arms of a prompt run back to back, so slow drift falls on all of them; beyond a quarter it moves within a prompt.
+UNSTEADY = 0.25
+#: Where this share of the generations is marked, the run is.
+BUSY_GENERATIONS = 0.1
+#: Slopes between all pairs of so many generations are enough to find the typical one.
+MOST_FITTED = 400
+SUMS = ("wall_s", "cpu_s", "waited_s", "others_s", "present_s", "stolen_s", "throttled_s", "pressure_s")
+
+
+def noise_of(generations: pd.DataFrame) -> dict[str, Any]:
+    """What a summary says of a run's noise: numbers, and `text` in a line.
+
+    `pace_low` and `pace_high` hold 80 % of the baseline's generations, as shares of its typical pace at their length;
+    `pace_drift` is the last third of the run against the first, `pace_range` the fastest third against the slowest.
+    """
+    table = with_defaults(generations)
+    done = table[table["status"] == "ok"]
+    paces = relative_paces(done)
+    found: dict[str, Any] = {"generations": len(paces), "pace_low": None, "pace_high": None}
+    found |= {"pace_drift": None, "pace_range": None}
+    if len(paces) >= 2:
+        low, high = np.quantile(paces, [0.1, 0.9]) if len(paces) >= LEAST_SPREAD else (paces.min(), paces.max())
+        found |= {"pace_low": float(low), "pace_high": float(high)}
+    if len(paces) >= LEAST_THIRDS:
+        thirds = [float(np.median(part)) for part in np.array_split(paces, 3)]
+        found |= {"pace_drift": thirds[2] / thirds[0] - 1, "pace_range": max(thirds) / min(thirds) - 1}
+    found["tainted"], found["of"] = int((done["taint"].fillna("") != "").sum()), len(done)
+    found["machine"] = totals(done)
+    return {**found, "text": _text(found)}
+
+
+def relative_paces(generations: pd.DataFrame) -> Floats:
+    """The baseline's pace in each of its generations in order, over its typical one at that length."""
+    chosen = (generations["arm"] == BASELINE) & (generations["new_tokens"] > 1) & (generations["decode_s"] > 0)
+    rows = generations[chosen & ~generations["taint"].isin(UNTIMED)]
+    paces = pd.Series(np.nan, index=rows.index)
+    for _, block in rows.groupby(["dataset", "batch_size"]):
+        steps = (block["decode_s"] / (block["new_tokens"] - 1)).to_numpy()
+        lengths = (block["prompt_tokens"] + block["new_tokens"] / 2).to_numpy()
+        paces[block.index] = typical_steps(steps, lengths) / steps
+    return np.asarray(paces, dtype=np.float64)
+
+
+def typical_steps(steps: Floats, lengths: Floats) -> Floats:
+    """Seconds per step [N] that these `steps` [N] typically take at these `lengths` [N].
+
+    A step takes a fixed time and some for each token that attention reads. The line is that of Theil and Sen, which
+    outliers do not bend.
+    """
+    some = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), MOST_FITTED)).astype(int))
+    rise, run = np.subtract.outer(steps[some], steps[some]), np.subtract.outer(lengths[some], lengths[some])
+    slopes = rise[run > 0] / run[run > 0]
+    slope = max(0.0, float(np.median(slopes))) if len(steps) >= LEAST_SPREAD and len(slopes) else 0.0
+    line: Floats = np.median(steps - slope * lengths) + slope * lengths
+    return line if (line > 0).all() else np.full(len(steps), np.median(steps))
+
+
+def totals(generations: pd.DataFrame) -> dict[str, Any] | None:
+    """What was seen of the machine, summed over generations; None where nothing was recorded."""
+    seen = _records(generations)
+    seen = [one for one in seen if "cpu_s" in one] or seen  # another engine's processes may be out of sight
+    if not seen:
+        return None
+    kept = {name: [one[name] for one in seen if name in one] for name in SUMS}
+    # A sum over a part of the generations would stand beside sums over all.
+    summed = {name: round(sum(values), 3) for name, values in kept.items() if len(values) == len(seen)}
+    loads = [one["load"] for one in seen if "load" in one]
+    load = round(sum(loads) / len(loads), 2) if loads else None
+    return {**summed, "load": load, "threads": max(one.get("threads", 1) for one in seen)}
+
+
+def run_doubts(generations: pd.DataFrame, noise: Mapping[str, Any]) -> list[Guard]:
+    """Doubts about a whole run: a busy machine, a pace that did not hold, clocks that were throttled."""
+    found = []
+    machine, share = noise["machine"], noise["tainted"] / noise["of"] if noise["of"] else 0.0
+    table = with_defaults(generations)
+    busy = int(((table["status"] == "ok") & (table["taint"] == "busy")).sum())
+    enough = machine is not None and machine.get("wall_s", 0.0) >= LEAST_WALL_S
+    if machine is not None and enough and (is_busy(machine) or busy >= BUSY_GENERATIONS * noise["of"]):
+        load = "" if machine["load"] is None else f" (load {machine['load']:.1f})"
+        message = (
+            f"other processes used {_per_wall(machine, 'others_s'):.1f} CPUs{load}, and the run's own threads lost "
+            f"{lost_share(machine):.0%} of their time by it; {busy} of {noise['of']} generations are marked busy "
+            f"({share:.0%} have doubtful times); run again on an idle machine before you quote a speed"
+        )
+        found.append(Guard("busy_machine", "warning", message))
+    if noise["pace_range"] is not None and noise["pace_range"] > UNSTEADY:
+        message = (
+            f"the baseline was {noise['pace_range']:.0%} faster in one third of the run than in another: the machine "
+            "did other work, or did not hold its clocks"
+        )
+        found.append(Guard("unsteady_pace", "warning", message))
+    readings = [reading_of(stored) for one in _records(table) for stored in one.get("clocks", [])]
+    return found + clock_guards(readings)
+
+
+def _records(generations: pd.DataFrame) -> Sequence[Mapping[str, Any]]:
+    found: Iterable[Any] = generations.get("machine", [])
+    return [one for one in found if isinstance(one, Mapping) and one.get("wall_s")]
+
+
+def _per_wall(machine: Mapping[str, Any], name: str) -> float:
+    return float(machine.get(name, 0.0)) / float(machine["wall_s"])
+
+
+def _text(found: Mapping[str, Any]) -> str:
+    count = found["generations"]
+    if found["pace_low"] is None:
+        said = [f"the baseline's pace is known from {count} generation{'' if count == 1 else 's'}, its spread is not"]
+    else:
+        part = "80 % of " if count >= LEAST_SPREAD else ""
+        low, high = (f"{100 * (found[name] - 1):+.0f} %" for name in ("pace_low", "pace_high"))
+        said = [f"the baseline's pace varied from {low} to {high} over the run ({part}{count} generations)"]
+    if found["pace_drift"] is not None:
+        said.append(f"{100 * found['pace_drift']:+.0f} % from its first third to its last")
+    machine = found["machine"]
+    if machine is not None and "others_s" in machine:
+        said.append(
+            f"other processes used {_per_wall(machine, 'others_s'):.1f} CPUs, which cost the run "
+            f"{100 * lost_share(machine):.0f} % of its own time on them"
+        )
+    if found["of"]:
+        said.append(f"{found['tainted']} of {found['of']} generations have doubtful times")
+    return "; ".join(said)

@@ -1,0 +1,136 @@
+"""Which times are compared with which: per prompt, arm against arm, the median over repeats taken first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+import pandas as pd
+
+from harness.metrics.cells import ALL, BASELINE
+from harness.metrics.statistics import CONFIDENCE, RESAMPLES, SEED, Estimate, paired_speedup
+from harness.records.frames import with_defaults
+from harness.records.rounds import UNTIMED
+
+CLOCKS = ("decode", "end_to_end")
+#: The count of prompts beside each clock's speedup.
+PROMPT_COUNTS = {"decode": "paired_prompts", "end_to_end": "paired_prompts_end_to_end"}
+PROMPT = ["dataset", "batch_size", "category", "prompt_id"]
+LABEL = ["arm", "num_draft_tokens"]
+
+
+def prompt_times(generations: pd.DataFrame) -> pd.DataFrame:
+    """Per prompt and arm: `decode_tokens`, `end_to_end_tokens` and the seconds per token beside them.
+
+    Index dataset, batch_size, category, prompt_id, arm, num_draft_tokens. The turns of a conversation are summed within
+    a repeat; a repeat that lacks a turn (an error, or times that are none of decoding) is left out. Seconds per token
+    are the median over repeats, token counts the mean over repeats.
+    """
+    table = with_defaults(generations)
+    table = table[(table["status"] == "ok") & ~table["taint"].isin(UNTIMED)]
+    table = table.assign(
+        decode_tokens=table["new_tokens"] - 1,
+        end_to_end_tokens=table["new_tokens"],
+        end_to_end_s=table["prefill_s"] + table["decode_s"],
+        turns=1,
+    )
+    sums = ["turns", *(f"{clock}_{kind}" for clock in CLOCKS for kind in ("tokens", "s"))]
+    repeats = table.groupby([*PROMPT, *LABEL, "repeat"])[sums].sum()
+    most_turns = repeats["turns"].groupby(level=PROMPT).transform("max")
+    repeats = repeats[repeats["turns"] == most_turns]
+    for clock in CLOCKS:
+        tokens = repeats[f"{clock}_tokens"]
+        repeats[f"{clock}_s_per_token"] = repeats[f"{clock}_s"] / tokens.where(tokens > 0)
+    grouped = repeats.groupby(level=[*PROMPT, *LABEL])
+    return pd.concat(
+        [
+            grouped[[f"{clock}_tokens" for clock in CLOCKS]].mean(),
+            grouped[[f"{clock}_s_per_token" for clock in CLOCKS]].median(),
+        ],
+        axis=1,
+    )
+
+
+def prompt_speedups(generations: pd.DataFrame) -> pd.DataFrame:
+    """Per prompt and drafting arm, `speedup_decode` and `speedup_end_to_end` over the baseline, as a flat table.
+
+    A prompt without a finished baseline is left out.
+    """
+    times = prompt_times(generations).reset_index()
+    base = times[times["arm"] == BASELINE].drop(columns=LABEL)
+    joined = times[times["arm"] != BASELINE].merge(base, on=PROMPT, suffixes=("", "_base"))
+    for clock in CLOCKS:
+        joined[f"speedup_{clock}"] = joined[f"{clock}_s_per_token_base"] / joined[f"{clock}_s_per_token"]
+    return joined[[*PROMPT, *LABEL, *(f"speedup_{clock}" for clock in CLOCKS), "decode_tokens"]]
+
+
+def paired_speedups(
+    generations: pd.DataFrame, *, confidence: float = CONFIDENCE, resamples: int = RESAMPLES, seed: int = SEED
+) -> pd.DataFrame:
+    """Every arm against the baseline, and every two drafting arms against each other, per category and over `all`.
+
+    One row per comparison: dataset, category, batch_size, arm, num_draft_tokens, other, other_num_draft_tokens, and
+    the `speedup` figures of harness/metrics/definitions.py (how many times faster `arm` is than `other`).
+    """
+    times = prompt_times(generations)
+    rows = [
+        {**cell, **_compare(arm, other, confidence, resamples, seed)}
+        for cell, arm, other in _comparisons(times)
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=None if rows else ["dataset", "category", "batch_size", *LABEL, "other"])
+
+
+def _comparisons(times: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]]:
+    """Cell, the arm's times and the other's, both indexed by category and prompt."""
+    for (dataset, batch_size), block in times.groupby(level=["dataset", "batch_size"]):
+        labels = {
+            label: part.droplevel(["dataset", "batch_size", *LABEL]) for label, part in block.groupby(level=LABEL)
+        }
+        drafting = [label for label in labels if label[0] != BASELINE]
+        against_baseline = [(label, base) for label in drafting for base in labels if base[0] == BASELINE]
+        for label, other in [*against_baseline, *combinations(drafting, 2)]:
+            both = labels[label].index.intersection(labels[other].index)
+            for category in [ALL, *sorted(both.get_level_values("category").unique())]:
+                chosen = both if category == ALL else both[both.get_level_values("category") == category]
+                cell = {
+                    "dataset": dataset,
+                    "category": category,
+                    "batch_size": batch_size,
+                    "arm": label[0],
+                    "num_draft_tokens": label[1],
+                    "other": other[0],
+                    "other_num_draft_tokens": other[1],
+                }
+                yield cell, labels[label].loc[chosen], labels[other].loc[chosen]
+
+
+def _compare(
+    arm: pd.DataFrame, other: pd.DataFrame, confidence: float, resamples: int, seed: int
+) -> dict[str, Any]:  # fmt: skip
+    figures: dict[str, Any] = {}
+    for clock in CLOCKS:
+        tokens, seconds = f"{clock}_tokens", f"{clock}_s_per_token"
+        speedup = paired_speedup(
+            other[seconds] * other[tokens],
+            other[tokens],
+            arm[seconds] * arm[tokens],
+            arm[tokens],
+            confidence=confidence,
+            resamples=resamples,
+            seed=seed,
+        )
+        name = f"speedup_{clock}"
+        figures |= _flat(name, speedup.geometric_mean if speedup else None)
+        figures[f"{name}_words"] = speedup.words if speedup else None
+        figures |= _flat(f"{name}_token_weighted", speedup.token_weighted if speedup else None)
+        # A clock may leave out prompts that the other counts, so each has its own count.
+        figures[PROMPT_COUNTS[clock]] = speedup.prompts if speedup else 0
+        if clock == "decode":
+            figures["unequal_token_prompts"] = speedup.unequal_prompts if speedup else 0
+    return figures
+
+
+def _flat(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    low, high, value = (estimate.low, estimate.high, estimate.value) if estimate else (None, None, None)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}

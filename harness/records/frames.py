@@ -1,0 +1,139 @@
+"""A run's records read back as two tables, and the rounds written as Parquet once a run has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.errors import InputError
+from harness.records.files import GENERATIONS, ROUNDS, ROUNDS_JOURNAL, replace_file
+from harness.records.journal import ROUND_COUNTS, ROUND_SECONDS, GenerationKey, key_of
+from harness.records.journal_files import read_lines
+from harness.records.stored import warn_once
+
+KEY = ("prompt_id", "turn", "arm", "repeat")
+ROUND_COLUMNS = (*KEY, *ROUND_COUNTS, *ROUND_SECONDS)
+# Which journal bytes a Parquet file covers; when they no longer match, the file is out of date.
+COVERS = b"harness_journal_bytes"
+
+
+def read_generations(run_dir: str | Path) -> pd.DataFrame:
+    """One row per committed generation, the later line where a key was run again after an error.
+
+    Columns as in `generations.jsonl`, with `dataset`, `category` and `turn` filled in where a line left them out, and
+    `new_tokens` = len(token_ids). Raises InputError for a damaged line.
+    """
+    return generations_frame(_committed(Path(run_dir)).values())
+
+
+def generations_frame(lines: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """The generations table from lines of `generations.jsonl` as dictionaries."""
+    frame = pd.DataFrame(list(lines))
+    return with_defaults(frame)
+
+
+def with_defaults(generations: pd.DataFrame) -> pd.DataFrame:
+    """Fill the columns that summaries group by; a copy, the caller's table stays as it is."""
+    filled = generations.copy()
+    defaults: dict[str, Any] = {
+        "prompt_id": "", "arm": "", "turn": 0, "repeat": 0, "batch_size": 1, "num_draft_tokens": 0, "prompt_tokens": 0,
+        "dataset": "prompts", "category": "uncategorised", "status": "ok", "finish_reason": None, "verdict": None,
+        "engine": "harness", "error": None, "taint": None, "score": None, "thinking_tokens": None,
+        "peak_memory_bytes": None, "prefill_s": 0.0, "decode_s": 0.0, "wall_share_s": None,
+    }  # fmt: skip
+    for name, default in defaults.items():
+        if name not in filled:
+            filled[name] = pd.Series([default] * len(filled), index=filled.index, dtype=object)
+        elif default is not None:
+            filled[name] = filled[name].where(filled[name].notna(), default)
+    for name in ("finish_reason", "verdict", "error", "taint"):
+        filled[name] = filled[name].astype(object).where(filled[name].notna(), None)
+    if "new_tokens" not in filled:
+        tokens = filled["token_ids"] if "token_ids" in filled else pd.Series([[]] * len(filled), index=filled.index)
+        filled["new_tokens"] = [len(ids) if isinstance(ids, list | tuple | np.ndarray) else 0 for ids in tokens]
+    integers = ("turn", "repeat", "batch_size", "num_draft_tokens", "prompt_tokens", "new_tokens")
+    numbers = ("prefill_s", "decode_s", "wall_share_s", "peak_memory_bytes", "score", "thinking_tokens")
+    return filled.astype(dict.fromkeys(integers, "int64") | dict.fromkeys(numbers, "float64"))
+
+
+def read_rounds(run_dir: str | Path) -> pd.DataFrame:
+    """One row per round of every committed generation, columns `ROUND_COLUMNS`.
+
+    Taken from `rounds.parquet` when that covers the whole journal, otherwise from the journal itself.
+    Raises InputError for a damaged line.
+    """
+    table = current_parquet(Path(run_dir))
+    if table is None:
+        table = _rounds_table(Path(run_dir))
+    return table.to_pandas()
+
+
+def write_rounds(run_dir: str | Path) -> Path:
+    """Write `rounds.parquet` from the journal, atomically; nothing is done when it is whole and up to date."""
+    folder = Path(run_dir)
+    path = folder / ROUNDS
+    if current_parquet(folder) is None:
+        table = _rounds_table(folder).replace_schema_metadata({COVERS: journal_bytes(folder)})
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+        replace_file(path, sink.getvalue().to_pybytes())
+    return path
+
+
+def journal_bytes(folder: Path) -> bytes:
+    """How long both journals are. They only grow, so what was made from as many bytes is up to date."""
+    sizes = [path.stat().st_size if path.exists() else 0 for path in (folder / GENERATIONS, folder / ROUNDS_JOURNAL)]
+    return f"{sizes[0]},{sizes[1]}".encode()
+
+
+def current_parquet(folder: Path) -> pa.Table | None:
+    """The rounds as `rounds.parquet` has them; None where it is absent, older than its journal, or damaged.
+
+    Raises InputError for a damaged one without a journal, which is then the record itself.
+    """
+    path = folder / ROUNDS
+    if not path.exists():
+        return None
+    # A run directory may be passed on without its journal.
+    journalled = (folder / ROUNDS_JOURNAL).exists()
+    try:
+        with path.open("rb") as file:  # opened here: the library takes no path that is not UTF-8
+            if journalled and (pq.read_schema(file).metadata or {}).get(COVERS) != journal_bytes(folder):
+                return None
+            table = pq.read_table(file, page_checksum_verification=True)
+        return table.select(list(ROUND_COLUMNS))
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        reason = str(error).strip().splitlines()
+        damage = f"{path} is damaged ({reason[0] if reason else type(error).__name__})"
+        if not journalled:
+            raise InputError(f"{damage}, and there is no {ROUNDS_JOURNAL} to make it anew from") from error
+        warn_once(f"{damage}: the rounds are read from {ROUNDS_JOURNAL}")
+        return None
+
+
+def _committed(folder: Path) -> dict[GenerationKey, dict[str, Any]]:
+    return {key_of(line): line for line in read_lines(folder / GENERATIONS)}
+
+
+def _rounds_table(folder: Path) -> pa.Table:
+    commits = {line.get("commit") for line in _committed(folder).values()}
+    blocks = [line for line in read_lines(folder / ROUNDS_JOURNAL) if line["commit"] in commits]
+    lengths = np.array([len(block["round"]) for block in blocks], dtype=np.int64)
+    repeated = pa.array(np.repeat(np.arange(len(blocks), dtype=np.int32), lengths))
+    keys = [key_of(block) for block in blocks]
+    columns: dict[str, pa.Array] = {}
+    for name, values in zip(KEY, zip(*keys, strict=True) if keys else ((),) * len(KEY), strict=True):
+        kind = pa.string() if name in ("prompt_id", "arm") else pa.int32()
+        spread = pa.array(list(values), kind).take(repeated)
+        columns[name] = spread.dictionary_encode() if kind == pa.string() else spread
+    for name in (*ROUND_COUNTS, *ROUND_SECONDS):
+        dtype: Any = np.int32 if name in ROUND_COUNTS else np.float64
+        parts = [np.asarray(block[name], dtype=dtype) for block in blocks]
+        columns[name] = pa.array(np.concatenate(parts) if parts else np.empty(0, dtype=dtype))
+    return pa.table(columns)

@@ -1,0 +1,220 @@
+"""The record of a run while it goes on: appended, synced, and safe to cut off at any moment.
+
+A generation's rounds are appended to `rounds.jsonl` and synced first; its line in `generations.jsonl` follows and is
+the commit marker. Both carry one random `commit` word, so rounds whose generation line was never written belong to
+nothing and are passed over. A last line without its newline was torn by a crash: it is cut off before anything is
+appended, and passed over by readers.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from harness.errors import InputError
+from harness.records.files import GENERATIONS, ROUNDS_JOURNAL, sync_folder
+from harness.records.identity import Upgrade, check, claim
+from harness.records.journal_files import append_lines, cut_torn_line, open_for_append, open_locked, read_lines
+from harness.records.rounds import TAINTS, Round
+
+STATUSES = ("ok", "error")
+HARNESS = "harness"  # the engine of rows that name none
+VERDICTS = ("exact", "tie", "mismatch", "none", None)
+ROUND_COUNTS = ("round", "position", "drafted", "accepted", "emitted")
+ROUND_SECONDS = ("draft_s", "verify_s", "other_s")
+
+
+class GenerationKey(NamedTuple):
+    """What makes a generation unique within a run."""
+
+    prompt_id: str
+    turn: int
+    arm: str
+    repeat: int
+
+
+@dataclass(slots=True)
+class GenerationRow:
+    """One line of `generations.jsonl`: a finished (prompt, turn, arm, repeat), or the error that ended it."""
+
+    prompt_id: str
+    arm: str
+    category: str | None = None
+    repeat: int = 0
+    turn: int = 0
+    dataset: str | None = None
+    batch_size: int = 1
+    num_draft_tokens: int = 0
+    prompt_tokens: int = 0
+    token_ids: list[int] = field(default_factory=list)
+    pieces: list[str] | None = None  # the text of each token, as the report colours it
+    text: str = ""
+    finish_reason: str | None = None
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+    wall_share_s: float | None = None
+    peak_memory_bytes: int | None = None
+    status: str = "ok"
+    error: str | None = None
+    verdict: str | None = None
+    verdict_detail: dict[str, Any] | None = None
+    score: float | None = None
+    engine: str = HARNESS
+    engine_counters: dict[str, Any] | None = None  # what another engine counted over this generation alone
+    thinking_tokens: int | None = None  # tokens of thought where thinking was asked for
+    taint: str | None = None  # a word of TAINTS, "" for none; None where it was not watched for
+    machine: dict[str, Any] | None = None  # what else happened meanwhile, as `harness.records.disturbance.between` says it
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.prompt_id, str) or not isinstance(self.arm, str):
+            raise ValueError(f"prompt_id={self.prompt_id!r}, arm={self.arm!r}: expected two strings")
+        _check_encodable(self.prompt_id, self.arm)
+        self.text, self.error, self.category = (_clean(text) for text in (self.text, self.error, self.category))
+        if self.status not in STATUSES:
+            raise ValueError(f"status={self.status!r}: expected one of {STATUSES}")
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"verdict={self.verdict!r}: expected one of {VERDICTS}")
+        if self.taint and self.taint not in TAINTS:
+            raise ValueError(f"taint={self.taint!r}: expected one of {tuple(TAINTS)}")
+        if self.status == "ok" and not self.token_ids:
+            raise ValueError(f"prompt {self.prompt_id}, arm {self.arm}: status ok with no token_ids")
+
+    @property
+    def key(self) -> GenerationKey:
+        return GenerationKey(self.prompt_id, self.turn, self.arm, self.repeat)
+
+
+class Journal:
+    """An open run directory: what is done in it, and the way to add to it.
+
+    Use it as a context manager. `rows` maps every committed key to its line of `generations.jsonl` as a dictionary.
+    Raises InputError when another process is writing there, when the directory belongs to another configuration, or
+    when a line before the last cannot be read.
+    """
+
+    def __init__(
+        self, run_dir: str | Path, identity: Mapping[str, Any], *, upgrade: Upgrade | None = None
+    ) -> None:
+        self.run_dir, self.identity, self.upgrade = Path(run_dir), identity, upgrade
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        self._generations = open_locked(self.run_dir / GENERATIONS)
+        try:
+            records = (self.run_dir / GENERATIONS).stat().st_size > 0
+            self.run_key = claim(self.run_dir, identity, upgrade=upgrade, records=records)
+            self._rounds = open_for_append(self.run_dir / ROUNDS_JOURNAL)
+        except BaseException:
+            self._generations.close()
+            raise
+        for file in (self._generations, self._rounds):
+            cut_torn_line(file)
+        sync_folder(self.run_dir)
+        self._attempt: int | None = None
+        self.rows: dict[GenerationKey, dict[str, Any]] = {
+            key_of(line): line for line in read_lines(self.run_dir / GENERATIONS)
+        }
+
+    @property
+    def attempt(self) -> int:
+        """The number of this start among those that decoded something; every line says which one wrote it."""
+        if self._attempt is None:
+            self._attempt = 1 + max((row.get("attempt") or 0 for row in self.rows.values()), default=0)
+        return self._attempt
+
+    def append(self, row: GenerationRow, rounds: Sequence[Round] = ()) -> None:
+        """Commit one generation. Raises as `append_all` does."""
+        self.append_all([(row, rounds)])
+
+    def append_all(self, finished: Iterable[tuple[GenerationRow, Sequence[Round]]]) -> None:
+        """Commit several generations with one sync per file: the arms of a prompt, or the rows of a batch.
+
+        Raises ValueError when the rounds do not account for the tokens (`len(token_ids) == 1 + sum(emitted)`), and
+        OSError when the disk refuses; what was half written is then taken back.
+        """
+        round_lines: list[dict[str, Any]] = []
+        generation_lines: list[dict[str, Any]] = []
+        for row, rounds in finished:
+            _check_counts(row, rounds)
+            commit = uuid.uuid4().hex[:12]
+            if rounds:
+                round_lines.append({**row.key._asdict(), "commit": commit, **_columns(rounds)})
+            generation_lines.append({**asdict(row), "attempt": self.attempt, "commit": commit})
+        append_lines(self._rounds, round_lines)
+        append_lines(self._generations, generation_lines)
+        self.rows.update((key_of(line), line) for line in generation_lines)
+
+    def absorb(self, folder: Path, prompt_ids: Collection[str]) -> None:
+        """Add what another journal of the same run holds of these prompts and this one lacks, or has as an error.
+
+        Raises AnotherRun where the other journal is of another run.
+        """
+        check(folder, self.identity, upgrade=self.upgrade)
+
+        def wanted(line: dict[str, Any]) -> bool:
+            mine = self.rows.get(key_of(line))
+            return line["prompt_id"] in prompt_ids and (
+                mine is None
+                or (mine["status"] != "ok" and line["status"] == "ok")
+                or (line.get("attempt") or 0) > (mine.get("attempt") or 0)  # decoded again beside a new baseline
+            )
+
+        lines = [line for line in read_lines(folder / GENERATIONS) if wanted(line)]
+        commits = {line["commit"] for line in lines}
+        append_lines(self._rounds, [r for r in read_lines(folder / ROUNDS_JOURNAL) if r["commit"] in commits])
+        append_lines(self._generations, lines)
+        self.rows.update((key_of(line), line) for line in lines)
+
+    def close(self) -> None:
+        self._rounds.close()
+        self._generations.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def key_of(line: Mapping[str, Any]) -> GenerationKey:
+    """The key of one line of either journal file. Raises InputError for a line without one."""
+    if "prompt_id" not in line or "arm" not in line:
+        raise InputError(f"a line of the journals has {', '.join(line) or 'no key'}: expected prompt_id and arm")
+    return GenerationKey(line["prompt_id"], line.get("turn", 0), line["arm"], line.get("repeat", 0))
+
+
+def _columns(rounds: Sequence[Round]) -> dict[str, list[Any]]:
+    counts: dict[str, list[Any]] = {name: [getattr(r, name) for r in rounds] for name in ROUND_COUNTS}
+    seconds = {
+        name: [None if value is None else round(value, 9) for value in (getattr(r, name) for r in rounds)]
+        for name in ROUND_SECONDS
+    }
+    return counts | seconds
+
+
+def _check_encodable(*names: str) -> None:
+    for name in names:
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{name!r}: expected text that UTF-8 can write, it holds half a surrogate pair") from error
+
+
+def _clean(text: str | None) -> Any:
+    """Half a surrogate pair, which byte-level decoding can leave, becomes a question mark: UTF-8 cannot write it."""
+    return None if text is None else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _check_counts(row: GenerationRow, rounds: Sequence[Round]) -> None:
+    if row.status != "ok" or (row.engine != HARNESS and not rounds):  # an engine may tell no rounds
+        return
+    expected = 1 + sum(r.emitted for r in rounds)
+    if len(row.token_ids) != expected:
+        raise ValueError(
+            f"prompt {row.prompt_id}, arm {row.arm}: {len(row.token_ids)} token_ids, expected {expected} "
+            "(one from prefill and what the rounds emitted)"
+        )

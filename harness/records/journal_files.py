@@ -1,0 +1,106 @@
+"""JSONL files that survive a crash: appended with a sync, cut after their last whole line, read past what was lost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError
+from harness.records.files import naming
+from harness.records.stored import warn_once
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock; there two runs in one directory are the user's to avoid
+    fcntl = None  # type: ignore[assignment]
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSONL file; nothing when it is absent. A torn last line is passed over.
+
+    So is a line of NUL bytes, which a power cut leaves where a block was never written: its record is lost, with a
+    warning. Raises InputError with file and line number for any other line that is not a JSON object.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            if not raw.endswith(b"\n"):
+                return
+            if not raw.strip(b"\0\n"):
+                lost = "its record is lost, and decoded again where the run is continued"
+                warn_once(f"{path}:{number}: the line holds NUL bytes only, as after a power cut: {lost}")
+                continue
+            try:
+                # Left to guess, the parser takes NUL bytes for UTF-32.
+                line = json.loads(raw.decode("utf-8"))
+            except ValueError as error:
+                raise InputError(
+                    f"{path}:{number}: expected a JSON object, the line is damaged ({error}); "
+                    "without this line only its own record is lost"
+                ) from error
+            if not isinstance(line, dict):
+                raise InputError(f"{path}:{number}: expected a JSON object, got {type(line).__name__}")
+            yield line
+
+
+def open_for_append(path: Path) -> FileIO:
+    # Unbuffered: after a failed write nothing may linger that a later flush would add.
+    return open(path, "a+b", buffering=0)
+
+
+def open_locked(path: Path) -> FileIO:
+    file = open_for_append(path)
+    if fcntl is None:
+        return file
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise InputError(
+            f"hydra.run.dir={path.parent}: another process is writing this run; expected one at a time"
+        ) from error
+    except OSError:
+        pass  # a network file system without locks
+    return file
+
+
+def cut_torn_line(file: FileIO, block: int = 1 << 16) -> None:
+    """Truncate to just after the last newline."""
+    end = file.seek(0, os.SEEK_END)
+    start = end
+    while start > 0:
+        start = max(0, start - block)
+        file.seek(start)
+        newline = file.read(block).rfind(b"\n")
+        if newline >= 0:
+            keep = start + newline + 1
+            break
+    else:
+        keep = 0
+    if keep < end:
+        file.truncate(keep)
+        os.fsync(file.fileno())
+    file.seek(0, os.SEEK_END)
+
+
+def append_lines(file: FileIO, lines: Sequence[Mapping[str, Any]]) -> None:
+    if not lines:
+        return
+    data = memoryview("".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode("ascii"))
+    before = file.seek(0, os.SEEK_END)
+    try:
+        with naming(os.fsdecode(file.name)):
+            while data:
+                data = data[file.write(data) :]
+            os.fsync(file.fileno())
+    except BaseException:
+        # A full disk must not leave half a line in front of later ones; a dying one may refuse even that.
+        with contextlib.suppress(OSError):
+            file.truncate(before)
+        raise

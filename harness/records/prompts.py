@@ -1,0 +1,61 @@
+"""The prompts of a run, kept beside its records: a report is then readable where the dataset is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.records.files import PROMPTS, replace_file
+from harness.records.stored import warn_once
+from harness.tasks.prompts import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPrompt:
+    """What was asked: `opening` are (role, text) before the first turn, `turns` the user's messages in order."""
+
+    prompt_id: str
+    category: str
+    turns: tuple[str, ...]
+    opening: tuple[tuple[str, str], ...] = ()
+
+
+def write_prompts(run_dir: str | Path, prompts: Iterable[Prompt]) -> None:
+    """Replace `prompts.jsonl`, one line per prompt, without the dataset's answers."""
+    lines = [
+        {
+            "prompt_id": p.prompt_id,
+            "category": p.category,
+            "turns": list(p.turns),
+            "opening": [list(o) for o in p.opening],
+        }
+        for p in prompts
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    replace_file(Path(run_dir) / PROMPTS, text)
+
+
+def read_prompts(run_dir: str | Path) -> dict[str, KeptPrompt]:
+    """The kept prompts by id; empty for a run that kept none. A damaged line leaves its prompt out, with a warning."""
+    path = Path(run_dir) / PROMPTS
+    kept: dict[str, KeptPrompt] = {}
+    damaged = 0
+    for raw in path.read_bytes().split(b"\n") if path.exists() else []:
+        if raw:
+            try:
+                prompt = _from_line(json.loads(raw.decode("utf-8")))
+            except (ValueError, KeyError, TypeError):
+                damaged += 1
+            else:
+                kept[prompt.prompt_id] = prompt
+    if damaged:
+        warn_once(f"{path} is damaged, {damaged} of its prompts cannot be read: continuing the run writes it anew")
+    return kept
+
+
+def _from_line(line: dict[str, Any]) -> KeptPrompt:
+    opening = tuple((role, text) for role, text in line.get("opening", []))
+    return KeptPrompt(line["prompt_id"], line["category"], tuple(line["turns"]), opening)

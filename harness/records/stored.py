@@ -1,0 +1,70 @@
+"""A run's files that can be made anew: used where they are whole, passed over with a warning where they are not.
+
+The journals and the run key are the record. Everything else is derived from them, so damage to it must not stop
+anything, and must not pass in silence.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from harness.config.run import BASELINE
+from harness.progress import warn
+from harness.records.files import MANIFEST, RUN_KEY
+
+_warned: set[str] = set()
+
+
+def warn_once(text: str) -> None:
+    """Warn, the first time in this process: a file may be read several times."""
+    if text not in _warned:
+        _warned.add(text)
+        warn(text)
+
+
+def read_object(path: Path, instead: str) -> dict[str, Any] | None:
+    """The JSON object in `path`; None where there is no such file, or where it is damaged.
+
+    Damage is a warning, which ends in what is used `instead`.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:  # not UTF-8, or not JSON
+        warn_once(f"{path} is damaged ({error}): {instead}")
+        return None
+    if isinstance(found, dict):
+        return found
+    warn_once(f"{path} is damaged (expected a JSON object, found {type(found).__name__}): {instead}")
+    return None
+
+
+def read_manifest(run_dir: str | Path) -> dict[str, Any]:
+    """`manifest.json`; where it is absent or damaged, what the run key tells of the arms and the settings."""
+    folder = Path(run_dir)
+    found = read_object(folder / MANIFEST, f"arms and settings are read from {RUN_KEY}")
+    if found is not None:
+        return found
+    key, config = _key(folder)
+    if key is None:
+        return {}
+    settings = {name: value for name, value in config.items() if name != "drafters"}
+    about = {"run_key": key, "synthetic": config.get("synthetic")}
+    return {**about, "arms": arms_of_key(folder), "config": settings, "attempts": []}
+
+
+def arms_of_key(run_dir: Path) -> list[dict[str, Any]]:
+    """The arms as the run key describes them, the baseline first; none where there is no key yet."""
+    drafters = _key(run_dir)[1].get("drafters") or {}
+    arms = [{"name": name, "num_draft_tokens": 0, **(about or {})} for name, about in drafters.items()]
+    return sorted(arms, key=lambda arm: arm["name"] != BASELINE)
+
+
+def _key(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """The run key and the settings that are kept with it; (None, {}) where there is none."""
+    stored = read_object(folder / RUN_KEY, "its arms and settings are unknown") or {}
+    identity = stored.get("identity")
+    return stored.get("run_key"), dict((identity.get("config") or {}) if isinstance(identity, dict) else {})

@@ -1,0 +1,84 @@
+"""Estimates with their intervals under each other: each arm over the baseline, and the two drafters head to head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from harness.metrics.cells import ALL
+from harness.report.charts.drawing import Chart, finish, new_figure
+from harness.report.charts.palette import light
+from harness.report.charts.ratios import ratio_axis
+from harness.report.names import clean, known, times
+from harness.report.page.data import RunData, colour_of
+from harness.report.page.headline import pair_ratio
+
+
+def speedup_chart(run: RunData) -> Chart | None:
+    """Each arm's speedup and its interval, on one scale."""
+    drawn = [one for one in run.drafting if known(run.row(one).get("speedup_decode"))]
+    if not drawn:
+        return None
+    estimates = []
+    for one in drawn:
+        row = run.row(one)
+        low, high = row.get("speedup_decode_low"), row.get("speedup_decode_high")
+        estimates.append(Estimate(one.label, row["speedup_decode"], low, high, colour_of(one)))
+    figure = forest(estimates, "decode speedup over the baseline")
+    return finish(figure, "speedup", "Speedup over plain decoding, with its interval")
+
+
+def duel_chart(run: RunData) -> Chart | None:
+    """The first two contenders directly against each other, by category and over all."""
+    if len(run.contenders) < 2:
+        return None
+    first, second = run.contenders[:2]
+    estimates = []
+    for category in [*run.categories, ALL]:
+        ratio = pair_ratio(run, second, first, category)
+        if ratio is None:
+            continue
+        ahead = {"faster": colour_of(second), "slower": colour_of(first)}.get(ratio.words, light("muted"))
+        name = "all categories" if category == ALL else clean(category)
+        estimates.append(Estimate(name, ratio.value, ratio.low, ratio.high, ahead))
+    if not estimates:
+        return None
+    figure = forest(estimates, f"how many times as fast {second.label} is")
+    note = f"Right of the line {second.label} is faster, left of it {first.label}; grey: not distinguishable."
+    return finish(figure, "duel", f"{second.label} against {first.label}, on the same prompts", note)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One line of a forest plot; `colour` as drawn."""
+
+    label: str
+    value: float
+    low: float | None
+    high: float | None
+    colour: str
+
+
+def forest(estimates: Sequence[Estimate], label: str) -> Figure:
+    """Ratios with their intervals under each other, around a line at 1."""
+    figure, axes = new_figure(1.05 + max(0.38, 0.55 - 0.03 * len(estimates)) * len(estimates))
+    for place, one in enumerate(estimates):
+        if known(one.low) and known(one.high):
+            axes.plot([one.low, one.high], [place, place], color=one.colour, linewidth=5, alpha=0.35)
+        axes.plot([one.value], [place], "o", color=one.colour, markersize=9)
+    axes.axvline(1, color=light("muted"), linewidth=1.2)
+    axes.set_yticks(range(len(estimates)), [one.label for one in estimates])
+    axes.tick_params(axis="y", labelcolor=light("ink"))
+    axes.set_ylim(len(estimates) - 0.4, -0.6)
+    axes.margins(x=0.08)
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+    ratio_axis(axes, "x", label)
+    # Values stand in a column of their own, where no interval runs through them.
+    values = axes.secondary_yaxis("right")
+    values.set_yticks(range(len(estimates)), [times(one.value) for one in estimates], fontweight="bold")
+    values.tick_params(labelcolor=light("ink"))
+    values.spines["right"].set_visible(False)
+    return figure

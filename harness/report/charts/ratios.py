@@ -1,0 +1,57 @@
+"""Axes for ratios: logarithmic, so that twice as fast and half as fast are equally far from 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullFormatter, NullLocator
+
+from harness.report.charts.palette import light
+
+RATIO_STEPS: tuple[Sequence[float], ...] = (
+    [2.0**power for power in range(-6, 8)],
+    [0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 4, 5, 6, 8, 12],
+    [step / 4 for step in range(1, 40)],
+    [step / 10 for step in range(1, 100)],
+    [step / 20 for step in range(1, 200)],
+)
+
+
+def square(axes: Axes, values: np.ndarray) -> None:
+    """Both axes alike, as ratios on a logarithmic scale, with the line where they are equal. `values` [N, 2]."""
+    positive = values[np.isfinite(values) & (values > 0)]
+    low, high = min(0.9, float(positive.min()) / 1.08), max(1.2, float(positive.max()) * 1.08)
+    axes.plot([low, high], [low, high], color=light("axis"), linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+    for name in ("x", "y"):
+        ratio_axis(axes, name, "")
+    axes.set_xlim(low, high)
+    axes.set_ylim(low, high)
+
+
+class RatioLocator(Locator):
+    """Round ratios, as many as make a scale readable: 1, 2, 4 over a wide range, 1.0, 1.1, 1.2 over a narrow one."""
+
+    def __call__(self) -> Sequence[float]:
+        low, high = self.axis.get_view_interval()  # type: ignore[union-attr]
+        return self.tick_values(low, high)
+
+    def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
+        for step in RATIO_STEPS:
+            ticks = [tick for tick in step if vmin <= tick <= vmax]
+            if len(ticks) >= 3:
+                return ticks
+        return MaxNLocator(4).tick_values(vmin, vmax)
+
+
+def ratio_axis(axes: Axes, which: str, label: str) -> None:
+    """A ratio deserves a scale on which twice as fast and half as fast are equally far from 1."""
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(RatioLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+    if label:
+        axis.set_label_text(label)

@@ -1,0 +1,242 @@
+"""Any number of runs as one table: who is fastest, at which k, and which runs must not be mixed.
+
+Rows of one run are paired with its baseline prompt by prompt. Rows of two runs are not paired with each other, so runs
+that differ in what decides speed get another letter (harness/report/leaderboard/conditions.py) and are ranked apart.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.config.engine import HARNESS
+from harness.config.run import BASELINE
+from harness.errors import InputError
+from harness.metrics.cells import ALL
+from harness.metrics.definitions import named
+from harness.metrics.summary import read_summary
+from harness.records.files import GENERATIONS, NOTHING_YET, SUMMARY_JSON, run_directories
+from harness.records.stored import read_manifest
+from harness.report.leaderboard.conditions import (
+    Difference,
+    at,
+    date_of,
+    differences,
+    groups,
+    hardware_words,
+    target_words,
+)
+from harness.report.names import is_control, known
+
+SUMMARY_COLUMNS = named(
+    *("dataset", "category", "arm", "num_draft_tokens", "batch_size", "prompts", "paired_prompts", "errors"),
+    *("speedup_decode", "speedup_decode_low", "speedup_decode_high", "speedup_decode_words"),
+    *("speedup_end_to_end", "paired_prompts_end_to_end", "speedup_decode_token_weighted", "predicted_speedup"),
+    *("acceptance_length", "acceptance_rate", "decode_tok_s", "throughput_tok_s", "accuracy", "scored", "generations"),
+    *("peak_memory_over_baseline_bytes", "verdict", "verdict_exact", "verdict_tie", "verdict_mismatch"),
+)
+ABOUT_RUN = ("group", "run", "target", "hardware", "date", "temperature", "engine", "kind")
+COLUMNS = (*ABOUT_RUN, *SUMMARY_COLUMNS, *named("guards", "synthetic"))
+#: What must be alike in rows that are ranked together. Across engines the drafter is not all that differs.
+RANKED_TOGETHER = ["group", "dataset", "batch_size", "engine"]
+CELL = [*RANKED_TOGETHER, "arm", "kind", "category"]
+BEST_COLUMNS = (
+    *(*CELL, "best_k"),
+    *named("speedup_decode", "speedup_decode_low", "speedup_decode_high", "acceptance_length"),
+    *("as_good", "tried"),
+)
+PAIR_FIGURES = (
+    *(*named("dataset", "batch_size", "arm", "num_draft_tokens"), "other", "other_num_draft_tokens"),
+    *named("speedup_decode", "speedup_decode_low", "speedup_decode_high", "speedup_decode_words", "paired_prompts"),
+)
+PAIR_COLUMNS = ("group", "run", *PAIR_FIGURES)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run directory as read."""
+
+    label: str
+    folder: Path
+    summary: dict[str, Any]
+    manifest: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaderboard:
+    """`rows`: every drafting arm of every run and category, the fastest first within its group. Rows without an
+    interval follow, then those that are void or unknown, then the controls, which are not ranked.
+    `best`: the best k per arm and category. `pairs`: drafters of one run against each other, over all categories.
+    `letters`: each run's group."""
+
+    runs: tuple[Run, ...]
+    differences: tuple[Difference, ...]
+    rows: pd.DataFrame
+    best: pd.DataFrame
+    pairs: pd.DataFrame
+    letters: dict[str, str]
+
+    @property
+    def overall(self) -> pd.DataFrame:
+        """The rows over all categories."""
+        return self.rows[self.rows["category"] == ALL]
+
+    @property
+    def groups(self) -> list[str]:
+        """The letters of runs that may be ranked together."""
+        return sorted({*self.letters.values()}, key=lambda letter: (len(letter), letter))
+
+    @property
+    def synthetic(self) -> list[str]:
+        """Labels of runs that were made up."""
+        return [run.label for run in self.runs if run.manifest.get("synthetic") or run.summary.get("synthetic")]
+
+
+def leaderboard(folders: Iterable[str | Path]) -> Leaderboard:
+    """Read every run in or below `folders`. Raises InputError for a folder without one, or for damaged files."""
+    asked = [Path(folder) for folder in folders]
+    runs = read_runs(asked)
+    if not any(run.summary["rows"] for run in runs):
+        raise InputError(f"{', '.join(map(str, asked))}: {NOTHING_YET}")
+    manifests = {run.label: run.manifest for run in runs}
+    letters = groups(manifests)
+    lines = [line for run in runs for line in _lines(run, letters[run.label])]
+    rows = pd.DataFrame(lines, columns=list(COLUMNS))
+    pairs = pd.DataFrame([p for run in runs for p in _pairs(run, letters[run.label])], columns=list(PAIR_COLUMNS))
+    return Leaderboard(tuple(runs), tuple(differences(manifests)), _ranked(rows), best_k(rows), pairs, letters)
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Every run in or below each folder, once, labelled by its path below what they all share."""
+    found: dict[Path, None] = {}
+    for folder in folders:
+        below = run_directories(folder, SUMMARY_JSON, GENERATIONS)
+        if not below:
+            raise InputError(f"{folder}: no {SUMMARY_JSON} in it or below, expected a run directory or a sweep of them")
+        found |= dict.fromkeys(path.resolve() for path in sorted(below, key=_in_order))
+    shared = Path(os.path.commonpath(list(found))) if len(found) > 1 else next(iter(found)).parent
+    return [_read(path, str(path.relative_to(shared))) for path in found]
+
+
+def _in_order(path: Path) -> list[tuple[int, str]]:
+    # Jobs of a sweep are called 0, 1, ..., 10.
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in path.parts]
+
+
+def _read(folder: Path, label: str) -> Run:
+    try:
+        summary, manifest = read_summary(folder), read_manifest(folder)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{folder}: its summary or manifest cannot be read ({error!r})") from error
+    return Run(label, folder, summary, manifest)
+
+
+def _lines(run: Run, group: str) -> list[dict[str, Any]]:
+    arms = {arm["name"]: arm for arm in run.manifest.get("arms") or []}
+    return [
+        {
+            **{name: row.get(name) for name in SUMMARY_COLUMNS},
+            "group": group,
+            "run": run.label,
+            "target": target_words(run.manifest),
+            "hardware": hardware_words(run.manifest),
+            "date": date_of(run.manifest),
+            "temperature": at(run.manifest, "config", "decoding", "temperature"),
+            "engine": arms.get(row["arm"], {}).get("engine") or HARNESS,
+            "kind": kind_of(run, row["arm"]),
+            "guards": "; ".join(row.get("guards") or []),
+            "synthetic": bool(run.manifest.get("synthetic") or run.summary.get("synthetic")),
+        }
+        for row in run.summary["rows"]
+        if row["arm"] != BASELINE
+    ]
+
+
+def _pairs(run: Run, group: str) -> list[dict[str, Any]]:
+    wrong = {row["arm"] for row in run.summary["rows"] if row.get("verdict_mismatch")}
+    return [
+        {
+            **{name: pair.get(name) for name in PAIR_FIGURES},
+            **({"speedup_decode_words": "void"} if wrong & {pair["arm"], pair["other"]} else {}),
+            "group": group,
+            "run": run.label,
+        }
+        for pair in run.summary.get("pairs") or []
+        if pair["category"] == ALL
+        and known(pair.get("speedup_decode"))
+        and not any(is_control(kind_of(run, pair[side])) for side in ("arm", "other"))
+    ]
+
+
+def kind_of(run: Run, arm: str) -> str:
+    """The kind of an arm's drafter; the arm's name where the run does not say."""
+    kinds = {about["name"]: about.get("kind") for about in run.manifest.get("arms") or []}
+    return str(kinds.get(arm) or arm)
+
+
+def is_void(rows: pd.DataFrame) -> pd.Series:
+    """Whether each row's speedup is unknown, or that of an output which is not the target's."""
+    return (rows["verdict_mismatch"].fillna(0) > 0) | rows["speedup_decode"].isna()
+
+
+def is_bounded(rows: pd.DataFrame) -> pd.Series:
+    """Whether each row's speedup has an interval."""
+    return rows["speedup_decode_low"].notna() & rows["speedup_decode_high"].notna()
+
+
+def _ranked(rows: pd.DataFrame) -> pd.DataFrame:
+    """The order that `Leaderboard.rows` promises, within group, dataset, batch size, engine and category."""
+    order = rows.assign(
+        _group=rows["group"].str.len(),
+        _part=rows["category"] != ALL,
+        _control=rows["kind"].map(is_control).astype(bool),
+        _void=is_void(rows),
+        _unbounded=~is_bounded(rows),
+        _speed=-rows["speedup_decode"].astype(float),
+    )
+    by = ["_group", *RANKED_TOGETHER, "_part", "category", "_control", "_void", "_unbounded", "_speed"]
+    return rows.loc[order.sort_values(by, kind="stable").index].reset_index(drop=True)
+
+
+def best_k(rows: pd.DataFrame) -> pd.DataFrame:
+    """Per group, dataset, batch size, arm and category: the fastest k, and which others its interval does not exclude.
+
+    Runs of the same k are taken together (geometric mean). `as_good` holds the other k whose speedup lies inside the
+    best one's interval; where either has no interval, nothing is excluded.
+    """
+    usable = rows[~is_void(rows)]
+    found = []
+    for key, own in usable.groupby(CELL, sort=False):
+        by_k = {int(str(k)): together(part) for k, part in own.groupby("num_draft_tokens")}
+        if len(by_k) < 2:
+            continue
+        best = max(by_k, key=lambda k: by_k[k]["speedup_decode"])
+        low = by_k[best]["speedup_decode_low"]
+        unexcluded = [k for k, own_k in by_k.items() if None in (low, own_k["speedup_decode_low"])]
+        unexcluded += [k for k in by_k if k not in unexcluded and by_k[k]["speedup_decode"] >= low]
+        others = [k for k in by_k if k != best and k in unexcluded]
+        cell = dict(zip(CELL, key, strict=True)) if isinstance(key, tuple) else {}
+        tried = ", ".join(str(k) for k in by_k)
+        found.append({**cell, "best_k": best, **by_k[best], "as_good": ", ".join(map(str, others)), "tried": tried})
+    table = pd.DataFrame(found, columns=list(BEST_COLUMNS))
+    order = table.assign(_part=table["category"] != ALL)
+    by = [*RANKED_TOGETHER, "_part", "category", "arm"]
+    return table.loc[order.sort_values(by, kind="stable").index].reset_index(drop=True)
+
+
+def together(rows: pd.DataFrame) -> dict[str, Any]:
+    """Several runs of one k as one: geometric means, and an interval that holds each of theirs."""
+    low, high = rows["speedup_decode_low"].astype(float), rows["speedup_decode_high"].astype(float)
+    bounded = bool(low.notna().all() and high.notna().all())
+    return {
+        "speedup_decode": math.exp(sum(math.log(v) for v in rows["speedup_decode"]) / len(rows)),
+        "speedup_decode_low": float(low.min()) if bounded else None,
+        "speedup_decode_high": float(high.max()) if bounded else None,
+        "acceptance_length": float(rows["acceptance_length"].astype(float).mean()),
+    }

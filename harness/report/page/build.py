@@ -1,0 +1,94 @@
+"""Put a report together: read the run once, draw, and write page, charts and data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from harness.records.csv_text import csv_text
+from harness.records.files import REPORT, replace_file
+from harness.report.charts import charts, forests
+from harness.report.charts.drawing import Chart, drawing
+from harness.report.page import facts, figures, tables
+from harness.report.page.browser import Browser, build_browser
+from harness.report.page.data import RunData, read_run
+from harness.report.page.headline import headline, losslessness_counts
+from harness.report.page.render import render
+from harness.report.published.rows import Published, published, published_csv
+
+FOLDER = "report"
+
+
+def build(run_dir: str | Path) -> Path:
+    """Write `report.html` and the folder `report/` (PNG charts, CSV data) of a run; returns the page's path.
+
+    Raises InputError for damaged records and OSError where nothing can be written.
+    """
+    run = read_run(run_dir)
+    ratios = figures.prompts(run)
+    data = {
+        "speedups": figures.speedups(run),
+        "positions": figures.positions(run),
+        "round_times": figures.round_times(run),
+        "prompts": ratios,
+    }
+    browser = build_browser(run, ratios)
+    drawn = draw(run, data, browser)
+    theirs = published(run)
+    folder = run.run_dir / FOLDER
+    folder.mkdir(exist_ok=True)
+    for chart in drawn.values():
+        replace_file(folder / f"{chart.name}.png", chart.png)
+    for name, table in data.items():
+        table = table.assign(synthetic=True) if run.synthetic else table
+        replace_file(folder / f"{name}.csv", csv_text(table))
+    if theirs:
+        replace_file(folder / "published.csv", published_csv(theirs))
+    path = run.run_dir / REPORT
+    replace_file(path, page(run, drawn, browser, theirs).encode("utf-8", "replace"))
+    return path
+
+
+def draw(run: RunData, data: Mapping[str, pd.DataFrame], browser: Browser) -> dict[str, Chart]:
+    """Every chart that has something to show, by name."""
+    with drawing(run.synthetic):
+        made = [
+            forests.speedup_chart(run),
+            forests.duel_chart(run),
+            charts.position_chart(run, data["positions"], "unconditional"),
+            charts.position_chart(run, data["positions"], "conditional"),
+            charts.time_chart(run, data["round_times"], "round"),
+            charts.time_chart(run, data["round_times"], "token"),
+            charts.prediction_chart(run, data["speedups"]),
+            charts.scatter_chart(run, data["prompts"], browser.links),
+        ]
+    return {chart.name: chart for chart in made if chart is not None}
+
+
+def page(run: RunData, drawn: Mapping[str, Chart], browser: Browser, theirs: list[Published]) -> str:
+    """The report as HTML."""
+    return render(
+        "report.html.jinja",
+        headline=headline(run),
+        verdicts=losslessness_counts(run),
+        claimed=not run.summary.get("synthetic"),
+        notices=facts.notices(run),
+        subtitle=facts.subtitle(run),
+        guards=tables.guard_list(run),
+        noise=facts.noise(run),
+        arms=tables.arms_table(run),
+        matrix=tables.matrix_table(run),
+        others=tables.others_table(run),
+        charts=drawn,
+        published=theirs,
+        browser=browser,
+        browser_json=json.dumps(browser.data, separators=(",", ":")),
+        ran=facts.what_ran(run),
+        drafters=facts.drafters(run),
+        definitions=run.summary.get("definitions", {}),
+        confidence=tables.percent(run.summary.get("confidence", 0.95), 0),
+        repeats=int(run.generations["repeat"].max()) + 1 if len(run.generations) else 0,
+    )

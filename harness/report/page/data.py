@@ -1,0 +1,150 @@
+"""What a report is made from: the files of one run directory, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.config.engine import HARNESS
+from harness.config.run import BASELINE
+from harness.errors import InputError
+from harness.metrics.cells import ALL
+from harness.metrics.summary import read_summary
+from harness.records.files import NOTHING_YET, PROMPTS
+from harness.records.frames import read_generations, read_rounds
+from harness.records.prompts import KeptPrompt, read_prompts
+from harness.records.stored import read_manifest, warn_once
+from harness.report.charts.palette import arm_colour, light
+from harness.report.names import arm_name, clean, is_control
+
+Row = Mapping[str, Any]
+#: One line of the report: what a row of the summary is about, its category apart.
+Key = tuple[str, int, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One arm as it ran: the unit of every table and chart."""
+
+    dataset: str
+    batch_size: int
+    arm: str
+    num_draft_tokens: int
+    label: str
+    kind: str
+    engine: str
+    place: int  # among all series, for the colour of an arm that has none of its own
+
+    @property
+    def key(self) -> Key:
+        return self.dataset, self.batch_size, self.arm, self.num_draft_tokens
+
+    @property
+    def colour(self) -> str:
+        """The palette's name of its colour."""
+        return arm_colour(self.arm, self.place)
+
+    @property
+    def is_control(self) -> bool:
+        return is_control(self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """One run. `series` has the baseline first, then the arms as they were configured."""
+
+    run_dir: Path
+    summary: dict[str, Any]
+    manifest: dict[str, Any]
+    generations: pd.DataFrame
+    rounds: pd.DataFrame
+    prompts: dict[str, KeptPrompt]
+    series: tuple[Series, ...]
+    rows: dict[tuple[Key, str], Row] = field(repr=False)  # by series and category
+
+    @property
+    def synthetic(self) -> Any:
+        """What of the run was made up, in a sentence or true; nothing for a run that measured."""
+        return self.manifest.get("synthetic") or self.summary.get("synthetic")
+
+    @property
+    def drafting(self) -> tuple[Series, ...]:
+        return tuple(one for one in self.series if one.arm != BASELINE)
+
+    @property
+    def contenders(self) -> tuple[Series, ...]:
+        """The arms that the headline is about: trained drafters, or whatever drafts where there is none.
+
+        Of one engine only, the first that has any: across engines the drafter is not all that differs.
+        """
+        found = tuple(one for one in self.drafting if not one.is_control) or self.drafting
+        return tuple(one for one in found if one.engine == found[0].engine)
+
+    @property
+    def categories(self) -> list[str]:
+        """Categories in the order of the summary, `all` left out."""
+        return list(dict.fromkeys(category for _, category in self.rows if category != ALL))
+
+    def row(self, series: Series, category: str = ALL) -> Row:
+        """A series' figures, empty where the summary has none."""
+        return self.rows.get((series.key, category), {})
+
+
+def read_run(run_dir: str | Path) -> RunData:
+    """Read a run directory. What is missing or damaged beside sound journals is made anew in memory.
+
+    Raises InputError for damaged records, and where there is none yet.
+    """
+    folder = Path(run_dir)
+    generations, prompts = read_generations(folder), read_prompts(folder)
+    if generations.empty:
+        raise InputError(f"{folder}: {NOTHING_YET}")
+    summary, manifest = read_summary(folder), read_manifest(folder)
+    rows = {(_key(row), str(row["category"])): row for row in summary["rows"]}
+    lacking = {*generations["prompt_id"]} - {*prompts}
+    if prompts and lacking:  # earlier versions kept none
+        warn_once(f"{folder / PROMPTS} lacks {len(lacking)} of the run's prompts: the report cannot show them")
+    return RunData(
+        folder,
+        summary,
+        manifest,
+        generations,
+        read_rounds(folder),
+        prompts,
+        series_of(summary, manifest),
+        rows,
+    )
+
+
+def series_of(summary: Row, manifest: Row) -> tuple[Series, ...]:
+    """Every arm of the summary, in the manifest's order; labels name k, dataset and batch size where they vary."""
+    arms = {str(arm["name"]): arm for arm in manifest.get("arms", [])}
+    keys = list(dict.fromkeys(_key(row) for row in summary["rows"]))
+    order = {arm: place for place, arm in enumerate([BASELINE, *arms])}
+    keys.sort(key=lambda key: (key[0], key[1], order.get(key[2], len(order)), key[3]))
+    several_k = {arm for arm in {key[2] for key in keys} if len({key[3] for key in keys if key[2] == arm}) > 1}
+    several_datasets = len({key[0] for key in keys}) > 1
+    several_batches = len({key[1] for key in keys}) > 1
+    found = []
+    for place, (dataset, batch_size, arm, k) in enumerate(keys):
+        parts = [arm_name(clean(arm))]
+        parts += [f"k={k}"] if arm in several_k else []
+        parts += [clean(dataset)] if several_datasets else []
+        parts += [f"batch {batch_size}"] if several_batches else []
+        about = arms.get(arm, {})
+        kind, engine = str(about.get("kind") or arm), str(about.get("engine") or HARNESS)
+        found.append(Series(dataset, batch_size, arm, k, ", ".join(parts), kind, engine, place))
+    return tuple(found)
+
+
+def _key(row: Row) -> Key:
+    return str(row["dataset"]), int(row["batch_size"]), str(row["arm"]), int(row["num_draft_tokens"])
+
+
+def colour_of(one: Series) -> str:
+    """A series' colour as charts are drawn."""
+    return light(one.colour)

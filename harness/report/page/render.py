@@ -1,0 +1,73 @@
+"""Templates become one self-contained page: nothing is loaded, and no text of a prompt or a model can run."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.report import names
+from harness.report.charts.palette import css_variables
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@cache
+def environment() -> Environment:
+    """Everything is escaped unless it is marked as markup."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"times": names.times, "number": names.number, "percent": names.percent}
+    return made
+
+
+def render(template: str, **values: Any) -> str:
+    """`template` with the house's style and script put in.
+
+    `charts` of `values` are trusted markup; `*_json` go into data blocks and are made safe there. The page's
+    Content-Security-Policy allows its own script by hash and no other, so that even a fault in the escaping could run
+    nothing and load nothing.
+    """
+    script = _file("browser.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    safe: dict[str, Any] = {
+        name: _data_block(value) if name.endswith("_json") else value for name, value in values.items()
+    }
+    if isinstance(safe.get("charts"), Mapping):
+        safe["svg"] = {name: Markup(chart.svg) for name, chart in safe["charts"].items()}
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            style=Markup(css_variables() + _squeeze(_file("style.css"))),
+            script=Markup(script),
+            script_hash=digest,
+            **safe,
+        )
+    )
+
+
+def _data_block(json_text: str) -> Markup:
+    """JSON for a `<script type="application/json">`: no `<` in it, so neither `</script>` nor `<!--` can end it."""
+    escaped = json_text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
+    return Markup(escaped)
+
+
+def _file(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8").strip()
+
+
+def _squeeze(css: str) -> str:
+    return re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)

@@ -1,0 +1,74 @@
+"""Published figures beside ours: what others report for the same arms, and how far this run lies from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from harness.metrics.cells import ALL
+from harness.records.csv_text import csv_text
+from harness.report.names import NONE, arm_name, clean, known, listed, number
+from harness.report.page.data import RunData
+from harness.report.published.figures import METRICS, beside, read_published
+
+COLUMNS = ("label", "arm", "category", "metric", "ours", "theirs", "difference", "ratio", "differs", "source")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One figure that others report; `ours` is None where this run has nothing to set beside it."""
+
+    label: str
+    arm: str
+    category: str
+    metric: str
+    theirs: float
+    ours: float | None
+    difference: float | None
+    ratio: float | None
+    differs: str
+    source: str
+
+    def text(self, value: float | None, sign: bool = False) -> str:
+        """A value of this figure's metric with its unit."""
+        if value is None:
+            return NONE
+        plus = "+" if sign and value >= 0 else ""
+        return plus + number(value, 2 if abs(value) < 100 else 0) + METRICS[self.metric][1].replace("x", "×")
+
+    @property
+    def figure(self) -> str:
+        """What is measured, in words, with the category where it is one."""
+        words = METRICS[self.metric][0]
+        return words if self.category == ALL else f"{words}, {self.category}"
+
+    @property
+    def relative(self) -> str:
+        """The difference as a share of theirs."""
+        return f"{100 * (self.ratio - 1):+.0f} %" if known(self.ratio) else ""
+
+
+def published(run: RunData) -> list[Published]:
+    """Every figure that the run's `published.json` names, beside this run's."""
+    return [
+        Published(
+            label=clean(row["label"]),
+            arm=arm_name(clean(row["arm"])),
+            category=clean(row["category"]),
+            metric=row["metric"],
+            theirs=float(row["value"]),
+            ours=row["ours"] if known(row["ours"]) else None,
+            difference=row["difference"],
+            ratio=row["ratio"],
+            differs=listed([clean(what) for what in row["differs"]]),
+            source=clean(row["source"]),
+        )
+        for row in beside(run.summary, read_published(run.run_dir))
+    ]
+
+
+def published_csv(rows: list[Published]) -> str:
+    """The comparison as CSV."""
+    lines = [{name: getattr(row, name) for name in COLUMNS} for row in rows]
+    return csv_text(pd.DataFrame(lines, columns=list(COLUMNS)))

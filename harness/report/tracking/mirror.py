@@ -1,0 +1,113 @@
+"""What a tracked run shows, built from the files of a run directory alone, so that it can be built again later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.config.run import BASELINE
+from harness.metrics.summary import read_summary
+from harness.records.files import (
+    GENERATIONS,
+    MANIFEST,
+    REPORT,
+    ROUNDS,
+    RUN_KEY,
+    SUMMARY_CSV,
+    SUMMARY_JSON,
+)
+from harness.records.frames import read_generations, read_rounds
+
+TABLE_ROWS = 10_000  # what wandb shows of a table; the artifact holds everything
+ARTIFACT_FILES = (SUMMARY_JSON, SUMMARY_CSV, MANIFEST, REPORT, ROUNDS, GENERATIONS, RUN_KEY, "errors.log")
+GENERATION_COLUMNS = (
+    "prompt_id", "category", "arm", "turn", "repeat", "num_draft_tokens", "prompt_tokens", "new_tokens", "prefill_s",
+    "decode_s", "finish_reason", "status", "error", "verdict", "score", "text",
+)  # fmt: skip
+
+
+def mirror(run: Any, run_dir: Path) -> None:
+    """Log summary figures, tables, plots and the files of `run_dir` to the open wandb run `run`."""
+    summary = read_summary(run_dir)
+    # Plain figures first: they survive even where a table cannot be sent.
+    run.summary.update(summary_figures(summary))
+    run.log(tables(run_dir, summary))
+    run.log_artifact(artifact(run, run_dir))
+
+
+def summary_figures(summary: dict[str, Any]) -> dict[str, Any]:
+    """Stable names: `<arm>/<figure>` over all categories, `<arm>_vs_<other>/<figure>` for direct comparisons."""
+    figures: dict[str, Any] = {"synthetic": summary["synthetic"]} if summary.get("synthetic") else {}
+    for row in summary["rows"]:
+        if row["category"] == "all":
+            figures |= {f"{row['arm']}/{name}": value for name, value in row.items() if is_figure(value)}
+    for pair in summary.get("pairs", []):
+        if pair.get("category", "all") == "all" and BASELINE not in (pair["arm"], pair["other"]):
+            prefix = f"{pair['arm']}_vs_{pair['other']}"
+            figures |= {f"{prefix}/{name}": value for name, value in pair.items() if is_figure(value)}
+    return figures
+
+
+def is_figure(value: Any) -> bool:
+    return isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) < 200)
+
+
+def positions(summary: dict[str, Any]) -> pd.DataFrame:
+    """Acceptance per draft position and arm, over all categories: the data of the per-position plot."""
+    rows = [
+        (row["arm"], position, unconditional, conditional)
+        for row in summary["rows"]
+        if row["category"] == "all"
+        for position, (unconditional, conditional) in enumerate(
+            zip(row.get("position_unconditional") or [], row.get("position_conditional") or [], strict=True), start=1
+        )
+    ]
+    return pd.DataFrame(rows, columns=["arm", "position", "unconditional", "conditional"])
+
+
+def tables(run_dir: Path, summary: dict[str, Any]) -> dict[str, Any]:
+    """Per-prompt, per-round, per-category and per-position tables, and the position curves as a plot."""
+    import wandb
+
+    generations = read_generations(run_dir)
+    rounds = read_rounds(run_dir)
+    categories = pd.DataFrame([{k: v for k, v in row.items() if is_figure(v)} for row in summary["rows"]])
+    curves = positions(summary)
+    logged: dict[str, Any] = {
+        "tables/prompts": table(generations.reindex(columns=list(GENERATION_COLUMNS))),
+        "tables/rounds": table(rounds),
+        "tables/summary": table(categories),
+        "tables/positions": table(curves),
+    }
+    if len(curves):
+        arms = list(dict.fromkeys(curves["arm"]))
+        by_arm = [curves[curves["arm"] == arm] for arm in arms]
+        logged["plots/acceptance_by_position"] = wandb.plot.line_series(
+            xs=[list(one["position"]) for one in by_arm],
+            ys=[list(one["unconditional"]) for one in by_arm],
+            keys=arms,
+            title="Drafts accepted at or beyond each position",
+            xname="draft position",
+        )
+    return logged
+
+
+def table(frame: pd.DataFrame) -> Any:
+    """A wandb table of the first rows; missing values as None."""
+    import wandb
+
+    shown = frame.head(TABLE_ROWS).astype(object)
+    return wandb.Table(columns=list(shown.columns), data=shown.where(shown.notna(), None).values.tolist())
+
+
+def artifact(run: Any, run_dir: Path) -> Any:
+    """The report and the raw files."""
+    import wandb
+
+    content = wandb.Artifact(f"run-{run.id}", type="run", description="A run directory of the harness")
+    for name in ARTIFACT_FILES:
+        if (run_dir / name).is_file():
+            content.add_file(str(run_dir / name), name=name)
+    return content

@@ -1,0 +1,160 @@
+"""Weights & Biases as a mirror of a run's files: one run per job, rebuilt at any time by `harness.upload`.
+
+The files are the record. Nothing is sent while prompts are being decoded, and whatever goes wrong here is a warning.
+wandb is imported only where it is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from harness.config.run import BASELINE, TrackingConfig
+from harness.progress import warn
+from harness.records.machine import redact_tree
+from harness.report.tracking.mirror import mirror
+
+INIT_TIMEOUT_S = 30
+FINISH_TIMEOUT_S = 300
+DISABLED = "disabled"
+#: WANDB_MODE's words, the older ones included, as `wandb.init` takes them.
+MODES = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline"}
+
+
+class Tracker:
+    """Tracks nothing: what a run holds with `tracking=none`."""
+
+    def finish(self, exit_code: int) -> None:
+        """Send what the run directory holds and close; a non-zero code marks the tracked run as failed."""
+
+    def __enter__(self) -> Tracker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Only what never reached `finish` is still open here, and it did not end well.
+        self.finish(1)
+
+
+class WandbTracker(Tracker):
+    """One wandb run, open from before the first prompt so that a crashed job shows as one."""
+
+    def __init__(self, run: Any, run_dir: Path) -> None:
+        self.run: Any = run
+        self.run_dir = run_dir
+
+    def finish(self, exit_code: int) -> None:
+        run, self.run = self.run, None
+        if run is None:
+            return
+        quietly("mirror the run's files", lambda: mirror(run, self.run_dir))
+        quietly("finish the run", lambda: run.finish(exit_code=exit_code))
+
+
+def start_tracking(config: TrackingConfig, run_dir: Path, manifest: dict[str, Any], group: str | None) -> Tracker:
+    """The tracker that the configuration asks for; one that tracks nothing where wandb is off or cannot be had."""
+    if config.name == "none":
+        return Tracker()
+    if by := switched_off():
+        warn(f"tracking: W&B is switched off by {by}, nothing is written for it")
+        return Tracker()
+    run = quietly("start a run", lambda: open_run(config, run_dir, manifest, group))
+    return Tracker() if run is None else WandbTracker(run, run_dir)
+
+
+def open_run(config: TrackingConfig, run_dir: Path, manifest: dict[str, Any], group: str | None) -> Any:
+    """`wandb.init` for this run directory."""
+    import wandb
+
+    wanted = {
+        "x_disable_stats": True,  # a sampling thread would take turns with the loop that is being timed
+        "console": "off",
+        "x_disable_meta": True,  # it would hold the command line as typed; the manifest has it without secrets
+        "x_disable_machine_info": True,
+        "disable_git": True,
+        "silent": True,
+        "init_timeout": INIT_TIMEOUT_S,
+        "finish_timeout": FINISH_TIMEOUT_S,
+    }
+    known = getattr(wandb.Settings, "model_fields", wanted)
+    mode = choose_mode(config.mode)
+    settings = manifest.get("config") or {}
+    arms = [arm["name"] for arm in manifest.get("arms", []) if arm["name"] != BASELINE]
+    return wandb.init(
+        project=config.project,
+        entity=config.entity,
+        group=config.group or group,
+        job_type="+".join(arms) or BASELINE,
+        name=run_name(manifest, run_dir),
+        tags=[*config.tags, *arms, *(["synthetic"] if manifest.get("synthetic") else [])],
+        id=run_id(manifest, run_dir, mode),
+        resume="allow" if mode == "online" else None,
+        config=redact_tree({**settings, "manifest": {k: v for k, v in manifest.items() if k != "config"}}),
+        dir=str(run_dir),
+        mode=mode,  # type: ignore[arg-type]
+        settings=wandb.Settings(**{name: value for name, value in wanted.items() if name in known}),
+    )
+
+
+def run_name(manifest: dict[str, Any], run_dir: Path) -> str:
+    """Arms with their k, and the directory that tells two runs apart."""
+    arms = [f"{arm['name']}-k{arm['num_draft_tokens']}" for arm in manifest.get("arms", []) if arm["name"] != BASELINE]
+    return f"{'+'.join(arms) or BASELINE} {run_dir.parent.name}/{run_dir.name}"
+
+
+def run_id(manifest: dict[str, Any], run_dir: Path, mode: str) -> str:
+    """The same for every attempt at one run directory; offline attempts are numbered, as they cannot be resumed.
+
+    It comes from the `uid` that the manifest drew when the run began, and from its key and time where an earlier
+    version drew none. A W&B agent gives its trials ids of its own, and knows them by nothing else.
+    """
+    if os.environ.get("WANDB_SWEEP_ID") and (given := os.environ.get("WANDB_RUN_ID")):
+        return given
+    attempts = manifest.get("attempts") or [{}]
+    born = manifest.get("uid") or f"{manifest.get('run_key')} {manifest.get('created')}"
+    digest = hashlib.sha256(f"{born} {run_dir.name}".encode()).hexdigest()[:12]
+    return digest if mode == "online" or len(attempts) == 1 else f"{digest}-{len(attempts)}"
+
+
+def switched_off() -> str | None:
+    """The variable of the environment that turns W&B off, or None; no setting of a run overrules it."""
+    if os.environ.get("WANDB_MODE", "").strip().lower() == DISABLED:
+        return f"WANDB_MODE={DISABLED}"
+    if (word := os.environ.get("WANDB_DISABLED", "")).strip().lower() in ("true", "1", "yes", "on"):
+        return f"WANDB_DISABLED={word}"
+    return None
+
+
+def choose_mode(mode: str) -> str:
+    """`auto` is what WANDB_MODE says, else online where wandb has credentials, else offline; it never asks."""
+    if mode != "auto":
+        return mode
+    asked = os.environ.get("WANDB_MODE", "")
+    if asked in MODES:
+        return MODES[asked]
+    if asked:
+        warn(f"tracking: WANDB_MODE={asked} is unknown, expected one of {', '.join((*MODES, DISABLED))}; it is ignored")
+    import wandb
+
+    try:
+        found = bool(wandb.login(prompt=False))
+    except TypeError:  # before wandb 0.26 login had no such switch
+        found = bool(wandb.api.api_key)
+    if not found:
+        warn("tracking: wandb has no credentials here, the run stays offline until `wandb sync` or harness.upload")
+    return "online" if found else "offline"
+
+
+def quietly(what: str, action: Callable[[], Any]) -> Any:
+    """Do it, or warn and go on: no outage of a tracker may touch a run."""
+    try:
+        return action()
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        warn(f"tracking: could not {what} ({type(error).__name__}: {text[0] if text else 'no message'})")
+        return None

@@ -1,0 +1,97 @@
+"""Which rule scores a dataset's answers, by the name that its config gives under `dataset.scorer`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from harness.config.scoring import CORPUS, PROGRAMS, SCORERS, ScoringConfig
+from harness.errors import InputError
+from harness.tasks.prompts import Prompt
+from harness.tasks.scoring import mathematics, sandbox
+from harness.tasks.scoring.numbers import number_is_right
+from harness.tasks.scoring.programs import humaneval_program, mbpp_program
+
+COMPARE: dict[str, Callable[[Any, str], float]] = {
+    "number": number_is_right,
+    "math": mathematics.expression_is_right,
+}
+BUILD: dict[str, Callable[[Any, str], str]] = {"humaneval": humaneval_program, "mbpp": mbpp_program}
+
+
+class Scorer:
+    """Scores the answers of one run. Equal answers to one prompt are judged once, so a program runs once for all arms.
+
+    Raises InputError for a name that no rule has.
+    """
+
+    def __init__(self, name: str | None, config: ScoringConfig) -> None:
+        if name is not None and name not in SCORERS:
+            raise InputError(f"dataset.scorer={name}: expected one of {', '.join(SCORERS)}, or null")
+        self.name, self.config = name, config
+        self.known: dict[tuple[str, str], float | None] = {}
+        if self.executes:
+            sandbox.check_available()
+
+    @property
+    def executes(self) -> bool:
+        """Whether answers are run as programs."""
+        return self.name in PROGRAMS and self.config.execute_code
+
+    def check(self, prompts: Sequence[Prompt]) -> str | None:
+        """Raises InputError for the first prompt whose key this rule cannot use; says how many have none, if any."""
+        for prompt in prompts:
+            if prompt.answer is not None and (self.name in COMPARE or self.executes):
+                self._told(prompt, "")
+        without = [prompt.prompt_id for prompt in prompts if prompt.answer is None]
+        if self.name is None or not without:
+            return None
+        return (
+            f"{len(without)} of {len(prompts)} prompts have no answer key, so they get no score "
+            f"(dataset.scorer={self.name}; the first is {without[0]})"
+        )
+
+    def __call__(self, prompt: Prompt, text: str) -> float | None:
+        """0 to 1, or None where the prompt has no key, or only a program could tell and none may be run.
+
+        `text` is what the model says to the reader, without its thinking.
+        """
+        if self.name is None or prompt.answer is None or (self.name in PROGRAMS and not self.executes):
+            return None
+        key = (prompt.prompt_id, text)
+        if key not in self.known:
+            self.known[key] = self._score(prompt, text)
+        return self.known[key]
+
+    def _score(self, prompt: Prompt, text: str) -> float | None:
+        if self.name == CORPUS:
+            from harness.training.corpus import score  # only the prompts that ship with the harness need it
+
+            return score(prompt.category, str(prompt.answer), text)
+        told = self._told(prompt, text)
+        return float(sandbox.run_program(told, self.config).passed) if isinstance(told, str) else told
+
+    def _told(self, prompt: Prompt, text: str) -> float | str:
+        """The score, or the program whose run decides it."""
+        assert self.name is not None
+        try:
+            return (
+                COMPARE[self.name](prompt.answer, text)
+                if self.name in COMPARE
+                else BUILD[self.name](prompt.answer, text)
+            )
+        except KeyError as error:
+            raise InputError(
+                f"prompt {prompt.prompt_id}: its row has no {error.args[0]}, which dataset.scorer={self.name} needs"
+            ) from error
+        except ValueError as error:
+            raise InputError(f"prompt {prompt.prompt_id}: {error} (dataset.scorer={self.name})") from error
+
+    def describe(self) -> dict[str, Any]:
+        """How answers are scored, for the manifest."""
+        told: dict[str, Any] = {"scorer": self.name}
+        if self.name == "math":
+            told["compares_by"] = mathematics.compares_by()
+        if self.name in PROGRAMS:
+            told |= {"execute_code": self.config.execute_code, "timeout_s": self.config.timeout_s}
+        return told
