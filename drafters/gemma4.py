@@ -17,8 +17,8 @@ from transformers import cache_utils
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.gemma4.modeling_gemma4 import Gemma4TextDecoderLayer
 
-from drafters.attention import transformers_attention
-from drafters.pieces import run_piece
+from drafters.kernels.attention import transformers_attention
+from drafters.kernels.pieces import run_piece
 
 ATTENTION = "position_addressed"
 ALL_ATTENTION_FUNCTIONS.register(ATTENTION, transformers_attention)

@@ -17,7 +17,7 @@ from torch import Tensor
 from drafters.base import KeyValueView, Proposal, Sampling, TargetPass, TargetView
 from drafters.errors import InputError
 from drafters.gemma4 import position_addressed_attention, run_layers
-from drafters.pieces import run_piece
+from drafters.kernels.pieces import run_piece
 from drafters.positions import additive, positions_of_slots, visible
 from drafters.sampling import chosen_by_numbers, draw, soft_cap, token_probs
 

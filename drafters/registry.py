@@ -13,15 +13,15 @@ import torch
 
 from drafters.adaptive import OPTIONS, adapted
 from drafters.base import Drafter
-from drafters.checkpoint import read_config, resolve_folder
+from drafters.checkpoints.dflash import load_dflash
+from drafters.checkpoints.files import read_config, resolve_folder
+from drafters.checkpoints.fit import check_block, check_fit, text_config
+from drafters.checkpoints.mtp import load_assistant
 from drafters.controls import OracleDrafter, PromptLookupDrafter, RandomDrafter
-from drafters.dflash import DFlashDrafter
-from drafters.dflash_checkpoint import load_dflash
+from drafters.dflash.drafter import DFlashDrafter
 from drafters.errors import InputError
-from drafters.few_rows import read_for_few_rows
-from drafters.fit import check_block, check_fit, text_config
+from drafters.kernels.few_rows import read_for_few_rows
 from drafters.mtp import MTPDrafter
-from drafters.mtp_checkpoint import load_assistant
 
 #: Drafters that are a trained network and so need a checkpoint.
 TRAINED = ("mtp", "dflash")

@@ -15,7 +15,9 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from drafters.checkpoint import (
+from drafters.checkpoints.dflash import empty_model, renamed, settled, vocabulary_problems
+from drafters.checkpoints.dflash import problems_of as block_problems
+from drafters.checkpoints.files import (
     Stored,
     is_local,
     read_config,
@@ -24,14 +26,12 @@ from drafters.checkpoint import (
     stored_tensors,
     weight_files,
 )
-from drafters.dflash_checkpoint import empty_model, renamed, settled, vocabulary_problems
-from drafters.dflash_checkpoint import problems_of as block_problems
+from drafters.checkpoints.fit import check_fit, kv_geometry, text_config
+from drafters.checkpoints.mtp import empty_assistant, ordering_problems
+from drafters.checkpoints.mtp import problems_of as assistant_problems
 from drafters.errors import InputError
-from drafters.fit import check_fit, kv_geometry, text_config
 from drafters.layouts.base import Layout
 from drafters.layouts.known import LAYOUTS, describe_marks, find_layout
-from drafters.mtp_checkpoint import empty_assistant, ordering_problems
-from drafters.mtp_checkpoint import problems_of as assistant_problems
 from harness.entry import command
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.target.describe import Facts, block_facts, mtp_facts, size_facts, target_facts

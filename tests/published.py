@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from drafters.dflash_model import DFlashModel
+from drafters.dflash.model import DFlashModel
 
 PLAIN = (
     "hidden_size",

@@ -20,7 +20,7 @@ from transformers import (
     Gemma4UnifiedTextConfig,
 )
 
-from drafters.dflash_model import DFlashConfig, DFlashModel
+from drafters.dflash.model import DFlashConfig, DFlashModel
 
 VOCAB = 24
 WINDOW = 16

@@ -14,8 +14,8 @@ from typing import Any
 
 from transformers import LlamaConfig, Qwen3Config
 
-from drafters.dflash_config import DFlashConfig
-from drafters.dflash_model import DFlashModel
+from drafters.dflash.config import DFlashConfig
+from drafters.dflash.model import DFlashModel
 from drafters.errors import InputError
 from drafters.layouts.base import Keys, Layout, located, section
 from drafters.layouts.harmless import DOMINO, EXPERTS

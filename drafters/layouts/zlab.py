@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from drafters.dflash_config import DFlashConfig
-from drafters.dflash_model import DFlashModel
+from drafters.dflash.config import DFlashConfig
+from drafters.dflash.model import DFlashModel
 from drafters.layouts.base import Keys, Layout, architecture, located, rope_theta, section
 from drafters.layouts.others import check_no_markov, check_projector, refuse_quantized
 

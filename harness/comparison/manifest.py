@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from drafters.checkpoint import resolve_folder
+from drafters.checkpoints.files import resolve_folder
 from harness.comparison.models import resolve_dtype
 from harness.comparison.plan import Plan
 from harness.config.run import BASELINE, Arm, RunConfig

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from drafters.checkpoint import Stored
-from drafters.dflash_config import DFlashConfig
-from drafters.fit import kv_geometry, text_config
+from drafters.checkpoints.files import Stored
+from drafters.checkpoints.fit import kv_geometry, text_config
+from drafters.dflash.config import DFlashConfig
 from drafters.layouts.known import layout_of
 from harness.errors import InputError
 from harness.target.cache import ring_slots

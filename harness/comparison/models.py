@@ -16,7 +16,7 @@ import torch
 import transformers
 
 from drafters.base import Drafter
-from drafters.fit import text_config
+from drafters.checkpoints.fit import text_config
 from harness.comparison.plan import Plan
 from harness.config.engine import HARNESS
 from harness.config.run import RunConfig, TargetConfig

@@ -15,9 +15,9 @@ import torch
 
 from drafters.adaptive import read_options
 from drafters.base import Sampling
-from drafters.checkpoint import is_local, read_config, resolve_folder, weight_files
-from drafters.dflash_checkpoint import parse_config
-from drafters.fit import check_fit, text_config
+from drafters.checkpoints.dflash import parse_config
+from drafters.checkpoints.files import is_local, read_config, resolve_folder, weight_files
+from drafters.checkpoints.fit import check_fit, text_config
 from drafters.layouts.assistant import check_entries
 from drafters.registry import DEFAULT_DRAFT_TOKENS, LOADERS, TRAINED, build_drafter
 from harness.config.checks import at_least

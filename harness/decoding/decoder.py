@@ -14,7 +14,7 @@ from torch import Tensor
 
 from drafters.base import Drafter, Proposal, Sampling, TargetPass
 from drafters.gemma4 import position_addressed_attention
-from drafters.pieces import run_piece
+from drafters.kernels.pieces import run_piece
 from drafters.sampling import chosen_by_numbers, draw, token_probs
 from harness.config.checks import LARGEST_SEED
 from harness.decoding.clock import now

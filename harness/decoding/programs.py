@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from drafters.pieces import call_piece, pieces_run_by
+from drafters.kernels.pieces import call_piece, pieces_run_by
 from harness.errors import InputError
 
 EXECUTIONS = ("auto", "eager", "compile", "cuda_graph")
@@ -93,7 +93,7 @@ class GraphProgram:
 
 
 def in_pieces(function: Program) -> Program:
-    """`function` with each of its pieces (drafters.pieces) compiled by itself, once for all pieces of one kind.
+    """`function` with each of its pieces (drafters.kernels.pieces) compiled by itself, once for all pieces of one kind.
 
     What is between the pieces stays as it is: a few small kernels, and in a graph the host is out of the way already.
     """

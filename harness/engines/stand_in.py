@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import torch
 
-from drafters.checkpoint import resolve_folder
-from drafters.fit import text_config
+from drafters.checkpoints.files import resolve_folder
+from drafters.checkpoints.fit import text_config
 from harness.comparison.models import Models, resolve_dtype
 from harness.comparison.plan import Plan
 from harness.config.run import RunConfig

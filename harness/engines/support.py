@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drafters.dflash import DFlashDrafter
+from drafters.dflash.drafter import DFlashDrafter
 from drafters.errors import InputError
 from drafters.mtp import MTPDrafter
 from harness.config.engine import HARNESS, METHODS

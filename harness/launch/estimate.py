@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from drafters.checkpoint import resolve_folder, weight_files
+from drafters.checkpoints.files import resolve_folder, weight_files
 from harness.comparison.manifest import describe_random
 from harness.comparison.plan import preflight
 from harness.config.run import RunConfig

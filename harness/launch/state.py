@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from drafters.checkpoint import weight_files
+from drafters.checkpoints.files import weight_files
 from harness.config.run import RunConfig
 from harness.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
 from harness.records.files import SUMMARY_JSON, replace_file

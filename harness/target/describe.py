@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from drafters.checkpoint import Stored
-from drafters.dflash_config import DFlashConfig
-from drafters.fit import kv_geometry, text_config
+from drafters.checkpoints.files import Stored
+from drafters.checkpoints.fit import kv_geometry, text_config
+from drafters.dflash.config import DFlashConfig
 from drafters.layouts.base import Layout
 
 Facts = list[tuple[str, str]]

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from drafters.base import Drafter
-from drafters.checkpoint import read_config, refuse, resolve_folder
-from drafters.mtp_checkpoint import load_strictly
+from drafters.checkpoints.files import read_config, refuse, resolve_folder
+from drafters.checkpoints.mtp import load_strictly
 from drafters.registry import build_drafter
 from harness.errors import InputError
 from harness.target.files import (

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from drafters.base import Drafter
-from drafters.checkpoint import read_config
+from drafters.checkpoints.files import read_config
 from drafters.layouts.known import layout_of
 from drafters.registry import build_drafter
 from harness.config.arms import Arm

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from drafters.base import KeyValueView, TargetPass, TargetView
-from drafters.experts import EXPERTS
-from drafters.few_rows import read_for_few_rows
 from drafters.gemma4 import position_addressed_attention, run_layers, text_model_of
-from drafters.joined import join_projections
-from drafters.pieces import run_piece
+from drafters.kernels.few_rows import read_for_few_rows
+from drafters.kernels.pieces import run_piece
 from drafters.positions import additive, positions_of_slots, visible
 from drafters.sampling import soft_cap
 from harness.decoding.programs import Codes, choose_execution
 from harness.target.cache import LayerBuffer, PositionCache, ring_slots
+from harness.target.experts import EXPERTS
+from harness.target.joined import join_projections
 from harness.target.placement import placement_of, runs_on
 from harness.target.tensor_parallel import all_heads, local_rows, whole_embedding
 

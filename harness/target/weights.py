@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from drafters.checkpoint import weight_files
-from drafters.other_formats import read_header
+from drafters.checkpoints.files import weight_files
+from drafters.checkpoints.other_formats import read_header
 
 #: Above this size only the ends of each file are hashed; a full pass would delay large runs by minutes.
 FULL_HASH_BYTES = 1 << 30

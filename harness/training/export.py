@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import GenerationConfig
 
-from drafters.dflash_model import DFlashModel
+from drafters.dflash.model import DFlashModel
 
 
 def publish_spelling(folder: Path) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.gemma4 import modeling_gemma4
 
-from drafters import dflash_model
+from drafters.dflash import model as dflash_model
 
 ATTENTION = "drafthouse_training"
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from drafters.dflash_model import DFlashModel
+from drafters.dflash.model import DFlashModel
 from harness import Generation, generate, load_drafter
 from tests import reference, tiny
 from tests.published import write_dflash

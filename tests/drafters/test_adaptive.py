@@ -12,7 +12,7 @@ from torch import Tensor
 
 from drafters.adaptive import AdaptiveDrafter, History, Stop
 from drafters.base import Proposal, Sampling
-from drafters.dflash_model import DFlashModel
+from drafters.dflash.model import DFlashModel
 from drafters.errors import InputError
 from harness import generate, load_drafter
 from tests import reference, tiny

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from drafters.attention import grouped_attention
+from drafters.kernels.attention import grouped_attention
 
 
 @pytest.mark.parametrize("length", [1, 5])

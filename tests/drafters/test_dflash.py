@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from drafters.base import Proposal
-from drafters.dflash import DFlashDrafter
+from drafters.dflash.drafter import DFlashDrafter
 from drafters.errors import InputError
 from harness import generate, load_drafter
 from harness.decoding.decoder import Decoder, Settings

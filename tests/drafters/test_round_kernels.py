@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from drafters.attention import attention_in_parts
-from drafters.experts import MOST_PAIRS, few_tokens_experts, grouped_experts
-from drafters.few_rows import read_for_few_rows
-from drafters.joined import join_projections
-from drafters.pieces import call_piece, pieces_run_by, run_piece
+from drafters.kernels.attention import attention_in_parts
+from drafters.kernels.few_rows import read_for_few_rows
+from drafters.kernels.pieces import call_piece, pieces_run_by, run_piece
+from harness.target.experts import MOST_PAIRS, few_tokens_experts, grouped_experts
+from harness.target.joined import join_projections
 from tests import tiny
 
 
@@ -60,7 +60,7 @@ class TestExpertsReadOnce:
 
     def test_many_tokens_take_the_grouped_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
         experts, hidden, index, weights = mixture(MOST_PAIRS // 4 + 1, crowded=False)
-        monkeypatch.setattr("drafters.experts.grouped_experts", lambda *_: pytest.fail("a prefill's groups are large"))
+        monkeypatch.setattr("harness.target.experts.grouped_experts", lambda *_: pytest.fail("a prefill's groups are large"))
         assert few_tokens_experts(experts.cuda(), hidden.cuda(), index.cuda(), weights.cuda()).shape == hidden.shape
 
 

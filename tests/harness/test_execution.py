@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
 
-from drafters.experts import EXPERTS
 from harness import generate, load_drafter, load_target
 from harness.decoding.decoder import Decoder, RoundPrograms, Settings
 from harness.decoding.loop import run
 from harness.decoding.programs import REACH_STEP, choose_execution, program
 from harness.errors import InputError
+from harness.target.experts import EXPERTS
 from tests import reference, tiny
 
 SMALL = {"num_hidden_layers": 2, "layer_types": [tiny.S, tiny.F]}

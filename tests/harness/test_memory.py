@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from drafters.base import Sampling
-from drafters.checkpoint import Stored
-from drafters.dflash_checkpoint import load_dflash, parse_config
+from drafters.checkpoints.dflash import load_dflash, parse_config
+from drafters.checkpoints.files import Stored
 from harness import load_drafter, load_target
 from harness.comparison.memory import (
     available_bytes,

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import torch
 
-from drafters.checkpoint import resolve_folder
+from drafters.checkpoints.files import resolve_folder
 from harness import __main__ as entry
 from harness import compare, inspect, status, train, upload
 from harness.comparison import arms as arms_module

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from drafters.base import Sampling, TargetPass, TargetView
-from drafters.dflash import DFlashDrafter
-from drafters.dflash_checkpoint import load_dflash
-from drafters.layouts.choose import choose
+from drafters.checkpoints.dflash import load_dflash
+from drafters.dflash.choose import choose
+from drafters.dflash.drafter import DFlashDrafter
 from tests.drafters.layouts import folders
 
 CONTEXT, CAPACITY = 30, 64

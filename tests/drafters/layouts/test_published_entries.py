@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from drafters.dflash_checkpoint import parse_config
+from drafters.checkpoints.dflash import parse_config
+from drafters.checkpoints.fit import kv_geometry
 from drafters.errors import InputError
-from drafters.fit import kv_geometry
 from drafters.layouts.known import describe_marks, find_layout, layout_of
 from harness.inspect import inspect
 from tests.drafters.layouts import published

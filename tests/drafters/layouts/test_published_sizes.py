@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from torch import nn
 
-from drafters.dflash_checkpoint import empty_model, settled
+from drafters.checkpoints.dflash import empty_model, settled
+from drafters.checkpoints.mtp import empty_assistant
 from drafters.layouts.known import layout_of
-from drafters.mtp_checkpoint import empty_assistant
 from harness.target.files import empty_target, text_config_of
 from tests.drafters.layouts import published
 

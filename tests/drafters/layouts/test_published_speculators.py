@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from drafters.dflash_checkpoint import parse_config
+from drafters.checkpoints.dflash import parse_config
 from drafters.errors import InputError
 from harness.inspect import inspect
 from tests.drafters.layouts import folders

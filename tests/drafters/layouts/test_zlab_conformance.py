@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from drafters.base import Sampling, TargetPass
-from drafters.dflash import DFlashDrafter
+from drafters.dflash.drafter import DFlashDrafter
 from harness import load_drafter, load_target
 from harness.target.target import Target
 from tests import tiny
@@ -125,7 +125,7 @@ def test_path_selection_declares_what_it_draws_from(tmp_path: Path) -> None:
 
 
 def _choose(drafter: Any, hidden: Tensor, logits: Tensor, anchor: Tensor, temperature: float) -> Any:
-    from drafters.layouts.choose import choose
+    from drafters.dflash.choose import choose
 
     uniform = torch.rand(3, 15, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     return choose(drafter.model, hidden, logits, anchor, uniform, Sampling(temperature))

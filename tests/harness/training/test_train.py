@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, Gemma4AssistantForCausalLM, Gemma4ForCausalLM
 
-from drafters.dflash_checkpoint import load_dflash
+from drafters.checkpoints.dflash import load_dflash
 from harness.errors import InputError
 from harness.training.config import TrainConfig, read_config
 from harness.training.loop import train

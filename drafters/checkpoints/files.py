@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from drafters.errors import InputError
-from drafters.other_formats import (
+from drafters.checkpoints.other_formats import (
     describe_file,
     describe_folder,
     is_lfs_pointer,
@@ -19,6 +18,7 @@ from drafters.other_formats import (
     read_header,
     unfinished_download,
 )
+from drafters.errors import InputError
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = "adapter_model.safetensors"  # peft's, which is no model's

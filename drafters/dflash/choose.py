@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from drafters.base import Proposal, Sampling
-from drafters.dflash_model import BlockModel
-from drafters.layouts.parts import CandidateSelector, MarkovHead, to_target_vocabulary
+from drafters.dflash.model import BlockModel
+from drafters.dflash.parts import CandidateSelector, MarkovHead, to_target_vocabulary
 from drafters.sampling import chosen_by_numbers, draw, token_probs
 
 

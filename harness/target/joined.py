@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from drafters.few_rows import linear
+from drafters.kernels.few_rows import linear
 
 
 class Joined:

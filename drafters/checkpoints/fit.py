@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drafters.dflash_config import DFlashConfig
+from drafters.dflash.config import DFlashConfig
 from drafters.errors import InputError
 
 
@@ -59,7 +59,7 @@ def check_mtp(raw: dict[str, Any], target: dict[str, Any], key: str) -> None:
 
 
 def check_dflash(raw: dict[str, Any], target: dict[str, Any], key: str) -> None:
-    from drafters.dflash_checkpoint import parse_config
+    from drafters.checkpoints.dflash import parse_config
 
     check_block(parse_config(raw, key), target, key)
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import logging
 
-from drafters.checkpoint import Stored, expected_tensors, read_config, read_tensors, refuse, stored_tensors
-from drafters.checkpoint import tensor_problems as compare
+from drafters.checkpoints.files import Stored, expected_tensors, read_config, read_tensors, refuse, stored_tensors
+from drafters.checkpoints.files import tensor_problems as compare
 from drafters.errors import InputError
 from drafters.layouts.known import layout_of
 

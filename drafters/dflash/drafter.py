@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from drafters.base import Proposal, Sampling, TargetPass, TargetView
-from drafters.dflash_model import BlockModel, Join
+from drafters.dflash.choose import choose
+from drafters.dflash.model import BlockModel, Join
 from drafters.errors import InputError
-from drafters.layouts.choose import choose
-from drafters.pieces import run_piece
+from drafters.kernels.pieces import run_piece
 from drafters.positions import additive, positions_of_slots, slots_of, visible, write_rows
 
 log = logging.getLogger(__name__)

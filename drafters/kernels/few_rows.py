@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 if torch.cuda.is_available():
-    from drafters.row_kernels import product_of_few_rows
+    from drafters.kernels.row_kernels import product_of_few_rows
 
 FEW = 16  # rows
 LARGE = 2**22  # bytes of weights; below, starting a kernel is most of its time
@@ -35,7 +35,7 @@ def _forward(layer: Any, x: Tensor) -> Tensor:
 
 def read_for_few_rows(model: nn.Module) -> None:
     """Let the linear layers of `model` that the kernel suits use it; those with a bias or a `forward` of their own, as
-    joined ones have (drafters.joined), stay."""
+    joined ones have (harness.target.joined), stay."""
     for module in model.modules():
         if type(module) is nn.Linear and module.bias is None and "forward" not in vars(module) and suits(module.weight):
             own: Any = module

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drafters.attention import grouped_attention
-from drafters.dflash_config import DFlashConfig as DFlashConfig
-from drafters.layouts.parts import CandidateSelector, ConfidenceHead, DynamicConv, MarkovHead
+from drafters.dflash.config import DFlashConfig as DFlashConfig
+from drafters.dflash.parts import CandidateSelector, ConfidenceHead, DynamicConv, MarkovHead
+from drafters.kernels.attention import grouped_attention
 from drafters.positions import additive
 from drafters.sampling import soft_cap
 

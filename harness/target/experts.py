@@ -14,7 +14,7 @@ from transformers.activations import GELUTanh
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 
 if torch.cuda.is_available():
-    from drafters.expert_kernels import product_by_expert
+    from harness.target.expert_kernels import product_by_expert
 
 EXPERTS = "few_tokens"
 MOST_PAIRS = 2048  # of token and expert; above, groups are large enough for a grouped product, as in a prefill

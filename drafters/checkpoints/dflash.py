@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from drafters.checkpoint import (
+from drafters.checkpoints.files import (
     Stored,
     expected_tensors,
     read_config,
@@ -20,8 +20,8 @@ from drafters.checkpoint import (
     stored_tensors,
     tensor_problems,
 )
-from drafters.dflash_config import DFlashConfig
-from drafters.dflash_model import BlockModel
+from drafters.dflash.config import DFlashConfig
+from drafters.dflash.model import BlockModel
 from drafters.layouts.base import Layout
 from drafters.layouts.known import layout_of
 
