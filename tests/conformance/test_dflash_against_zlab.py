@@ -17,9 +17,10 @@ from torch import Tensor
 
 from drafters.dflash.model import DFlashModel
 from harness import Generation, generate, load_drafter
-from tests import reference, tiny
-from tests.published import write_dflash
-from tests.steered import Steered, steer
+from tests.helpers import reference
+from tests.helpers import tiny_models as tiny
+from tests.helpers.published_folders import write_dflash
+from tests.helpers.steered_drafter import Steered, steer
 
 BLOCK = 16
 TOKENS = 64

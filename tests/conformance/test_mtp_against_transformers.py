@@ -27,8 +27,9 @@ from torch import Tensor
 from transformers.generation.candidate_generator import SinglePositionMultiTokenCandidateGenerator
 
 from harness import generate, load_drafter
-from tests import reference, tiny
-from tests.steered import Steered, steer
+from tests.helpers import reference
+from tests.helpers import tiny_models as tiny
+from tests.helpers.steered_drafter import Steered, steer
 
 TOKENS = 60
 KNOWS_PREFILL = "is_main_model_prefill" in inspect.getsource(SinglePositionMultiTokenCandidateGenerator)

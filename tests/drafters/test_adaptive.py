@@ -15,9 +15,10 @@ from drafters.base import Proposal, Sampling
 from drafters.dflash.model import DFlashModel
 from drafters.errors import InputError
 from harness import generate, load_drafter
-from tests import reference, tiny
-from tests.chisquare import CERTAINTY, DOUBT
-from tests.harness.test_generate_distribution import PLAIN, K, decoded, doubt, drafter, target
+from tests.harness.decoding.test_generate_distribution import PLAIN, K, decoded, doubt, drafter, target
+from tests.helpers import reference
+from tests.helpers import tiny_models as tiny
+from tests.helpers.chisquare import CERTAINTY, DOUBT
 
 STRUCTURE = "dense_k_eq_v"
 NETWORKS = {"mtp": tiny.assistant_model, "dflash": tiny.dflash_model}

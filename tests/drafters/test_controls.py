@@ -14,7 +14,8 @@ from drafters.base import Proposal, Sampling, TargetPass
 from drafters.controls import OracleDrafter, PromptLookupDrafter, RandomDrafter
 from drafters.errors import InputError
 from harness import generate
-from tests import reference, tiny
+from tests.helpers import reference
+from tests.helpers import tiny_models as tiny
 
 CAPACITY = 64
 

@@ -15,8 +15,9 @@ from drafters.mtp import MTPDrafter, ordered_logits
 from harness import generate, load_drafter
 from harness.decoding.decoder import Decoder, Settings
 from harness.decoding.loop import run
-from tests import reference, tiny
-from tests.steered import Steered
+from tests.helpers import reference
+from tests.helpers import tiny_models as tiny
+from tests.helpers.steered_drafter import Steered
 
 STRUCTURE = "dense_k_eq_v"
 

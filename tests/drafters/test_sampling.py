@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from drafters.base import Sampling
 from drafters.sampling import chosen_by_numbers, draw, soft_cap, token_probs
-from tests.chisquare import DOUBT, p_value
-from tests.reference import transformers_probs
+from tests.helpers.chisquare import DOUBT, p_value
+from tests.helpers.reference import transformers_probs
 
 
 @given(

@@ -18,7 +18,7 @@ from harness.config.run import read_config
 from harness.metrics.summary import build_summary
 from harness.report.console import notes
 from harness.run import run
-from tests.harness.checkpoints import write_pair, write_prompts
+from tests.helpers.checkpoint_folders import write_pair, write_prompts
 
 
 def test_a_stopped_process_leaves_a_mark_and_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

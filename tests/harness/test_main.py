@@ -18,7 +18,7 @@ import pytest
 from harness import __main__ as entry
 from harness.comparison import arms as arms_module
 from harness.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK
-from tests.harness.checkpoints import write_pair, write_prompts
+from tests.helpers.checkpoint_folders import write_pair, write_prompts
 
 # Every process of a killed run starts from one that has read the libraries: twelve starts, and one wait for them.
 FORKS = multiprocessing.get_context("forkserver")

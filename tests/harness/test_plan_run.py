@@ -24,10 +24,10 @@ from harness.report.leaderboard.board import leaderboard
 from harness.report.leaderboard.page import markdown, write_leaderboard
 from harness.report.published.table import render
 from harness.run import Outcome, gather, run
-from tests.harness.checkpoints import write_pair, write_prompts
-from tests.harness.narrow import narrow
-from tests.harness.recorded import OF_THE_MACHINE
-from tests.harness.test_config import composed
+from tests.harness.config.test_config import composed
+from tests.helpers.checkpoint_folders import write_pair, write_prompts
+from tests.helpers.narrow_model import narrow
+from tests.helpers.recorded_run import OF_THE_MACHINE
 
 LABEL = "Random weights (target, mtp, dflash) and assumed acceptance (mtp, dflash): "
 RATES = {"mtp": [0.9, 0.6, 0.6], "dflash": [0.5, 0.25, 0.0]}

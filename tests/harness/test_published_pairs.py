@@ -15,8 +15,8 @@ from hydra import compose, initialize_config_dir
 from harness.config.run import RunConfig, read_config
 from harness.run import run
 from harness.vocabulary import CONF
-from tests.drafters.layouts import folders
-from tests.harness.checkpoints import tokenizer, write_prompts
+from tests.helpers import drafter_folders as folders
+from tests.helpers.checkpoint_folders import tokenizer, write_prompts
 
 TARGETS = {"e2b": "E2B", "e4b": "E4B", "12b": "12B", "26b_a4b": "26B-A4B", "31b": "31B"}
 

@@ -20,7 +20,7 @@ from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXI
 from harness.progress import RunProgress
 from harness.run import Outcome, run
 from harness.tasks.chat import load_tokenizer
-from tests.harness.checkpoints import write_pair, write_prompts
+from tests.helpers.checkpoint_folders import write_pair, write_prompts
 
 Configure = Callable[..., RunConfig]
 

@@ -28,8 +28,8 @@ from harness.launch import device_lock
 from harness.records import files as run_files
 from harness.records import journal
 from harness.report import __main__ as report
-from tests.harness.checkpoints import write_pair, write_prompts
-from tests.harness.recorded import record
+from tests.helpers.checkpoint_folders import write_pair, write_prompts
+from tests.helpers.recorded_run import record
 
 EXIT_STORAGE = 5
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.vocabulary import ROOT
-from tests.harness.checkpoints import write_pair, write_prompts
+from tests.helpers.checkpoint_folders import write_pair, write_prompts
 
 LAUNCHERS = {
     "submitit_local": ["hydra.launcher.timeout_min=10"],

@@ -17,7 +17,8 @@ from drafters.errors import InputError
 from drafters.registry import build_drafter
 from harness.inspect import inspect
 from harness.target.load import load_target
-from tests.drafters.layouts import folders, published
+from tests.helpers import drafter_folders as folders
+from tests.helpers import published_drafters as published
 
 Tensors = dict[str, torch.Tensor]
 #: One folder per layout: drafter, target it is for, config.json, a layer tensor every layout has.

@@ -14,7 +14,7 @@ from drafters.base import Sampling, TargetPass, TargetView
 from drafters.checkpoints.dflash import load_dflash
 from drafters.dflash.choose import choose
 from drafters.dflash.drafter import DFlashDrafter
-from tests.drafters.layouts import folders
+from tests.helpers import drafter_folders as folders
 
 CONTEXT, CAPACITY = 30, 64
 

@@ -12,8 +12,9 @@ import torch
 
 from harness import generate, load_drafter, load_target
 from harness.target.target import Target
-from tests import tiny
-from tests.drafters.layouts import folders, published
+from tests.helpers import drafter_folders as folders
+from tests.helpers import published_drafters as published
+from tests.helpers import tiny_models as tiny
 
 NEW = 28
 

@@ -13,8 +13,8 @@ from drafters.checkpoints.fit import kv_geometry
 from drafters.errors import InputError
 from drafters.layouts.known import describe_marks, find_layout, layout_of
 from harness.inspect import inspect
-from tests.drafters.layouts import published
-from tests.drafters.layouts.published import F, S
+from tests.helpers import published_drafters as published
+from tests.helpers.published_drafters import F, S
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "assistant": published.assistant("E2B"),

@@ -11,7 +11,7 @@ from drafters.checkpoints.dflash import empty_model, settled
 from drafters.checkpoints.mtp import empty_assistant
 from drafters.layouts.known import layout_of
 from harness.target.files import empty_target, text_config_of
-from tests.drafters.layouts import published
+from tests.helpers import published_drafters as published
 
 
 def millions(model: nn.Module) -> float:

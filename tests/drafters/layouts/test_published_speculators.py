@@ -10,8 +10,8 @@ import pytest
 from drafters.checkpoints.dflash import parse_config
 from drafters.errors import InputError
 from harness.inspect import inspect
-from tests.drafters.layouts import folders
-from tests.drafters.layouts.published import F, early_speculators
+from tests.helpers import drafter_folders as folders
+from tests.helpers.published_drafters import F, early_speculators
 
 
 @pytest.mark.parametrize("kind", ["dflash", "dflash2"])

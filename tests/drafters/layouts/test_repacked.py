@@ -13,8 +13,10 @@ from safetensors.torch import load_file
 from harness import Generation, generate, load_drafter, load_target
 from harness.target.target import Target
 from harness.vocabulary import ASSETS
-from tests import published, reference, tiny
-from tests.drafters.layouts import folders
+from tests.helpers import drafter_folders as folders
+from tests.helpers import published_folders as published
+from tests.helpers import reference
+from tests.helpers import tiny_models as tiny
 
 RAW = json.loads((ASSETS / "dflash" / "config.json").read_text())
 OWN = ("architectures", "block_size", "dflash_config", "final_logit_softcapping", "num_target_layers")

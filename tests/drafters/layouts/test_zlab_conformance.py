@@ -18,8 +18,8 @@ from drafters.base import Sampling, TargetPass
 from drafters.dflash.drafter import DFlashDrafter
 from harness import load_drafter, load_target
 from harness.target.target import Target
-from tests import tiny
-from tests.drafters.layouts import folders
+from tests.helpers import drafter_folders as folders
+from tests.helpers import tiny_models as tiny
 
 reference: Any = pytest.importorskip("dflash.model")
 

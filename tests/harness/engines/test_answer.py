@@ -12,7 +12,7 @@ from harness.engines.answer import Answer, draft_counts, finish_reason
 from harness.engines.server import ServerSession
 from harness.engines.session import ProcessSession, Request
 from harness.engines.worker import EngineError
-from tests.harness.engines.fake_server import DONE, PROMPT, Script, chunk, serving
+from tests.helpers.fake_server import DONE, PROMPT, Script, chunk, serving
 
 ENDS = (1, 4)
 REQUEST = Request(3, ENDS)

@@ -11,7 +11,7 @@ from harness.engines.served import check_drafting, choose_model
 from harness.engines.server import ServerSession
 from harness.engines.session import Request
 from harness.engines.worker import EngineError
-from tests.harness.engines.fake_server import PROMPT, Script, chunk, serving, zeros
+from tests.helpers.fake_server import PROMPT, Script, chunk, serving, zeros
 
 URL = "http://host:8000"
 TWO = {"data": [{"id": "gemma", "root": "/models/31b"}, {"id": "other", "root": "/models/e2b"}]}

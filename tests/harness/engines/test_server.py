@@ -13,7 +13,7 @@ from harness.engines.counters import counted_between, read_counters
 from harness.engines.server import ServerSession, check_url
 from harness.engines.session import Request
 from harness.engines.worker import EngineError
-from tests.harness.engines.fake_server import PROMPT, Script, chunk, serving, zeros
+from tests.helpers.fake_server import PROMPT, Script, chunk, serving, zeros
 
 PAGE = """# HELP vllm:spec_decode_num_drafts_total Number of spec decoding drafts.
 vllm:spec_decode_num_drafts_total{engine="0",model_name="m"} 7.0

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.report.page import figures
 from harness.report.page.browser import build_browser, choose
 from harness.report.page.data import read_run
-from tests.harness.report import synthetic
+from tests.helpers import generated_runs as synthetic
 
 
 def browse(folder: Path, **options: Any) -> Any:

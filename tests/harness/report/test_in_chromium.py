@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.report import write_report
-from tests.harness.report import synthetic
-from tests.harness.report.chromium import Page, chromium, find_chromium
+from tests.helpers import generated_runs as synthetic
+from tests.helpers.chromium import Page, chromium, find_chromium
 
 pytestmark = pytest.mark.browser
 SHOWN = "[...document.querySelectorAll('#prompt-list button')].filter(b => !b.hidden).length"

@@ -15,7 +15,7 @@ import pytest
 from harness.errors import InputError
 from harness.report import write_report
 from harness.report.__main__ import main
-from tests.harness.report import synthetic
+from tests.helpers import generated_runs as synthetic
 
 CHARTS = ("speedup", "duel", "acceptance_unconditional", "acceptance_conditional", "time_per_round", "time_per_token")
 SECTIONS = ("verdict", "arms", "categories", "acceptance", "time", "prediction", "browser", "ran")

@@ -8,7 +8,7 @@ import torch
 from harness.training.data import Sequence, collate
 from harness.training.dflash import DFlashShape, block_masks, build_dflash, dflash_config, draw_anchors, spread_taps
 from harness.training.fused import fused
-from tests.harness.training.tiny import teacher
+from tests.helpers.tiny_teacher import teacher
 
 SHAPE = DFlashShape(intermediate_size=48, head_dim=8, sliding_window=7, block_size=6, taps=(0, 2), anchors=3)
 

@@ -8,7 +8,7 @@ import torch
 from harness.training.data import Sequence, collate
 from harness.training.fused import fused
 from harness.training.mtp import MTPShape, build_assistant, mtp_loss, unroll
-from tests.harness.training.tiny import teacher
+from tests.helpers.tiny_teacher import teacher
 
 
 @pytest.mark.parametrize("anchor", [2, 5, 9, 20])

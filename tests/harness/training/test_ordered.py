@@ -7,7 +7,7 @@ import torch
 
 from harness.training.mtp import MTPShape, build_assistant
 from harness.training.ordered import centroid_loss, cluster
-from tests.harness.training.tiny import teacher
+from tests.helpers.tiny_teacher import teacher
 
 
 @pytest.mark.parametrize("count", [1, 4, 6, 12])

@@ -1,0 +1,245 @@
+"""The three ways of running a round give the same tokens; where a GPU is at hand, a round never waits for the host."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch._dynamo.testing import CompileCounter
+
+from harness import generate, load_drafter, load_target
+from harness.decoding.decoder import Decoder, RoundPrograms, Settings
+from harness.decoding.loop import run
+from harness.decoding.programs import REACH_STEP, choose_execution, program
+from harness.errors import InputError
+from harness.target.experts import EXPERTS
+from tests.helpers import reference
+from tests.helpers import tiny_models as tiny
+
+SMALL = {"num_hidden_layers": 2, "layer_types": [tiny.S, tiny.F]}
+
+
+def small_pair(structure: str = "dense_k_eq_v"):
+    model = tiny.target_model(structure, **SMALL)
+    drafters = {"mtp": tiny.assistant_model(model), "dflash": tiny.dflash_model(model, target_layer_ids=(0,))}
+    return model, drafters
+
+
+def test_auto_is_eager_on_the_cpu_and_graphs_on_cuda():
+    assert choose_execution("auto", torch.device("cpu")) == "eager"
+    assert choose_execution("auto", torch.device("cuda")) == "cuda_graph"
+
+
+@pytest.mark.parametrize("name", ["graph", "cuda_graph"])
+def test_what_cannot_be_run_here_names_the_key(name: str):
+    with pytest.raises(InputError, match="execution is"):
+        choose_execution(name, torch.device("cpu"))
+
+
+def test_reach_grows_in_steps_and_never_past_the_storage():
+    decoder = Decoder(load_target(tiny.target_model(**SMALL)), None, Settings(), 1, 200)
+    assert [decoder.reach_of(position) for position in (1, 64, 65, 190)] == [64, 64, 128, 192]
+    assert decoder.reach_of(199) == 200
+    assert decoder.reaches(60, 8) == {64, 128}
+    assert decoder.reaches(65, 8) == {128}
+    assert decoder.reaches(100, 90) == {128, 192}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "temperature", "structure"),
+    [
+        ("mtp", 0.0, "experts"),
+        ("mtp", 0.9, "dense_k_eq_v"),
+        ("dflash", 0.0, "dense_k_eq_v"),
+        ("dflash", 0.9, "dense_k_eq_v"),
+    ],
+)
+def test_compiled_rounds_give_the_eager_tokens(name: str, temperature: float, structure: str):
+    model, drafters = small_pair(structure)
+    prompts = [tiny.prompt(20), tiny.prompt(7, seed=1)]
+    answers = []
+    for execution in ("eager", "compile"):
+        target = load_target(model, execution=execution)
+        drafter = load_drafter(name, drafters[name], target=target)
+        options = {"num_draft_tokens": 3, "max_new_tokens": 30, "temperature": temperature}
+        answers.append([g.token_ids for g in generate(target, drafter, prompts, **options)])
+        if execution == "compile":
+            decoder = target.decoders[drafter][1]
+            assert set(decoder.programs) == {REACH_STEP["compile"]}
+            assert decoder.preparation_s > 0
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.slow
+def test_compiled_programs_are_kept_apart_and_found_again():
+    """Nothing looks at what a compiled program is called with, so each must be found by whom it was made for."""
+    model = tiny.target_model(num_hidden_layers=1, layer_types=[tiny.F])
+    target = load_target(model, execution="compile")
+    drafter = load_drafter("random", target=target)
+    asked = [(None, tiny.prompt(9)), (drafter, tiny.prompt(REACH_STEP["compile"] - 8))]
+    wanted = [generate(load_target(model), None, prompt, max_new_tokens=12).token_ids for _, prompt in asked]
+
+    def answers() -> list[list[int]]:
+        options = {"max_new_tokens": 12}
+        return [generate(target, arm, p, num_draft_tokens=3 if arm else None, **options).token_ids for arm, p in asked]
+
+    assert answers() == wanted
+    assert [len(target.decoders[arm][1].programs) for arm in (None, drafter)] == [1, 2]
+    compiled_so_far = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    target.decoders.clear()  # as when another k is asked for in between: storage is new, programs are not
+    assert answers() == wanted
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == compiled_so_far > 0
+
+
+@torch._dynamo.config.patch(recompile_limit=64)
+@pytest.mark.parametrize(
+    ("structure", "name"), [("dense_k_eq_v", "mtp"), ("dense_k_eq_v", "dflash"), ("experts", "mtp")]
+)
+def test_pieces_of_one_kind_are_compiled_once_for_a_graph(structure: str, name: str, monkeypatch: pytest.MonkeyPatch):
+    """What a graph captures, without the capture: the same tokens, and no program more for twice as many layers or, of
+    a chain, twice as many drafts."""
+    counts = []
+    for repeats in (2, 4):
+        kinds = [tiny.S, tiny.S, tiny.F] * repeats
+        model = tiny.target_model(structure, num_hidden_layers=len(kinds), layer_types=kinds)
+        prompt = tiny.prompt(20)
+        network = tiny.assistant_model(model) if name == "mtp" else tiny.dflash_model(model)
+        wanted = generate(load_target(model), None, prompt, max_new_tokens=12).token_ids
+        torch._dynamo.reset()
+        counter = CompileCounter()
+        monkeypatch.setattr("harness.decoding.programs.compiled", lambda f: torch.compile(f, backend=counter, fullgraph=True))  # noqa: B023
+        monkeypatch.setattr("harness.decoding.programs.GraphProgram", lambda function: function)
+        target = load_target(model)
+        settings = Settings(2 * repeats, 12)
+        decoder = Decoder(target, load_drafter(name, network, target=target), settings, 1, 64)
+        rounds = (decoder.propose, decoder.verify, decoder.observe)
+        decoder.programs[64] = RoundPrograms(*(program(part, "cuda_graph") for part in rounds))
+        assert run(decoder, [prompt], 0, settings)[0].token_ids == wanted
+        counts.append(counter.frame_count)
+    kinds_of_pieces = {
+        "layers S and F, and those of each that an assistant would read": 4,
+        "entry, two rotary embeddings, settle": 4,
+        "a chain's masks and step, or a block and what it takes in": 2,
+    }
+    assert counts[0] == counts[1] <= sum(kinds_of_pieces.values())
+
+
+@torch._dynamo.config.patch(recompile_limit=64)
+@pytest.mark.parametrize("structure", ["dense_k_eq_v", "experts"])
+def test_what_a_graph_changes_in_the_target_gives_the_same_tokens(structure: str, monkeypatch: pytest.MonkeyPatch):
+    """Joined projections, and experts that a graph can hold: compiled as pieces, eagerly, and in the model itself."""
+    model = tiny.target_model(structure, **SMALL)
+    prompt = tiny.prompt(20)
+    wanted = generate(load_target(model), None, prompt, max_new_tokens=30).token_ids
+    monkeypatch.setattr("harness.target.target.choose_execution", lambda *_: "cuda_graph")
+    monkeypatch.setattr("harness.decoding.programs.compiled", lambda f: torch.compile(f, backend="eager", fullgraph=True))
+    monkeypatch.setattr("harness.decoding.programs.GraphProgram", lambda function: function)
+    target = load_target(model)
+    assert "forward" in vars(model.model.layers[0].mlp.up_proj)
+    assert structure != "experts" or model.config._experts_implementation == EXPERTS
+    assert generate(target, None, prompt, max_new_tokens=30).token_ids == wanted
+    target.execution = "eager"
+    assert generate(target, None, prompt, max_new_tokens=30).token_ids == wanted
+    assert reference.transformers_greedy(model, prompt, 30) == wanted
+
+
+def test_shapes_of_a_round_never_change(monkeypatch: pytest.MonkeyPatch):
+    model, drafters = small_pair()
+    target = load_target(model)
+    shapes: set[tuple] = set()
+    verify = Decoder.verify
+
+    def spy(self, proposal):
+        seen, accepted, report = verify(self, proposal)
+        tensors = (proposal.tokens, seen.tokens, seen.hidden, accepted.tokens, report)
+        shapes.add(tuple(tuple(t.shape) for t in tensors))
+        return seen, accepted, report
+
+    monkeypatch.setattr(Decoder, "verify", spy)
+    drafter = load_drafter("dflash", drafters["dflash"], target=target)
+    answer = generate(target, drafter, tiny.prompt(20), num_draft_tokens=5, max_new_tokens=60)
+    assert len({r.accepted for r in answer.rounds}) > 1, "rounds that all accept alike prove nothing"
+    assert len(shapes) == 1
+
+
+def test_a_decoder_is_kept_between_prompts_and_renewed_when_another_takes_its_drafter():
+    model, drafters = small_pair()
+    target, other = load_target(model), load_target(model)
+    drafter = load_drafter("mtp", drafters["mtp"], target=target)
+    options = {"num_draft_tokens": 2, "max_new_tokens": 12}
+    first = generate(target, drafter, tiny.prompt(9), **options)
+    kept = target.decoders[drafter][1]
+    generate(target, drafter, tiny.prompt(5), **options)
+    assert target.decoders[drafter][1] is kept
+    generate(other, drafter, tiny.prompt(5), **options)
+    again = generate(target, drafter, tiny.prompt(9), **options)
+    assert again.token_ids == first.token_ids
+    assert target.decoders[drafter][1] is not kept
+
+
+def test_synthetic_rates_are_met_and_the_passes_still_run():
+    model, drafters = small_pair()
+    target = load_target(model)
+    drafter = load_drafter("mtp", drafters["mtp"], target=target)
+    rates = [0.8, 0.4, 0.1]
+    answers = generate(
+        target,
+        drafter,
+        [tiny.prompt(5, seed) for seed in range(8)],
+        num_draft_tokens=3,
+        max_new_tokens=150,
+        synthetic_acceptance=rates,
+    )
+    rounds = [r for answer in answers for r in answer.rounds]
+    for position, rate in enumerate(rates):
+        share = sum(r.accepted > position for r in rounds) / len(rounds)
+        assert abs(share - rate) < 4 * (rate * (1 - rate) / len(rounds)) ** 0.5
+
+
+@pytest.mark.parametrize("rates", [[0.5, 0.6], [1.2], [-0.1]])
+def test_synthetic_rates_that_cannot_be_are_refused(rates: list[float]):
+    target = load_target(tiny.target_model(**SMALL))
+    with pytest.raises(InputError, match="synthetic_acceptance"):
+        generate(target, None, [5], synthetic_acceptance=rates)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+class TestOnCuda:
+    @pytest.mark.parametrize(
+        ("structure", "name", "execution"),
+        [
+            *((structure, name, "eager") for structure in tiny.EVERY_STRUCTURE for name in ("mtp", "dflash")),
+            *((structure, "mtp", "cuda_graph") for structure in tiny.STRUCTURES),
+            ("dense_k_eq_v", "dflash", "cuda_graph"),
+            ("dense_k_eq_v", "dflash", "compile"),
+        ],
+    )
+    def test_tokens_are_those_of_transformers(self, structure: str, name: str, execution: str):
+        model = tiny.target_model(structure).cuda()
+        drafters = {"mtp": tiny.assistant_model(model), "dflash": tiny.dflash_model(model)}
+        target = load_target(model, execution=execution)
+        prompt = tiny.prompt(20)
+        wanted = model.generate(torch.tensor([prompt], device="cuda"), do_sample=False, max_new_tokens=60)
+        drafter = load_drafter(name, drafters[name].cuda(), target=target)
+        got = generate(target, drafter, prompt, num_draft_tokens=4, max_new_tokens=60)
+        assert got.token_ids == wanted[0, len(prompt) :].tolist()
+
+    @pytest.mark.parametrize("name", ["mtp", "dflash"])
+    def test_no_synchronisation_inside_a_round(self, name: str):
+        model = tiny.target_model().cuda()
+        drafters = {"mtp": tiny.assistant_model(model), "dflash": tiny.dflash_model(model)}
+        target = load_target(model, execution="eager")
+        drafter = load_drafter(name, drafters[name].cuda(), target=target)
+        settings = Settings(4, 20)
+        decoder = Decoder(target, drafter, settings, 1, 64)
+        run(decoder, [tiny.prompt(20)], 0, settings)
+        with torch.inference_mode():
+            decoder.prefill(0, tiny.prompt(20), 0)
+            programs = decoder.set_reach(64)
+            torch.cuda.set_sync_debug_mode("error")
+            try:
+                seen, accepted, _ = programs.verify(programs.propose())
+                programs.observe(seen, accepted)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")

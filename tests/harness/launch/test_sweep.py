@@ -1,0 +1,244 @@
+"""A sweep as a user types it: planned, dropped, failed, skipped, and continued after a kill."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import __main__ as entry
+from harness import status
+from harness.comparison import models
+from harness.errors import EXIT_BAD_INPUT, EXIT_OK
+from harness.launch import sweep as launching
+from harness.report.leaderboard.board import leaderboard
+from harness.vocabulary import ROOT
+from tests.helpers.checkpoint_folders import write_pair, write_prompts
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return write_pair(tmp_path_factory.mktemp("pair"))
+
+
+@pytest.fixture
+def overrides(pair: dict[str, str], tmp_path: Path) -> list[str]:
+    prompts = write_prompts(tmp_path / "prompts.jsonl", 2)
+    paths = ["target=path", f"target.path={pair['target']}", "target.device=cpu", "share_device=true"]
+    drafters = [f"drafters.mtp.path={pair['mtp']}", f"drafters.dflash.path={pair['dflash']}"]
+    return [*paths, *drafters, "dataset=jsonl", f"dataset.path={prompts}", "max_new_tokens=8"]
+
+
+@pytest.fixture(autouse=True)
+def fresh_process_state() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for codes in (entry._exit_codes, launching.exit_codes):
+        codes.clear()
+    yield
+    entry._exit_codes.clear()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def sweep(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["harness", "-m", *arguments, f"hydra.sweep.dir={folder}"])
+    return entry.main()
+
+
+def jobs(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    capsys.readouterr()
+    assert status.main([str(folder), "--json"]) == EXIT_OK
+    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["jobs"]
+    return found
+
+
+def table(folder: Path) -> list[tuple[str, ...]]:
+    """What of a sweep's table does not depend on the clock."""
+    names = ("job", "state", "overrides", "arm", "category", "num_draft_tokens", "generations", "acceptance_length")
+    return [tuple(row[name] for name in names) for row in read_rows(folder)]
+
+
+def read_rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "sweep.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def tokens(folder: Path) -> dict[tuple[str, ...], list[int]]:
+    lines = [
+        (path.parent.name, json.loads(line))
+        for path in folder.glob("*/generations.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    found = {(job, line["prompt_id"], line["arm"]): line["token_ids"] for job, line in lines}
+    assert len(found) == len(lines), "every prompt exactly once"
+    return found
+
+
+def test_a_plan_lists_the_jobs_that_fit_and_runs_none(
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("harness.run.load_models", lambda *a: pytest.fail("weights were read"))
+    grid = ["drafter=mtp,dflash", "num_draft_tokens=2,16", "plan=true"]
+    assert sweep(monkeypatch, tmp_path / "s", *overrides, *grid) == EXIT_OK
+    captured = capsys.readouterr()
+    assert "3 jobs" in captured.out and "at least" in captured.out and "MiB" in captured.out
+    assert "dropped 3 (drafter=dflash num_draft_tokens=16): drafters.dflash.num_draft_tokens=16" in captured.err
+    assert not (tmp_path / "s" / "0").exists()
+
+
+def test_the_plan_of_a_single_run(
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["harness", *overrides, "plan=true", f"hydra.run.dir={tmp_path / 'run'}"])
+    assert entry.main() == EXIT_OK
+    assert "1 jobs" in capsys.readouterr().out
+    assert not (tmp_path / "run" / "generations.jsonl").exists()
+
+
+def test_what_does_not_fit_is_a_row_with_its_reason_and_no_error(
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = ["drafter=mtp,dflash", "num_draft_tokens=2,16"]
+    models.release()
+    assert sweep(monkeypatch, tmp_path / "s", *overrides, *grid) == EXIT_OK
+    found = jobs(tmp_path / "s", capsys)
+    assert [job["state"] for job in found] == ["done", "done", "done", "dropped"]
+    assert "expected 15 or less" in found[3]["reason"]
+    assert {(row[0], row[1], row[3]) for row in table(tmp_path / "s") if row[4] in ("all", "")} == {
+        ("0", "done", "baseline"), ("0", "done", "mtp"), ("1", "done", "baseline"), ("1", "done", "mtp"),
+        ("2", "done", "baseline"), ("2", "done", "dflash"), ("3", "dropped", ""),
+    }  # fmt: skip
+
+
+def test_a_sweep_of_nothing_that_fits_is_bad_input(
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sweep(monkeypatch, tmp_path / "s", *overrides, "drafter=eagle,medusa") == EXIT_BAD_INPUT
+
+
+def test_a_failed_job_is_a_row_and_runs_again_alone(
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real, ran = entry.run, []
+
+    def run(config: Any, run_dir: Path, **options: Any) -> Any:
+        ran.append(config.num_draft_tokens)
+        if config.num_draft_tokens == 2 and len(ran) == 2:
+            raise RuntimeError("CUDA out of memory")
+        return real(config, run_dir, **options)
+
+    monkeypatch.setattr(entry, "run", run)
+    grid = [*overrides, "drafter=mtp", "num_draft_tokens=1,2,3"]
+    assert sweep(monkeypatch, tmp_path / "s", *grid) == 1
+    found = jobs(tmp_path / "s", capsys)
+    assert [job["state"] for job in found] == ["done", "failed", "done"]
+    assert found[1]["reason"] == "RuntimeError: CUDA out of memory"
+    assert ("1", "failed", "num_draft_tokens=2", "", "", "", "", "") in table(tmp_path / "s")
+
+    assert sweep(monkeypatch, tmp_path / "s", *grid) == EXIT_OK
+    assert ran == [1, 2, 3, 2], "finished jobs are not run again"
+    assert {job["state"] for job in jobs(tmp_path / "s", capsys)} == {"done"}
+
+    wider = [*overrides, "drafter=mtp", "num_draft_tokens=4,1,2,3"]
+    assert sweep(monkeypatch, tmp_path / "s", *wider) == EXIT_OK
+    assert ran[4:] == [4], "a wider sweep keeps the numbers of its jobs"
+    assert {row[0] for row in table(tmp_path / "s") if row[5] == "4"} == {"3"}
+
+
+def test_a_job_whose_prompts_changed_is_run_anew(
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its earlier records are kept where no table counts them."""
+    grid = [*overrides, "drafter=mtp", "num_draft_tokens=1"]
+    folder = tmp_path / "s"
+    assert sweep(monkeypatch, folder, *grid) == EXIT_OK
+    earlier = (folder / "0" / "generations.jsonl").read_bytes()
+    write_prompts(tmp_path / "prompts.jsonl", 3)
+    assert sweep(monkeypatch, folder, *grid) == EXIT_OK
+    told = capsys.readouterr().err
+    assert "job 0 is run anew, it differs in config.prompts.asked.p2." in told and "superseded/0-1" in told
+    assert {prompt for _, prompt, _ in tokens(folder)} == {"p0", "p1", "p2"}
+    assert (folder / "superseded" / "0-1" / "generations.jsonl").read_bytes() == earlier
+    assert [run.label for run in leaderboard([folder]).runs] == ["0"]
+    [job] = jobs(folder, capsys)
+    assert job["state"] == "done"
+
+
+def test_settings_that_change_nothing_leave_a_finished_sweep_finished(
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "s"
+    assert sweep(monkeypatch, folder, *overrides, "drafter=mtp", "num_draft_tokens=1") == EXIT_OK
+    monkeypatch.setattr(entry, "run", lambda *a, **k: pytest.fail("run again"))
+    other = ["num_draft_tokens=1", "strict=false", "retry_errors=true", "drafter=mtp", "+engine.start_timeout_s=5"]
+    assert sweep(monkeypatch, folder, *reversed(overrides), *other) == EXIT_OK
+    assert [job["state"] for job in jobs(folder, capsys)] == ["done"]
+
+
+def test_the_status_of_what_is_no_sweep_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status.main([str(tmp_path)]) == EXIT_BAD_INPUT
+    assert "no sweep.json" in capsys.readouterr().err
+
+
+def generations(folder: Path) -> int:
+    return sum(len(path.read_bytes().splitlines()) for path in folder.glob("*/generations.jsonl"))
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "harness", "-m", *arguments, f"hydra.sweep.dir={folder}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, cwd=folder.parent, env=environment, stdout=subprocess.DEVNULL)
+
+
+def kill_after(process: subprocess.Popen[bytes], folder: Path, count: int) -> None:
+    while process.poll() is None and generations(folder) < count:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+
+
+def test_a_killed_sweep_ends_with_the_same_table(
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_prompts(tmp_path / "prompts.jsonl", 8)
+    grid = [*overrides, "drafter=mtp,dflash", "num_draft_tokens=1,3"]
+    kill_after(start(tmp_path / "killed", *grid), tmp_path / "killed", 24)
+    assert 24 <= generations(tmp_path / "killed") < 64, "killed in the middle"
+    states = [job["state"] for job in jobs(tmp_path / "killed", capsys)]
+    assert "done" in states and "pending" in states and "running" not in states
+    for name in ("killed", "undisturbed"):
+        assert sweep(monkeypatch, tmp_path / name, *grid) == EXIT_OK
+    assert table(tmp_path / "killed") == table(tmp_path / "undisturbed")
+    assert tokens(tmp_path / "killed") == tokens(tmp_path / "undisturbed")
+    rows = read_rows(tmp_path / "killed")
+    drafting = [row for row in rows if row["arm"] != "baseline"]
+    assert [name for name in rows[0] if not any(row[name] for row in drafting)] == [], "columns that are always empty"
+    assert all(float(row["acceptance_length"]) >= 1 and float(row["speedup_decode"]) > 0 for row in drafting)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("slow" not in sys.argv, reason="make test-sweep")
+def test_the_embedded_pair_in_24_jobs_killed_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = sorted({json.loads(line)["category"] for line in (ROOT / "harness/assets/prompts.jsonl").open()})[:3]
+    categories = "dataset.categories=" + ",".join(f"[{name}]" for name in found)
+    grid = ["drafter=mtp,dflash", "num_draft_tokens=1,2,4,8", categories, "dataset.limit=3", "max_new_tokens=16"]
+    grid += ["target.device=cpu", "share_device=true"]
+    for count in (30, 80):
+        kill_after(start(tmp_path / "killed", *grid), tmp_path / "killed", count)
+        assert generations(tmp_path / "killed") >= count
+    for name in ("killed", "undisturbed"):
+        assert start(tmp_path / name, *grid).wait() == EXIT_OK
+    assert len(jobs(tmp_path / "killed", capsys)) == 24
+    assert table(tmp_path / "killed") == table(tmp_path / "undisturbed")
+    assert tokens(tmp_path / "killed") == tokens(tmp_path / "undisturbed")

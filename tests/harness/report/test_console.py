@@ -1,0 +1,96 @@
+"""The console says what the summary says, and never a speedup without its verdict."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from harness.metrics.summary import read_summary
+from harness.report.console import accuracy, cells, interval, json_line, notes, overall, print_summary
+from tests.helpers.recorded_run import record
+
+
+@pytest.fixture(scope="module")
+def summary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return read_summary(record(tmp_path_factory.mktemp("run")))
+
+
+def printed(summary: dict[str, Any]) -> list[str]:
+    console = Console(file=io.StringIO(), width=160)
+    print_summary(summary, Path("somewhere"), ["baseline", "mtp", "dflash"], console)
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_a_row_holds_speed_acceptance_times_and_verdict(summary: dict[str, Any]) -> None:
+    rows = {row["arm"]: cells(row) for row in overall(summary)}
+    # 12 rounds of 10 ms against 4 rounds of 12 ms: 2.5 times faster.
+    assert rows["mtp"][:4] == ["mtp", "3", "247.5", "2.50x"]
+    assert rows["mtp"][5:] == ["3.00", "66.7 %", "2.00", "10.00", "6 exact"]
+    assert rows["baseline"] == ["baseline", "", "99.0", "1.00x", "", "", "", "", "10.00", "reference"]
+
+
+def test_arms_stand_in_the_order_asked_for(summary: dict[str, Any]) -> None:
+    assert [row["arm"] for row in overall(summary, ["baseline", "mtp", "dflash"])] == ["baseline", "mtp", "dflash"]
+    lines = printed(summary)
+    assert [line.split()[0] for line in lines[1:4]] == ["baseline", "mtp", "dflash"]
+    assert lines[-2].startswith("noise: the baseline's pace varied from ")
+    assert lines[-1] == "files: somewhere"
+
+
+def test_a_doubt_about_the_run_is_said_once(summary: dict[str, Any]) -> None:
+    busy = {"code": "busy_machine", "severity": "warning", "message": "others computed", "arm": None}
+    rows = [{**row, "guards": ["busy_machine: others computed", *row["guards"]]} for row in summary["rows"]]
+    lines = notes({**summary, "rows": rows, "guards": [busy, *summary["guards"]]})
+    assert [line for line in lines if "others computed" in line] == ["busy_machine: others computed"]
+
+
+def test_arms_that_cannot_be_told_apart_are_called_so(summary: dict[str, Any]) -> None:
+    [direct] = [line for line in notes(summary) if " against " in line]
+    assert direct.endswith("not distinguishable")
+
+
+def test_doubts_are_printed_below(summary: dict[str, Any]) -> None:
+    assert any("few_prompts" in line for line in notes(summary))
+
+
+@pytest.mark.parametrize(("verdict", "text"), [("mismatch", "6 MISMATCH"), ("tie", "6 tie"), ("none", "6 none")])
+def test_every_verdict_is_said(tmp_path: Path, verdict: str, text: str) -> None:
+    summary = read_summary(record(tmp_path, verdict=verdict))
+    assert {cells(row)[-1] for row in overall(summary) if row["arm"] != "baseline"} == {text}
+
+
+def test_too_few_prompts_give_no_interval(tmp_path: Path) -> None:
+    summary = read_summary(record(tmp_path, prompts=2))
+    assert cells(overall(summary, ["mtp"])[0])[4] == "too few prompts"
+    assert not any(line.startswith("n.d.") for line in notes(summary))
+
+
+def test_the_json_line_is_one_line_of_plain_figures(summary: dict[str, Any]) -> None:
+    line = json_line(Path("somewhere"), 3, summary, "mismatch")
+    assert "\n" not in line
+    found = json.loads(line)
+    assert (found["run_dir"], found["exit_code"], found["error"]) == ("somewhere", 3, "mismatch")
+    assert found["arms"]["mtp"]["acceptance_length"] == 3.0
+    assert found["noise"].startswith("the baseline's pace varied")
+    assert found["arms"]["mtp"]["num_draft_tokens"] == 3
+
+
+def test_nothing_decoded_prints_and_parses_too() -> None:
+    empty: dict[str, Any] = {"rows": [], "pairs": []}
+    assert printed(empty)[-1] == "files: somewhere"
+    assert json.loads(json_line(Path("x"), 130, empty))["arms"] == {}
+
+
+@pytest.mark.parametrize(("scored", "text"), [(6, "50.0 %"), (2, "50.0 % of 2")])
+def test_an_accuracy_says_what_it_rests_on_where_that_is_not_every_generation(scored: int, text: str) -> None:
+    assert accuracy({"accuracy": 0.5, "scored": scored, "generations": 6}) == text
+
+
+def test_without_an_interval_few_prompts_are_the_reason_only_where_they_are_few() -> None:
+    assert interval({"paired_prompts": 4}) == "too few prompts"
+    assert interval({"paired_prompts": 40}) == "no interval"
