@@ -50,7 +50,7 @@ test-launchers: ## a sweep of four jobs through each launcher, in an environment
 	OMP_NUM_THREADS=1 .venv-launchers/bin/python -m pytest -m launchers tests/launchers $(ARGS)
 
 test-sweep: setup ## 24 jobs on the embedded pair, killed twice and resumed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/harness/sweep $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/harness/launch $(ARGS)
 
 test-mutations: ## change the pure rooms one expression at a time: their tests must notice, in an environment of its own
 	$(PYTHON) -m venv .venv-mutations

@@ -49,9 +49,9 @@ class TargetConfig:
     """The model whose output every arm must reproduce.
 
     `weights` is checkpoint, or random: the shapes of `path` where that is a folder, else those published for `name`,
-    with random weights (harness.target.random_weights); drafters then are random too unless they say otherwise. `drafters` names
-    the drafters that an arm takes by itself, `known` further ones, each with what it is. `device_map`, `tp_plan` and
-    `quantization` go to transformers as they stand: several devices or offloading (accelerate), tensor parallel
+    with random weights (harness.target.random_weights); drafters then are random too unless they say otherwise.
+    `drafters` names the drafters that an arm takes by itself, `known` further ones, each with what it is. `device_map`,
+    `tp_plan` and `quantization` go to transformers as they stand: several devices or offloading (accelerate), tensor parallel
     (torchrun), a quantization config. `context_lengths` is what the sweep over prompt lengths takes.
     """
 

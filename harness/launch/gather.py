@@ -37,7 +37,7 @@ def finish(sweep: Sweep) -> None:
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The jobs' rows as CSV text: what a job is, then every figure of harness/metrics/definitions.py that any row has."""
+    """The jobs' rows as CSV text: what a job is, then every figure of metrics/definitions.py that any row has."""
     table = pd.DataFrame(list(rows), columns=[*ABOUT, *COLUMNS], dtype=object)
     filled = [name for name in table if name in ("job", "state") or table[name].notna().any()]
     return csv_text(table[filled])

@@ -1,4 +1,4 @@
-"""Every figure of a run except the paired speedups, from the records alone. Definitions: harness/metrics/definitions.py.
+"""Every figure of a run except the paired speedups, from the records alone. Definitions: definitions.py beside it.
 
 Two tables come in: `rounds` (columns of `rounds.parquet`) and `generations` (lines of `generations.jsonl`). Sums are
 taken per generation first, then per cell: dataset x category x arm x batch size x num_draft_tokens.
@@ -116,7 +116,7 @@ def position_counts(drafted: NDArray[np.integer], accepted: NDArray[np.integer])
 def per_position(counts: NDArray[np.integer]) -> pd.DataFrame:
     """Acceptance at each draft position from `position_counts`; one row per position 1..D.
 
-    Columns `position_rounds`, `position_unconditional`, `position_conditional`, as harness/metrics/definitions.py states them.
+    Columns `position_rounds`, `position_unconditional`, `position_conditional`, as definitions.py states them.
     When every round drafts the same count, the unconditional ones sum to mean(accepted) and are the running product of
     the conditional ones; with unequal counts each sums over the rounds that drafted so far.
     """

@@ -72,7 +72,7 @@ def summary_of(
 
     `synthetic` says in a sentence what of the run was made up; every row then is marked, and doubted for that first.
 
-    `rows` hold every name of harness/metrics/definitions.py; speedups there are over the baseline and null in its own row.
+    `rows` hold every name of definitions.py; speedups there are over the baseline and null in its own row.
     `pairs` hold the drafting arms against each other: `arm` is so many times faster than `other`.
     `verdicts` counts the generations of the drafting arms by verdict. Unknown numbers are null, never NaN.
     """

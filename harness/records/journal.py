@@ -67,7 +67,7 @@ class GenerationRow:
     engine_counters: dict[str, Any] | None = None  # what another engine counted over this generation alone
     thinking_tokens: int | None = None  # tokens of thought where thinking was asked for
     taint: str | None = None  # a word of TAINTS, "" for none; None where it was not watched for
-    machine: dict[str, Any] | None = None  # what else happened meanwhile, as `harness.records.disturbance.between` says it
+    machine: dict[str, Any] | None = None  # what else happened meanwhile, as `disturbance.between` says it
 
     def __post_init__(self) -> None:
         if not isinstance(self.prompt_id, str) or not isinstance(self.arm, str):

@@ -63,7 +63,7 @@ def load_target(
     """A Gemma 4 target from a folder, a hub id, or an already built transformers model.
 
     Of a multimodal checkpoint only the text part is loaded. A built model is used as it stands; device and dtype are
-    then its own. `execution` says how rounds run: eager, compile, cuda_graph or auto (harness.decoding.programs); compiled
+    then its own. `execution` says how rounds run: eager, compile, cuda_graph or auto; compiled
     rounds hold copies of small weights, so load again after changing any. Further options go to `from_pretrained`:
     `attn_implementation`, `quantization_config`, `device_map` (several devices or offloading, through accelerate),
     `tp_plan="auto"` (tensor parallel, under torchrun). A token for the hub is taken from the environment only.

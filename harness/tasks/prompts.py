@@ -1,6 +1,6 @@
 """Datasets become prompts: rows of a file, as their publishers wrote them.
 
-A row holds one of `question`, `prompt`, `turns` or `messages`. Nothing here knows a model; `harness.tasks.chat` renders.
+A row holds one of `question`, `prompt`, `turns` or `messages`. Nothing here knows a model; `chat.py` renders.
 """
 
 from __future__ import annotations

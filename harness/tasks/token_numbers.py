@@ -13,7 +13,7 @@ RANGE = 1 << 30  # more than any vocabulary, so that prompts can be made before 
 
 
 class NumberTokenizer:
-    """What `harness.tasks.chat` needs of a tokenizer: every number is a token, and so is every other word, by its checksum.
+    """What `chat.py` needs of a tokenizer: every number is a token, and so is every other word, by its checksum.
 
     Numbers beyond the vocabulary are wrapped around.
     """

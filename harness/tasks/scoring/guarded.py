@@ -1,4 +1,4 @@
-"""Runs `program.py` of the current folder under limits; started by `harness.tasks.scoring.sandbox` in a process of its own.
+"""Runs `program.py` of the current folder under limits; started by `sandbox.py` in a process of its own.
 
 Imports nothing of the project: it must start fast and hold nothing worth stealing.
 """

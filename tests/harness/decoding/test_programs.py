@@ -7,6 +7,7 @@ import torch
 from torch._dynamo.testing import CompileCounter
 
 from harness import generate, load_drafter, load_target
+from harness.decoding import programs
 from harness.decoding.decoder import Decoder, RoundPrograms, Settings
 from harness.decoding.loop import run
 from harness.decoding.programs import REACH_STEP, choose_execution, program
@@ -107,8 +108,8 @@ def test_pieces_of_one_kind_are_compiled_once_for_a_graph(structure: str, name: 
         wanted = generate(load_target(model), None, prompt, max_new_tokens=12).token_ids
         torch._dynamo.reset()
         counter = CompileCounter()
-        monkeypatch.setattr("harness.decoding.programs.compiled", lambda f: torch.compile(f, backend=counter, fullgraph=True))  # noqa: B023
-        monkeypatch.setattr("harness.decoding.programs.GraphProgram", lambda function: function)
+        monkeypatch.setattr(programs, "compiled", lambda f: torch.compile(f, backend=counter, fullgraph=True))  # noqa: B023
+        monkeypatch.setattr(programs, "GraphProgram", lambda function: function)
         target = load_target(model)
         settings = Settings(2 * repeats, 12)
         decoder = Decoder(target, load_drafter(name, network, target=target), settings, 1, 64)
@@ -132,8 +133,8 @@ def test_what_a_graph_changes_in_the_target_gives_the_same_tokens(structure: str
     prompt = tiny.prompt(20)
     wanted = generate(load_target(model), None, prompt, max_new_tokens=30).token_ids
     monkeypatch.setattr("harness.target.target.choose_execution", lambda *_: "cuda_graph")
-    monkeypatch.setattr("harness.decoding.programs.compiled", lambda f: torch.compile(f, backend="eager", fullgraph=True))
-    monkeypatch.setattr("harness.decoding.programs.GraphProgram", lambda function: function)
+    monkeypatch.setattr(programs, "compiled", lambda f: torch.compile(f, backend="eager", fullgraph=True))
+    monkeypatch.setattr(programs, "GraphProgram", lambda function: function)
     target = load_target(model)
     assert "forward" in vars(model.model.layers[0].mlp.up_proj)
     assert structure != "experts" or model.config._experts_implementation == EXPERTS

@@ -15,12 +15,13 @@ from harness.engines import worker
 from harness.errors import EXIT_ARM_FAILED, EXIT_MISMATCH, EXIT_OK, InputError
 from harness.run import Outcome, run
 from tests.harness.engines.test_answer import WRONG
+from tests.helpers import fake_worker
 from tests.helpers.checkpoint_folders import write_pair, write_prompts
 from tests.helpers.fake_server import Script, chunk, serving, zeros
 from tests.helpers.recorded_run import OF_THE_MACHINE
 
 Configure = Callable[..., RunConfig]
-FAKE = Path(__file__).with_name("fake_worker.py")
+FAKE = Path(fake_worker.__file__)
 
 
 @pytest.fixture(scope="module")
