@@ -51,8 +51,8 @@ class TargetConfig:
     `weights` is checkpoint, or random: the shapes of `path` where that is a folder, else those published for `name`,
     with random weights (harness.target.random_weights); drafters then are random too unless they say otherwise.
     `drafters` names the drafters that an arm takes by itself, `known` further ones, each with what it is. `device_map`,
-    `tp_plan` and `quantization` go to transformers as they stand: several devices or offloading (accelerate), tensor parallel
-    (torchrun), a quantization config. `context_lengths` is what the sweep over prompt lengths takes.
+    `tp_plan` and `quantization` go to transformers as they stand: several devices or offloading (accelerate), tensor
+    parallel (torchrun), a quantization config. `context_lengths` is what the sweep over prompt lengths takes.
     """
 
     name: str = "path"
