@@ -7,7 +7,6 @@ import hashlib
 import re
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -15,8 +14,9 @@ from markupsafe import Markup
 
 from harness.report import names
 from harness.report.charts.palette import css_variables
+from harness.vocabulary import PACKAGE
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = PACKAGE / "report" / "templates"
 
 
 @cache
