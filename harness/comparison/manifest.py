@@ -22,7 +22,8 @@ from harness.comparison.plan import Plan
 from harness.config.run import BASELINE, Arm, RunConfig
 from harness.config.synthetic import RANDOM
 from harness.records.files import MANIFEST, replace_file
-from harness.records.machine import git_state, hardware, redact_command, redact_tree, versions
+from harness.records.machine import git_state, hardware, versions
+from harness.records.secrets import redact_command, redact_tree
 from harness.records.stored import read_object
 from harness.target import random_weights as planning
 from harness.target.load import parse_dtype

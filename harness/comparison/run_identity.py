@@ -16,8 +16,8 @@ from harness.comparison.schedule import SEEDS
 from harness.config.run import RunConfig, read_config
 from harness.records.files import MANIFEST
 from harness.records.identity import identity, semantic
-from harness.records.machine import redact_tree
 from harness.records.prompts import read_prompts
+from harness.records.secrets import redact_tree
 from harness.records.stored import read_object
 from harness.tasks.prompts import Prompt
 

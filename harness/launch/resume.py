@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Quote, QuotedString
 
-from harness.records.machine import redact_command
+from harness.records.secrets import redact_command
 
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
 

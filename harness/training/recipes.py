@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from harness.errors import InputError
-from harness.records.machine import hardware, redact_command
+from harness.records.machine import hardware
+from harness.records.secrets import redact_command
 from harness.target.load import load_target, parse_device
 from harness.target.target import Target
 from harness.tasks.chat import load_tokenizer

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.config.run import BASELINE, TrackingConfig
 from harness.progress import warn
-from harness.records.machine import redact_tree
+from harness.records.secrets import redact_tree
 from harness.report.tracking.mirror import mirror
 
 INIT_TIMEOUT_S = 30
