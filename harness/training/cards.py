@@ -9,9 +9,8 @@ from typing import Any
 from harness.target.load import load_drafter, load_target
 from harness.tasks.chat import load_tokenizer
 from harness.tasks.prompts import read_jsonl
-from harness.training.acceptance import acceptance_length
 from harness.training.answers import render
-from harness.training.quality import evaluate
+from harness.training.measures import acceptance_length, evaluate
 
 Figures = dict[str, Any]
 GREEDY_K = {"mtp": (1, 2, 4, 7), "dflash": (4, 7, 15)}
