@@ -39,6 +39,7 @@ from harness.engines.comparison import EngineComparison
 from harness.engines.stand_in import engine_models
 from harness.engines.support import check_engine
 from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, GuardError, InputError
+from harness.metrics.mark_guards import mark_guards
 from harness.metrics.summary import summarise
 from harness.progress import RunProgress, warn
 from harness.records.disturbance import stops_counted
@@ -53,7 +54,6 @@ from harness.target.load import parse_device
 from harness.tasks.chat import Chat, Rendered, check_length, open_chat
 from harness.tasks.dataset import load_prompts
 from harness.tasks.lengthen import lengthen
-from harness.tasks.marks import mark_guards
 from harness.tasks.prompts import Prompt
 from harness.tasks.scoring.scorer import Scorer
 

@@ -28,11 +28,8 @@ MAX_FILES, MAX_LINES = 20, 300
 #: Arrows that still run up, as importing and imported module; none may be added.
 DEBTS = {
     ("harness.target.target", "harness.decoding.programs"),
-    ("harness.records.prompts", "harness.tasks.prompts"),
     ("harness.records.stored", "harness.config.run"),
     ("harness.config.run", "harness.tasks.files"),
-    ("harness.tasks.marks", "harness.metrics.guards"),
-    ("harness.tasks.scoring.scorer", "harness.training.corpus"),
     ("harness.metrics.noise", "harness.comparison.throttling"),
 }
 

@@ -6,11 +6,26 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from harness.records.files import PROMPTS, replace_file
 from harness.records.stored import warn_once
-from harness.tasks.prompts import Prompt
+
+
+class Prompt(Protocol):
+    """The four fields of a prompt that a run keeps."""
+
+    @property
+    def prompt_id(self) -> str: ...
+
+    @property
+    def category(self) -> str: ...
+
+    @property
+    def turns(self) -> tuple[str, ...]: ...
+
+    @property
+    def opening(self) -> tuple[tuple[str, str], ...]: ...
 
 
 @dataclass(frozen=True, slots=True)

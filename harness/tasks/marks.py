@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from harness.metrics.guards import Guard
 from harness.tasks.prompts import Prompt
-
-SHOWN = 3  # prompts that a message names
 
 
 def special_tokens(tokenizer: Any) -> list[str]:
@@ -35,14 +32,3 @@ def _is_read_in(name: str, text: str, tokenizer: Any) -> bool:
         return False
     # A tokenizer may match some of its marks only where they stand alone.
     return tokenizer.convert_tokens_to_ids(name) in tokenizer(text, add_special_tokens=False)["input_ids"]
-
-
-def mark_guards(marked: Mapping[str, Sequence[str]], templated: bool) -> list[Guard]:
-    """The doubt about such prompts: with a template they change the conversation, in raw text they may be meant."""
-    if not marked:
-        return []
-    shown = [f"{prompt_id} ({', '.join(marks)})" for prompt_id, marks in list(marked.items())[:SHOWN]]
-    more = f" and {len(marked) - SHOWN} more" if len(marked) > SHOWN else ""
-    what = "the target reads them as marks of the chat, not as text" if templated else "raw text may mean them"
-    message = f"special tokens stand in the text of {len(marked)} prompts: {', '.join(shown)}{more}; {what}"
-    return [Guard("special_tokens_in_text", "warning" if templated else "info", message)]

@@ -8,7 +8,7 @@ from typing import Any
 from harness.config.scoring import CORPUS, PROGRAMS, SCORERS, ScoringConfig
 from harness.errors import InputError
 from harness.tasks.prompts import Prompt
-from harness.tasks.scoring import mathematics, sandbox
+from harness.tasks.scoring import corpus, mathematics, sandbox
 from harness.tasks.scoring.numbers import number_is_right
 from harness.tasks.scoring.programs import humaneval_program, mbpp_program
 
@@ -65,9 +65,7 @@ class Scorer:
 
     def _score(self, prompt: Prompt, text: str) -> float | None:
         if self.name == CORPUS:
-            from harness.training.corpus import score  # only the prompts that ship with the harness need it
-
-            return score(prompt.category, str(prompt.answer), text)
+            return corpus.score(prompt.category, str(prompt.answer), text)
         told = self._told(prompt, text)
         return float(sandbox.run_program(told, self.config).passed) if isinstance(told, str) else told
 

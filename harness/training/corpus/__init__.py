@@ -1,7 +1,7 @@
 """The procedural corpus: seven kinds of chat, seeded, without end, split by prompt.
 
-`stream` is the training side, `held_out` the other; `score` checks a reply against a prompt's key. Kinds differ in how
-predictable they are, so that drafters differ on them as they do on real text.
+`stream` is the training side, `held_out` the other; `harness.tasks.scoring.corpus` scores the replies. Kinds differ in
+how predictable they are, so that drafters differ on them as they do on real text.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from harness.tasks.scoring.corpus import score
 from harness.training.corpus import arithmetic, code, dialogue, extraction, rewriting, stories, tables
 from harness.training.corpus.chat import Chat, Exchange, Message, assemble
 
-__all__ = ["KINDS", "WEIGHTS", "Chat", "Exchange", "Message", "held_out", "make_chat", "score", "stream"]
+__all__ = ["KINDS", "WEIGHTS", "Chat", "Exchange", "Message", "held_out", "make_chat", "stream"]
 
 KINDS = {
     "code": code.make,

@@ -11,8 +11,9 @@ from transformers import PreTrainedTokenizerFast
 
 from harness.config.run import DatasetConfig
 from harness.errors import InputError
+from harness.metrics.mark_guards import mark_guards
 from harness.tasks.chat import Chat, check_length, load_tokenizer
-from harness.tasks.marks import mark_guards, marked_prompts
+from harness.tasks.marks import marked_prompts
 from harness.tasks.prompts import Prompt
 from harness.tasks.token_numbers import NumberTokenizer
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.training.corpus import KINDS, held_out, make_chat, score, stream
+from harness.tasks.scoring.corpus import score
+from harness.training.corpus import KINDS, held_out, make_chat, stream
 from harness.training.corpus.arithmetic import work
 
 
