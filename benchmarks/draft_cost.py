@@ -20,7 +20,7 @@ from benchmarks.rounds import Point, draw_kept, growth, measure, print_table, pr
 from harness import load_drafter, load_target
 from harness.target import random_weights as planning
 from harness.target import shapes
-from harness.target.load import parse_device
+from harness.target.devices import parse_device
 
 CONTEXT = 100
 DRAFTERS = ("mtp", "dflash")

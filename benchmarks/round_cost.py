@@ -21,7 +21,7 @@ from benchmarks.peers import ASSETS
 from benchmarks.rounds import Point, draw_kept, growth, measure, print_table, prompt_of
 from harness.target import random_weights as planning
 from harness.target import shapes
-from harness.target.load import parse_device
+from harness.target.devices import parse_device
 
 K: dict[str, int | None] = {"baseline": None, "mtp": 4, "dflash": 15}
 CONTEXTS, BATCHES = (256, 512, 1024, 2048, 4096, 8192), (1, 2, 4, 8, 16)

@@ -33,7 +33,7 @@ from harness.records.identity import AnotherRun
 from harness.report.console import json_line, print_summary
 from harness.report.published.table import print_published
 from harness.run import Outcome, run
-from harness.target.load import parse_device
+from harness.target.devices import parse_device
 from harness.vocabulary import CONF
 
 _exit_codes: list[int] = []

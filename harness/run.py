@@ -33,7 +33,6 @@ from harness.comparison.schedule import Group, Share, groups_of
 from harness.comparison.watchdog import check_summary
 from harness.config.engine import HARNESS
 from harness.config.run import RunConfig
-from harness.decoding.programs import choose_execution
 from harness.engines.arms import check_servers
 from harness.engines.comparison import EngineComparison
 from harness.engines.stand_in import engine_models
@@ -50,7 +49,8 @@ from harness.records.prompts import write_prompts
 from harness.report import write_report
 from harness.report.published.figures import read_figures, write_published
 from harness.report.tracking.tracker import start_tracking
-from harness.target.load import parse_device
+from harness.target.devices import parse_device
+from harness.target.execution import choose_execution
 from harness.tasks.chat import Chat, Rendered, check_length, open_chat
 from harness.tasks.dataset import load_prompts
 from harness.tasks.lengthen import lengthen

@@ -9,3 +9,8 @@ PACKAGE = Path(__file__).resolve().parent
 ROOT = PACKAGE.parent
 ASSETS = PACKAGE / "assets"
 CONF = ROOT / "conf"
+
+#: Ways to execute a round; auto is CUDA graphs on CUDA and eager elsewhere.
+EXECUTIONS = ("auto", "eager", "compile", "cuda_graph")
+#: Accept rules under sampling: speculative sampling, or equality with the target's own sample.
+VERIFICATIONS = ("rejection", "match")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,8 @@ from drafters.errors import InputError
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = "adapter_model.safetensors"  # peft's, which is no model's
+#: Bytes of one number in a safetensors file.
+WIDTH = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2}
 
 
 def is_local(name: str) -> bool:
@@ -126,6 +129,11 @@ class Stored(NamedTuple):
     @property
     def is_float(self) -> bool:
         return self.dtype.startswith(("F", "BF"))
+
+
+def stored_bytes(tensors: Mapping[str, Stored]) -> int:
+    """Bytes of the tensors as stored; kinds of one byte or less count one."""
+    return sum(math.prod(tensor.shape) * WIDTH.get(tensor.dtype, 1) for tensor in tensors.values())
 
 
 def _readers(folder: Path, key: str) -> Iterator[Any]:

@@ -26,7 +26,7 @@ from harness.records.machine import git_state, hardware, versions
 from harness.records.secrets import redact_command, redact_tree
 from harness.records.stored import read_object
 from harness.target import random_weights as planning
-from harness.target.load import parse_dtype
+from harness.target.devices import parse_dtype
 from harness.target.weights import describe_checkpoint
 from harness.tasks.chat import Chat, Rendered
 from harness.tasks.hub import published_name

@@ -13,17 +13,16 @@ from typing import Any
 
 import torch
 
-from drafters.checkpoints.files import Stored
+from drafters.checkpoints.files import Stored, stored_bytes
 from drafters.checkpoints.fit import kv_geometry, text_config
 from drafters.dflash.config import DFlashConfig
 from drafters.layouts.known import layout_of
+from harness.decoding.decoder import PREFILL_CHUNK
 from harness.errors import InputError
 from harness.target.cache import ring_slots
-from harness.target.describe import stored_bytes
 from harness.target.files import empty_target, is_quantized, text_config_of
 
 SLIDING = "sliding_attention"
-PREFILL_CHUNK = 512
 GPU_RESERVE = 1_500_000_000  # CUDA's context, the allocator's slack and kernels' workspaces
 DOUBLE = 8  # random numbers are kept in double precision
 

@@ -25,8 +25,8 @@ from harness.config.engine import HARNESS
 from harness.config.run import BASELINE, Arm, RunConfig, TargetConfig
 from harness.config.synthetic import RANDOM, check_count
 from harness.errors import InputError
+from harness.target.devices import parse_device
 from harness.target.files import check_loadable, check_target
-from harness.target.load import parse_device
 from harness.target.random_weights import drafter_shapes, target_shapes
 from harness.target.side_files import check_side_files
 

@@ -14,8 +14,7 @@ from harness.decoding.loop import Settings, decode
 from harness.errors import InputError
 from harness.records.rounds import Generation
 from harness.target.target import Target
-
-VERIFICATIONS = ("rejection", "match")
+from harness.vocabulary import VERIFICATIONS
 
 
 def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> Sampling:

@@ -13,36 +13,12 @@ from typing import Any
 import torch
 
 from drafters.kernels.pieces import call_piece, pieces_run_by
-from harness.errors import InputError
 
-EXECUTIONS = ("auto", "eager", "compile", "cuda_graph")
 #: Full-attention buffers are read up to a multiple of this many positions; each step is one more set of programs.
 REACH_STEP = {"eager": 64, "compile": 256, "cuda_graph": 512}
 
 Program = Callable[..., Any]
 Codes = dict[tuple[Hashable, ...], CodeType]
-
-
-def choose_execution(name: str, device: torch.device, spread: str | None = None) -> str:
-    """The way `name` stands for on `device`: auto is CUDA graphs on CUDA and eager elsewhere.
-
-    A target that is `spread` (where, in words) runs eagerly: what moves tensors and weights between its modules can
-    neither be compiled nor captured. Raises InputError for a way that does not exist there.
-    """
-    if name not in EXECUTIONS:
-        raise InputError(f"execution is {name!r}, expected one of {', '.join(EXECUTIONS)}")
-    if spread is not None:
-        if name in ("auto", "eager"):
-            return "eager"
-        raise InputError(
-            f"execution is {name!r}, but the target is spread by target.device_map or target.tp_plan ({spread}) and "
-            "runs eagerly only; use execution=auto or eager"
-        )
-    if name == "auto":
-        return "cuda_graph" if device.type == "cuda" else "eager"
-    if name == "cuda_graph" and device.type != "cuda":
-        raise InputError(f"execution is 'cuda_graph', but target.device is {device}; use eager, compile or auto")
-    return name
 
 
 def compiled(function: Program, **options: Any) -> Program:

@@ -13,7 +13,7 @@ from drafters.checkpoints.fit import text_config
 from harness.comparison.models import Models, resolve_dtype
 from harness.comparison.plan import Plan
 from harness.config.run import RunConfig
-from harness.target.load import parse_device
+from harness.target.devices import parse_device
 from harness.target.target import Target
 
 

@@ -23,7 +23,7 @@ from harness.config.run import RunConfig, TrackingConfig
 from harness.errors import EXIT_INTERRUPTED, InputError
 from harness.launch.device_lock import choose_device, hold_device
 from harness.run import Outcome, run
-from harness.target.load import parse_device
+from harness.target.devices import parse_device
 
 FOLDER = "processes"
 PATIENCE = timedelta(days=7)  # a process with longer answers may be waited for

@@ -22,7 +22,7 @@ from harness.comparison.plan import preflight
 from harness.config.run import RunConfig
 from harness.errors import InputError
 from harness.launch.state import Job, Sweep
-from harness.target.load import parse_device
+from harness.target.devices import parse_device
 from harness.tasks.dataset import load_prompts
 
 PROBE_BYTES = 1 << 26

@@ -22,7 +22,7 @@ from harness.config.run import RunConfig, TrackingConfig
 from harness.launch.data_parallel import Processes, refuse_calibration
 from harness.launch.device_lock import choose_device, hold_device
 from harness.run import Outcome, run
-from harness.target.load import parse_device
+from harness.target.devices import parse_device
 
 
 def run_together(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from drafters.checkpoints.files import Stored
+from drafters.checkpoints.files import Stored, stored_bytes
 from drafters.checkpoints.fit import kv_geometry, text_config
 from drafters.dflash.config import DFlashConfig
 from drafters.layouts.base import Layout
@@ -21,13 +21,6 @@ FAMILY = {
     (2816, 30): "Gemma 4 26B-A4B",
     (5376, 60): "Gemma 4 31B",
 }
-#: Bytes of one number in a safetensors file.
-WIDTH = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2}
-
-
-def stored_bytes(tensors: Mapping[str, Stored]) -> int:
-    """Bytes of the tensors as stored; kinds of one byte or less count one."""
-    return sum(math.prod(tensor.shape) * WIDTH.get(tensor.dtype, 1) for tensor in tensors.values())
 
 
 def size_facts(tensors: Mapping[str, Stored]) -> Facts:

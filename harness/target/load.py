@@ -13,6 +13,7 @@ from drafters.checkpoints.files import read_config, refuse, resolve_folder
 from drafters.checkpoints.mtp import load_strictly
 from drafters.registry import build_drafter
 from harness.errors import InputError
+from harness.target.devices import parse_device, parse_dtype
 from harness.target.files import (
     KEY_MAPPING,
     check_loadable,
@@ -26,29 +27,6 @@ from harness.target.target import Target
 from harness.target.tensor_parallel import loading
 
 log = logging.getLogger(__name__)
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
-
-
-def parse_dtype(name: str | torch.dtype) -> torch.dtype:
-    if isinstance(name, torch.dtype):
-        return name
-    if name not in DTYPES:
-        raise InputError(f"target.dtype is {name!r}, expected one of {', '.join(DTYPES)}")
-    return DTYPES[name]
-
-
-def parse_device(name: str | torch.device, key: str = "target.device") -> torch.device:
-    """The device, checked to exist here. Raises InputError with the configuration's `key`."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"{key} is {name!r}, expected cpu, cuda, cuda:N or auto") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"{key} is {name!r}, but this machine has no CUDA device; use cpu or auto")
-    return device
 
 
 def load_target(

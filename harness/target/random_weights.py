@@ -23,8 +23,8 @@ from harness.config.run import TargetConfig
 from harness.config.synthetic import RANDOM
 from harness.errors import InputError
 from harness.target import shapes
+from harness.target.devices import parse_device, parse_dtype
 from harness.target.files import empty_target, text_config_of
-from harness.target.load import parse_device, parse_dtype
 from harness.target.target import Target
 
 STANDARD_DEVIATION = 0.02

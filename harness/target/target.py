@@ -18,8 +18,9 @@ from drafters.kernels.few_rows import read_for_few_rows
 from drafters.kernels.pieces import run_piece
 from drafters.positions import additive, positions_of_slots, visible
 from drafters.sampling import soft_cap
-from harness.decoding.programs import Codes, choose_execution
+from harness.decoding.programs import Codes
 from harness.target.cache import LayerBuffer, PositionCache, ring_slots
+from harness.target.execution import choose_execution
 from harness.target.experts import EXPERTS
 from harness.target.joined import join_projections
 from harness.target.placement import placement_of, runs_on

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from harness.errors import InputError
-from harness.target.load import parse_device
+from harness.target.devices import parse_device
 from harness.training.data import Batch, Batches
 from harness.training.muon import Muon
 from harness.training.settings import LoopSettings

@@ -13,7 +13,8 @@ import torch
 from harness.errors import InputError
 from harness.records.machine import hardware
 from harness.records.secrets import redact_command
-from harness.target.load import load_target, parse_device
+from harness.target.devices import parse_device
+from harness.target.load import load_target
 from harness.target.target import Target
 from harness.tasks.chat import load_tokenizer
 from harness.training.answers import regenerate

@@ -9,7 +9,7 @@ import torch
 
 from harness.config.checks import at_least, check_seed
 from harness.errors import InputError
-from harness.target.load import parse_device
+from harness.target.devices import parse_device
 
 
 @dataclass

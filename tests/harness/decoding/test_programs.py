@@ -10,8 +10,9 @@ from harness import generate, load_drafter, load_target
 from harness.decoding import programs
 from harness.decoding.decoder import Decoder, RoundPrograms, Settings
 from harness.decoding.loop import run
-from harness.decoding.programs import REACH_STEP, choose_execution, program
+from harness.decoding.programs import REACH_STEP, program
 from harness.errors import InputError
+from harness.target.execution import choose_execution
 from harness.target.experts import EXPERTS
 from tests.helpers import reference
 from tests.helpers import tiny_models as tiny
