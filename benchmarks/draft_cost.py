@@ -18,8 +18,7 @@ from benchmarks.common import arguments, hardware, keep, warn_if_busy
 from benchmarks.peers import ASSETS
 from benchmarks.rounds import Point, draw_kept, growth, measure, print_table, prompt_of
 from harness import load_drafter, load_target
-from harness.target import random_weights as planning
-from harness.target import shapes
+from harness.target import random_weights, shapes
 from harness.target.devices import parse_device
 
 CONTEXT = 100
@@ -42,9 +41,9 @@ def published(size: str, execution: str) -> dict[str, Any]:
     text |= {"num_hidden_layers": LAYERS, "layer_types": text["layer_types"][:LAYERS]}
     block |= {"num_target_layers": LAYERS}
     block["dflash_config"] |= {"target_layer_ids": list(range(LAYERS))}
-    target = planning.build_target(whole, parse_device("auto"), torch.bfloat16, execution=execution)
+    target = random_weights.build_target(whole, parse_device("auto"), torch.bfloat16, execution=execution)
     configs = {"mtp": shapes.assistant(size), "dflash": block}
-    drafters = {name: planning.build_random_drafter(name, raw, target=target) for name, raw in configs.items()}
+    drafters = {name: random_weights.build_random_drafter(name, raw, target=target) for name, raw in configs.items()}
     return {"baseline": target, **drafters}
 
 

@@ -19,8 +19,7 @@ import torch
 from benchmarks.common import arguments, hardware, keep, warn_if_busy
 from benchmarks.peers import ASSETS
 from benchmarks.rounds import Point, draw_kept, growth, measure, print_table, prompt_of
-from harness.target import random_weights as planning
-from harness.target import shapes
+from harness.target import random_weights, shapes
 from harness.target.devices import parse_device
 
 K: dict[str, int | None] = {"baseline": None, "mtp": 4, "dflash": 15}
@@ -42,12 +41,12 @@ def build(size: str, execution: str) -> tuple[Any, dict[str, Any]]:
         raw = {name: stretched(json.loads((ASSETS / name / "config.json").read_text())) for name in ("target", *K)
                if name != "baseline"}  # fmt: skip
     else:
-        size = planning.check_size(size)
+        size = random_weights.check_size(size)
         raw = {"target": shapes.target(size), "mtp": shapes.assistant(size)}
         raw |= {} if size in shapes.EDGE else {"dflash": shapes.zlab(size)}
     dtype = torch.bfloat16 if device.type == "cuda" and size != "embedded" else torch.float32
-    target = planning.build_target(raw.pop("target"), device, dtype, execution=execution)
-    drafters = {name: planning.build_random_drafter(name, config, target=target) for name, config in raw.items()}
+    target = random_weights.build_target(raw.pop("target"), device, dtype, execution=execution)
+    drafters = {name: random_weights.build_random_drafter(name, config, target=target) for name, config in raw.items()}
     return target, {"baseline": None, **drafters}
 
 

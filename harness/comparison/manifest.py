@@ -25,7 +25,7 @@ from harness.records.files import MANIFEST, replace_file
 from harness.records.machine import git_state, hardware, versions
 from harness.records.secrets import redact_command, redact_tree
 from harness.records.stored import read_object
-from harness.target import random_weights as planning
+from harness.target import random_weights
 from harness.target.devices import parse_dtype
 from harness.target.weights import describe_checkpoint
 from harness.tasks.chat import Chat, Rendered
@@ -56,13 +56,13 @@ def describe_random(config: RunConfig, plan: Plan) -> dict[str, Any]:
     dtype = parse_dtype(resolve_dtype(config.target, plan.target_config))
     made = {}
     if config.target.weights == RANDOM:
-        network = planning.target_network(plan.target_config)
-        about = planning.describe(plan.target_config, network, dtype, planning.TARGET_SEED)
+        network = random_weights.target_network(plan.target_config)
+        about = random_weights.describe(plan.target_config, network, dtype, random_weights.TARGET_SEED)
         made["target"] = {"path": f"{config.target.path}, random weights", **about}
     for arm in plan.arms:
         if arm.arm.weights == RANDOM and arm.drafter is not None:
-            network = planning.drafter_network(arm.drafter)
-            about = planning.describe(arm.drafter, network, dtype, planning.DRAFTER_SEED)
+            network = random_weights.drafter_network(arm.drafter)
+            about = random_weights.describe(arm.drafter, network, dtype, random_weights.DRAFTER_SEED)
             made[arm.name] = {"path": f"{arm.arm.path or arm.arm.kind}, random weights", **about}
     return made
 

@@ -10,8 +10,7 @@ import pytest
 from harness import generate
 from harness.config.run import Arm, TargetConfig
 from harness.errors import InputError
-from harness.target import random_weights as planning
-from harness.target import shapes
+from harness.target import random_weights, shapes
 from tests.helpers.narrow_model import narrow
 
 
@@ -22,15 +21,15 @@ def narrowed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("size", shapes.NAMES)
 def test_each_size_decodes_with_each_drafter_it_has(size: str):
-    target = planning.random_target(size, "cpu", "float32")
+    target = random_weights.random_target(size, "cpu", "float32")
     plain = generate(target, None, [5, 6, 7], max_new_tokens=6)
     for name in ("mtp",) if size in shapes.EDGE else ("mtp", "dflash"):
-        drafter = planning.random_drafter(name, size, target=target)
+        drafter = random_weights.random_drafter(name, size, target=target)
         assert generate(target, drafter, [5, 6, 7], num_draft_tokens=2, max_new_tokens=6).token_ids == plain.token_ids
 
 
 def test_weights_follow_the_seed():
-    one, same, other = (planning.random_target("31B", "cpu", "float32", seed=seed) for seed in (0, 0, 1))
+    one, same, other = (random_weights.random_target("31B", "cpu", "float32", seed=seed) for seed in (0, 0, 1))
     weights = [target.text_model.layers[0].mlp.up_proj.weight for target in (one, same, other)]
     assert weights[0].equal(weights[1])
     assert not weights[0].equal(weights[2])
@@ -39,10 +38,10 @@ def test_weights_follow_the_seed():
 def test_a_name_or_a_folder_tells_the_shapes(tmp_path: Path):
     named = TargetConfig("26b_a4b", "google/gemma-4-26B-A4B-it", drafters={"mtp": "google/its-assistant"})
     arm = Arm("mtp", "mtp", "google/its-assistant", None)
-    assert planning.target_shapes(named)["text_config"]["num_experts"] == 8
-    assert planning.drafter_shapes(arm, named)["model_type"] == "gemma4_assistant"
+    assert random_weights.target_shapes(named)["text_config"]["num_experts"] == 8
+    assert random_weights.drafter_shapes(arm, named)["model_type"] == "gemma4_assistant"
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gemma4_text"}))
-    assert planning.target_shapes(TargetConfig("31b", str(tmp_path))) == {"model_type": "gemma4_text"}
+    assert random_weights.target_shapes(TargetConfig("31b", str(tmp_path))) == {"model_type": "gemma4_text"}
 
 
 @pytest.mark.parametrize(
@@ -57,14 +56,14 @@ def test_shapes_that_nothing_tells_are_asked_for(target: TargetConfig, message: 
     path = "else/where" if target.name == "31b" else None
     arm = Arm("other" if path else "dflash", "dflash", path, None)
     with pytest.raises(InputError) as error:
-        planning.target_shapes(target)
-        planning.drafter_shapes(arm, target)
+        random_weights.target_shapes(target)
+        random_weights.drafter_shapes(arm, target)
     assert message in str(error.value)
 
 
 def test_unknown_sizes_and_missing_drafters_are_told():
     with pytest.raises(InputError, match="expected one of E2B"):
-        planning.random_target("70B", "cpu", "float32")
-    target = planning.random_target("E2B", "cpu", "float32")
+        random_weights.random_target("70B", "cpu", "float32")
+    target = random_weights.random_target("E2B", "cpu", "float32")
     with pytest.raises(InputError, match="published for E2B"):
-        planning.random_drafter("dflash", "E2B", target=target)
+        random_weights.random_drafter("dflash", "E2B", target=target)
