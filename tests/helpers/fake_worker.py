@@ -1,4 +1,4 @@
-"""A worker that speaks the protocol of `vllm_worker.py` without vLLM: it counts upwards and accepts what it is told to.
+"""A worker with the protocol of `vllm_worker.py` and without vLLM: it counts upwards and accepts a fixed pattern.
 
 Run by its path, as the real one is. `FAKE_WORKER` in the environment chooses a fault: `refuse` fails to load, `die`
 ends while it decodes, `abort` ends every answer so, `lossy` lets a drafting arm emit other tokens than the baseline.
@@ -37,13 +37,13 @@ def row(prompt: list[int], count: int) -> dict[str, Any]:
         steps.append(rest[: accepted[-1] + 1])
         rest = rest[accepted[-1] + 1 :]
     per_position = [sum(one > place for one in accepted) for place in range(k)]
-    told = {
+    reported = {
         "num_drafts": len(accepted),
         "num_draft_tokens": k * len(accepted),
         "num_accepted_tokens": sum(accepted),
         "num_accepted_tokens_per_pos": per_position,
     }
-    for name, value in told.items():
+    for name, value in reported.items():
         old = counters.get(name, [0] * k if isinstance(value, list) else 0)
         both = zip(value, old, strict=True) if isinstance(value, list) else None
         counters[name] = [a + b for a, b in both] if both is not None else value + old
@@ -52,7 +52,7 @@ def row(prompt: list[int], count: int) -> dict[str, Any]:
         "at": times(len(steps)),
         "finish": "length",
         "drafts": {"drafted": [k] * len(accepted), "accepted": accepted},
-        "told": told,
+        "told": reported,
     }
 
 
@@ -81,8 +81,9 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
     return {"counters": counters}
 
 
-for line in sys.stdin:
-    asked = json.loads(line)
-    if asked["op"] == "close":
-        break
-    print(json.dumps(answer(asked)), flush=True)
+if __name__ == "__main__":
+    for line in sys.stdin:
+        asked = json.loads(line)
+        if asked["op"] == "close":
+            break
+        print(json.dumps(answer(asked)), flush=True)
