@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from harness.config.run import BASELINE, RunConfig, read_config
+from harness.config.run import RunConfig, read_config
 from harness.entry import command, reason_of, say, tell, through_hydra
 from harness.errors import EXIT_INTERRUPTED, EXIT_OK
 from harness.launch.data_parallel import processes, run_split
@@ -34,7 +34,7 @@ from harness.report.console import json_line, print_summary
 from harness.report.published.table import print_published
 from harness.run import Outcome, run
 from harness.target.devices import parse_device
-from harness.vocabulary import CONF
+from harness.vocabulary import BASELINE, CONF
 
 _exit_codes: list[int] = []
 

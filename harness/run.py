@@ -31,7 +31,6 @@ from harness.comparison.room import check_room, spread_of
 from harness.comparison.run_identity import KNOWN_ONCE_LOADED, run_identity, upgrade
 from harness.comparison.schedule import Group, Share, groups_of
 from harness.comparison.watchdog import check_summary
-from harness.config.engine import HARNESS
 from harness.config.run import RunConfig
 from harness.engines.arms import check_servers
 from harness.engines.comparison import EngineComparison
@@ -56,6 +55,7 @@ from harness.tasks.dataset import load_prompts
 from harness.tasks.lengthen import lengthen
 from harness.tasks.prompts import Prompt
 from harness.tasks.scoring.scorer import Scorer
+from harness.vocabulary import HARNESS
 
 
 @dataclass(slots=True)

@@ -14,3 +14,16 @@ CONF = ROOT / "conf"
 EXECUTIONS = ("auto", "eager", "compile", "cuda_graph")
 #: Accept rules under sampling: speculative sampling, or equality with the target's own sample.
 VERIFICATIONS = ("rejection", "match")
+#: The arm without drafts, with which every other arm is compared.
+BASELINE = "baseline"
+#: The category of a row over all categories.
+ALL = "all"
+#: Engines: the harness's own loop, and vLLM.
+HARNESS, VLLM = "harness", "vllm"
+ENGINES = (HARNESS, VLLM)
+#: Verdicts on losslessness; NO_VERDICT where no comparison was possible.
+MISMATCH, TIE, EXACT, NO_VERDICT = "mismatch", "tie", "exact", "none"
+#: From the worst on.
+VERDICTS = (MISMATCH, TIE, EXACT, NO_VERDICT)
+#: How the decoding of a prompt ended.
+OK, ERROR = "ok", "error"

@@ -25,8 +25,7 @@ from harness.comparison.schedule import Group
 from harness.comparison.throttling import ClockReading, as_dict, gpu_name, read_clocks
 from harness.comparison.watchdog import Watch
 from harness.comparison.width_probe import write_width_probe
-from harness.config.engine import HARNESS
-from harness.config.run import BASELINE, RunConfig
+from harness.config.run import RunConfig
 from harness.decoding.api import check_prompts
 from harness.errors import InputError
 from harness.metrics.statistics import arm_order
@@ -39,6 +38,7 @@ from harness.tasks.chat import Chat, Rendered, check_length
 from harness.tasks.prompts import Prompt
 from harness.tasks.scoring.scorer import Scorer
 from harness.tasks.token_texts import token_pieces
+from harness.vocabulary import BASELINE, HARNESS
 
 ERROR_LOG = "errors.log"
 

@@ -19,7 +19,7 @@ import torch
 from drafters.checkpoints.files import resolve_folder
 from harness.comparison.models import resolve_dtype
 from harness.comparison.plan import Plan
-from harness.config.run import BASELINE, Arm, RunConfig
+from harness.config.run import Arm, RunConfig
 from harness.config.synthetic import RANDOM
 from harness.records.files import MANIFEST, replace_file
 from harness.records.machine import git_state, hardware, versions
@@ -32,7 +32,7 @@ from harness.tasks.chat import Chat, Rendered
 from harness.tasks.hub import published_name
 from harness.tasks.prompts import Prompt
 from harness.tasks.scoring.scorer import Scorer
-from harness.vocabulary import PACKAGE
+from harness.vocabulary import BASELINE, PACKAGE
 
 SCHEMA = 1
 

@@ -18,13 +18,13 @@ import transformers
 from drafters.base import Drafter
 from drafters.checkpoints.fit import text_config
 from harness.comparison.plan import Plan
-from harness.config.engine import HARNESS
 from harness.config.run import RunConfig, TargetConfig
 from harness.config.synthetic import RANDOM
 from harness.target.devices import parse_device, parse_dtype
 from harness.target.load import load_drafter, load_target
 from harness.target.random_weights import build_random_drafter, build_target
 from harness.target.target import Target
+from harness.vocabulary import HARNESS
 
 
 @dataclass(slots=True)

@@ -21,14 +21,14 @@ from drafters.checkpoints.fit import check_fit, text_config
 from drafters.layouts.assistant import check_entries
 from drafters.registry import DEFAULT_DRAFT_TOKENS, LOADERS, TRAINED, build_drafter
 from harness.config.checks import at_least
-from harness.config.engine import HARNESS
-from harness.config.run import BASELINE, Arm, RunConfig, TargetConfig
+from harness.config.run import Arm, RunConfig, TargetConfig
 from harness.config.synthetic import RANDOM, check_count
 from harness.errors import InputError
 from harness.target.devices import parse_device
 from harness.target.files import check_loadable, check_target
 from harness.target.random_weights import drafter_shapes, target_shapes
 from harness.target.side_files import check_side_files
+from harness.vocabulary import BASELINE, HARNESS
 
 #: Drafters that compete, whose best k is worth finding.
 CALIBRATED = (*TRAINED, "lookup")

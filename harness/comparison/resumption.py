@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.comparison.judge import NO_ANSWER
-from harness.config.run import BASELINE
 from harness.records.journal import GenerationKey
+from harness.vocabulary import BASELINE
 
 Rows = Mapping[GenerationKey, Mapping[str, Any]]
 

@@ -7,11 +7,11 @@ import torch
 from harness.comparison.memory import Memory, estimate, shortage
 from harness.comparison.models import held_bytes, resolve_dtype
 from harness.comparison.plan import Plan
-from harness.config.engine import HARNESS
 from harness.config.run import RunConfig, TargetConfig
 from harness.errors import InputError
 from harness.target.devices import parse_device, parse_dtype
 from harness.target.files import is_quantized, text_config_of
+from harness.vocabulary import HARNESS
 
 
 def check_room(config: RunConfig, plan: Plan, longest_prompt: int) -> Memory | None:

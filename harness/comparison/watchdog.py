@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.config.run import BASELINE
 from harness.errors import GuardError
 from harness.metrics.evidence import always_right, never_drafts
 from harness.records.rounds import Round
+from harness.vocabulary import BASELINE
 
 # Lookup drafts nothing where the text does not repeat, so only a whole run without drafts says something.
 MAY_STAY_SILENT = ("lookup",)

@@ -8,9 +8,9 @@ from typing import Any
 
 from drafters.registry import TRAINED
 from harness.config.checks import count, one_of
-from harness.config.engine import HARNESS
 from harness.config.synthetic import CHECKPOINT, RATES_KEY, WEIGHTS, check_rates
 from harness.errors import InputError
+from harness.vocabulary import HARNESS
 
 
 @dataclass(frozen=True)

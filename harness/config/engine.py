@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from drafters.errors import InputError
 from harness.config.checks import at_least, count, one_of
-from harness.vocabulary import ROOT
+from harness.vocabulary import BASELINE, ENGINES, HARNESS, ROOT, VLLM
 
 if TYPE_CHECKING:
     from harness.config.run import Arm
 
-HARNESS, VLLM = "harness", "vllm"
-ENGINES = (HARNESS, VLLM)
 VLLM_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
 #: Drafter kinds that vLLM runs, with its name for the method.
 METHODS = {"mtp": "mtp", "dflash": "dflash", "lookup": "ngram"}
@@ -68,7 +66,7 @@ class EngineConfig:
 
     def arms(self, own: Sequence[Arm]) -> tuple[Arm, ...]:
         """The run's arms, told which engine decodes each. `own` are those asked for, without the baseline."""
-        from harness.config.run import BASELINE, Arm
+        from harness.config.run import Arm
 
         if self.name == HARNESS:
             return tuple(own)
@@ -80,7 +78,6 @@ class EngineConfig:
 
     def has(self, arm: str) -> bool:
         """Whether this engine, beside the harness, decodes `arm`: with servers, those arms that have one."""
-        from harness.config.run import BASELINE
 
         return arm in self.url if isinstance(self.url, dict) else self.url is None or arm != BASELINE
 

@@ -23,11 +23,10 @@ from harness.config.scoring import SCORERS, ScoringConfig
 from harness.config.synthetic import CHECKPOINT, RANDOM, WEIGHTS, check_rates, label
 from harness.errors import InputError
 from harness.tasks.files import name_of
-from harness.vocabulary import ASSETS, EXECUTIONS, VERIFICATIONS
+from harness.vocabulary import ASSETS, BASELINE, EXECUTIONS, VERIFICATIONS
 
 #: Targets that come with the harness, by name, and their folders in the assets.
 EMBEDDED = {"embedded": "target", "embedded_e2b": "e2b/target"}
-BASELINE = "baseline"
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 MOST_RANDOM_TOKENS = 100_000_000  # some gigabytes of text
 TRACKERS = ("none", "wandb")

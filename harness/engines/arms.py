@@ -13,7 +13,7 @@ from typing import Any
 from drafters.base import Sampling
 from harness.comparison.models import resolve_dtype
 from harness.comparison.plan import Plan
-from harness.config.run import BASELINE, RunConfig
+from harness.config.run import RunConfig
 from harness.engines.server import ServerSession
 from harness.engines.session import ProcessSession, Request, Session, arguments_of
 from harness.engines.worker import EngineError
@@ -21,6 +21,7 @@ from harness.progress import warn
 from harness.records.files import replace_file
 from harness.records.rounds import Generation
 from harness.records.stored import read_object
+from harness.vocabulary import BASELINE
 
 WARM_UP_ROUNDS = 3
 ENGINES_JSON = "engines.json"

@@ -16,7 +16,7 @@ from harness.comparison.plan import Plan
 from harness.comparison.resumption import settled
 from harness.comparison.schedule import Group
 from harness.comparison.watchdog import Watch
-from harness.config.run import BASELINE, RunConfig
+from harness.config.run import RunConfig
 from harness.engines.arms import EngineArms
 from harness.engines.judge import EngineJudge
 from harness.engines.stand_in import StandIn
@@ -25,6 +25,7 @@ from harness.progress import RunProgress, warn
 from harness.records import disturbance
 from harness.records.journal import GenerationKey, Journal
 from harness.tasks.chat import Chat, Rendered
+from harness.vocabulary import BASELINE
 
 
 class EngineComparison(Comparison):

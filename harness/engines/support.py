@@ -7,9 +7,10 @@ from typing import Any
 from drafters.dflash.drafter import DFlashDrafter
 from drafters.errors import InputError
 from drafters.mtp import MTPDrafter
-from harness.config.engine import HARNESS, METHODS
-from harness.config.run import BASELINE, Arm, RunConfig
+from harness.config.engine import METHODS
+from harness.config.run import Arm, RunConfig
 from harness.engines.server import check_url
+from harness.vocabulary import BASELINE, HARNESS
 
 #: What vLLM does, in the words of the harness's options; it has no switch for any of them.
 CONVENTIONS: dict[str, dict[str, Any]] = {

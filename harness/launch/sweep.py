@@ -17,9 +17,9 @@ from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
 from harness.launch.estimate import print_plan
 from harness.launch.gather import finish
 from harness.launch.state import SWEEP, Job, Sweep, fingerprint, read_sweep, setting
-from harness.metrics.cells import ALL
 from harness.metrics.summary import read_summary
 from harness.records.identity import changes_nothing
+from harness.vocabulary import ALL
 
 #: Exit codes of sweeps launched by this process; Hydra keeps what a sweeper returns to itself.
 exit_codes: list[int] = []

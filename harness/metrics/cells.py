@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 from harness.metrics.repetition import repeated_ngrams
 from harness.records.frames import KEY, with_defaults
 from harness.records.rounds import TAINTS, UNTIMED
+from harness.vocabulary import ALL, BASELINE, EXACT, HARNESS, MISMATCH, NO_VERDICT, TIE
 
-BASELINE = "baseline"
-ALL = "all"
 CELL = ("dataset", "category", "arm", "batch_size", "num_draft_tokens")
 # Where a table of several runs is summarised, rounds may need more than KEY to find their generation.
 WIDER_KEY = ("run", "dataset", "batch_size", "num_draft_tokens", *KEY)
 ROUND_SUMS = ("drafted", "accepted", "emitted", "draft_s", "verify_s", "other_s")
 SECONDS = ("draft_s", "verify_s", "other_s", "prefill_s", "decode_s", "wall_share_s")
-VERDICT_ORDER = ("mismatch", "tie", "exact")
+VERDICT_ORDER = (MISMATCH, TIE, EXACT)
 
 
 def per_generation(rounds: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:
@@ -42,7 +41,7 @@ def per_generation(rounds: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFr
         kind = "float64" if name.endswith("_s") else "int64"
         table[name] = np.bincount(owner, weights=rounds[name].to_numpy(), minlength=size).astype(kind)
     # Another engine's generation may come without rounds: its tokens are known, how they were drafted is not.
-    untold = (table["engine"] != "harness") & (table["rounds"] == 0) & (table["new_tokens"] > 1)
+    untold = (table["engine"] != HARNESS) & (table["rounds"] == 0) & (table["new_tokens"] > 1)
     table["untold"] = (table["new_tokens"] - 1).where(untold, 0)
     table.loc[untold, [name for name in ROUND_SUMS if name.endswith("_s")]] = np.nan
     table["drafting_rounds"] = np.bincount(owner[rounds["drafted"].to_numpy() > 0], minlength=size)
@@ -179,7 +178,7 @@ def _add_totals(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index
     figures["tainted"] = _counted(ok["taint"].fillna("") != "", ok, index)
     figures |= {f"taint_{word}": _counted(ok["taint"] == word, ok, index) for word in TAINTS}
     figures["truncated_share"] = figures["finish_length"] / generations.where(generations > 0)
-    figures["verdict"] = pd.Series("none", index=index)
+    figures["verdict"] = pd.Series(NO_VERDICT, index=index)
     figures["verdict_none"] = generations
     for verdict in reversed(VERDICT_ORDER):
         found = _counted(ok["verdict"] == verdict, ok, index)

@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from harness.metrics.cells import ALL, BASELINE, CELL
+from harness.metrics.cells import CELL
 from harness.metrics.evidence import Doubt, Severity, acceptance_doubts, text_doubts, truncation_doubts
 from harness.records.rounds import TAINTS, UNTIMED
 from harness.records.taints import FASTEST_STEP_S
+from harness.vocabulary import ALL, BASELINE
 
 # The interval exists from 5 prompts on, but below 10 a few odd prompts decide it.
 FEW_PROMPTS = 10

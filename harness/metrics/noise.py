@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.comparison.throttling import clock_guards, reading_of
-from harness.metrics.cells import BASELINE
 from harness.metrics.guards import Guard
 from harness.records.disturbance import LEAST_WALL_S, is_busy, lost_share
 from harness.records.frames import with_defaults
 from harness.records.rounds import UNTIMED
+from harness.vocabulary import BASELINE
 
 Floats = NDArray[np.float64]
 

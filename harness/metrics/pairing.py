@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from harness.metrics.cells import ALL, BASELINE
 from harness.metrics.statistics import CONFIDENCE, RESAMPLES, SEED, Estimate, paired_speedup
 from harness.records.frames import with_defaults
 from harness.records.rounds import UNTIMED
+from harness.vocabulary import ALL, BASELINE
 
 CLOCKS = ("decode", "end_to_end")
 #: The count of prompts beside each clock's speedup.

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from harness.errors import InputError
-from harness.metrics.cells import BASELINE, CELL, cell_metrics
+from harness.metrics.cells import CELL, cell_metrics
 from harness.metrics.definitions import DEFINITIONS, as_dict, named
 from harness.metrics.guards import SYNTHETIC, Guard, cell_guards, worth_listing
 from harness.metrics.noise import noise_of, run_doubts
@@ -22,6 +22,7 @@ from harness.records.csv_text import csv_text
 from harness.records.files import GENERATIONS, MANIFEST, RUN_KEY, SUMMARY_CSV, SUMMARY_JSON, replace_file
 from harness.records.frames import journal_bytes, read_generations, read_rounds, write_rounds
 from harness.records.stored import read_manifest, read_object, warn_once
+from harness.vocabulary import BASELINE
 
 SCHEMA = 1
 COLUMNS = tuple(definition.name for definition in DEFINITIONS)

@@ -20,10 +20,9 @@ from harness.records.files import GENERATIONS, ROUNDS_JOURNAL, sync_folder
 from harness.records.identity import Upgrade, check, claim
 from harness.records.journal_files import append_lines, cut_torn_line, open_for_append, open_locked, read_lines
 from harness.records.rounds import TAINTS, Round
+from harness.vocabulary import ERROR, HARNESS, OK, VERDICTS
 
-STATUSES = ("ok", "error")
-HARNESS = "harness"  # the engine of rows that name none
-VERDICTS = ("exact", "tie", "mismatch", "none", None)
+STATUSES = (OK, ERROR)
 ROUND_COUNTS = ("round", "position", "drafted", "accepted", "emitted")
 ROUND_SECONDS = ("draft_s", "verify_s", "other_s")
 
@@ -76,8 +75,8 @@ class GenerationRow:
         self.text, self.error, self.category = (_clean(text) for text in (self.text, self.error, self.category))
         if self.status not in STATUSES:
             raise ValueError(f"status={self.status!r}: expected one of {STATUSES}")
-        if self.verdict not in VERDICTS:
-            raise ValueError(f"verdict={self.verdict!r}: expected one of {VERDICTS}")
+        if self.verdict is not None and self.verdict not in VERDICTS:
+            raise ValueError(f"verdict={self.verdict!r}: expected one of {VERDICTS} or None")
         if self.taint and self.taint not in TAINTS:
             raise ValueError(f"taint={self.taint!r}: expected one of {tuple(TAINTS)}")
         if self.status == "ok" and not self.token_ids:

@@ -10,9 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness.config.run import BASELINE
 from harness.progress import warn
 from harness.records.files import MANIFEST, RUN_KEY
+from harness.vocabulary import BASELINE
 
 _warned: set[str] = set()
 

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.config.run import BASELINE
 from harness.metrics.definitions import named
 from harness.metrics.guards import SYNTHETIC
 from harness.metrics.statistics import MIN_PROMPTS
+from harness.vocabulary import BASELINE
 
 MIN_WIDTH = 140  # so that a log keeps a row on a line
 JSON_FIELDS = named(

@@ -7,8 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-from harness.config.engine import VLLM
-from harness.config.run import BASELINE
+from harness.vocabulary import BASELINE, VLLM
 
 #: What a config key is called where people read it; any other key stands for itself.
 ARM_NAMES = {
@@ -21,7 +20,6 @@ ARM_NAMES = {
 }
 #: Kinds that calibrate the harness. They stand in the tables, never in a headline, and in no ranking.
 CONTROL_KINDS = (BASELINE, "lookup", "oracle", "random", "synthetic")
-VERDICTS = ("mismatch", "tie", "exact", "none")
 
 NONE = "–"
 UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")

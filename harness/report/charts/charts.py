@@ -9,13 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from harness.metrics.cells import ALL
 from harness.report.charts.drawing import Chart, finish, legend_text, new_figure
 from harness.report.charts.palette import CATEGORY_COLOURS, category_colour, light
 from harness.report.charts.ratios import ratio_axis, square
 from harness.report.names import clean, number
 from harness.report.page.data import RunData, colour_of
 from harness.report.page.figures import PARTS
+from harness.vocabulary import ALL
 
 #: Beyond this many points a scatter is drawn as an image, without a link on each.
 MAX_LINKED_POINTS = 1500

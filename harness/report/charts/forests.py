@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from harness.metrics.cells import ALL
 from harness.report.charts.drawing import Chart, finish, new_figure
 from harness.report.charts.palette import light
 from harness.report.charts.ratios import ratio_axis
 from harness.report.names import clean, known, times
 from harness.report.page.data import RunData, colour_of
 from harness.report.page.headline import pair_ratio
+from harness.vocabulary import ALL
 
 
 def speedup_chart(run: RunData) -> Chart | None:

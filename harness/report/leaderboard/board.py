@@ -15,10 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.config.engine import HARNESS
-from harness.config.run import BASELINE
 from harness.errors import InputError
-from harness.metrics.cells import ALL
 from harness.metrics.definitions import named
 from harness.metrics.summary import read_summary
 from harness.records.files import GENERATIONS, NOTHING_YET, SUMMARY_JSON, run_directories
@@ -33,6 +30,7 @@ from harness.report.leaderboard.conditions import (
     target_words,
 )
 from harness.report.names import is_control, known
+from harness.vocabulary import ALL, BASELINE, HARNESS
 
 SUMMARY_COLUMNS = named(
     *("dataset", "category", "arm", "num_draft_tokens", "batch_size", "prompts", "paired_prompts", "errors"),

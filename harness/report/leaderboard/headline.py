@@ -7,12 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from harness.config.run import BASELINE
-from harness.metrics.cells import ALL
 from harness.report.leaderboard.board import RANKED_TOGETHER, Leaderboard, is_void
 from harness.report.leaderboard.conditions import facts, pace_difference
 from harness.report.names import NONE, arm_name, clean, is_control, known, listed, span, times
 from harness.report.page.headline import Headline
+from harness.vocabulary import ALL, BASELINE
 
 Row = dict[str, Any]
 TITLES = {

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.metrics.cells import ALL
 from harness.records.csv_text import csv_text
 from harness.records.files import replace_file
 from harness.report.charts.palette import arm_colour
@@ -27,6 +26,7 @@ from harness.report.names import NONE, arm_name, clean, is_control, known, numbe
 from harness.report.page.headline import DISTURBED
 from harness.report.page.render import render
 from harness.report.page.tables import Cell, Line, Table, accuracy_cell, speedup_cell, verdict_cell
+from harness.vocabulary import ALL
 
 NAME = "leaderboard"
 UNPAIRED = (

@@ -11,9 +11,9 @@ from typing import Any, cast
 
 import pandas as pd
 
-from harness.config.run import BASELINE
-from harness.report.names import VERDICTS, clean, known
+from harness.report.names import clean, known
 from harness.report.page.data import RunData
+from harness.vocabulary import BASELINE, VERDICTS
 
 MAX_PROMPTS = 200
 MAX_BYTES = 4_000_000

@@ -9,10 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.config.engine import HARNESS
-from harness.config.run import BASELINE
 from harness.errors import InputError
-from harness.metrics.cells import ALL
 from harness.metrics.summary import read_summary
 from harness.records.files import NOTHING_YET, PROMPTS
 from harness.records.frames import read_generations, read_rounds
@@ -20,6 +17,7 @@ from harness.records.prompts import KeptPrompt, read_prompts
 from harness.records.stored import read_manifest, warn_once
 from harness.report.charts.palette import arm_colour, light
 from harness.report.names import arm_name, clean, is_control
+from harness.vocabulary import ALL, BASELINE, HARNESS
 
 Row = Mapping[str, Any]
 #: One line of the report: what a row of the summary is about, its category apart.

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.metrics.cells import ALL
 from harness.metrics.definitions import BY_NAME, named
 from harness.metrics.pairing import prompt_speedups
 from harness.report.page.data import RunData
+from harness.vocabulary import ALL
 
 PARTS = ("draft", "verify", "other")
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from harness.metrics.cells import ALL
 from harness.report.names import confidence_text, known, listed, span, times
 from harness.report.page.data import Row, RunData, Series
+from harness.vocabulary import ALL
 
 Tone = Literal["clear", "even", "void"]
 CLOCK = "speedup_decode"

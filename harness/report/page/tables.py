@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.config.run import BASELINE
-from harness.metrics.cells import ALL
 from harness.metrics.definitions import BY_NAME
-from harness.report.names import NONE, VERDICTS, arm_name, bytes_text, clean, known, number, percent, span, times
+from harness.report.names import NONE, arm_name, bytes_text, clean, known, number, percent, span, times
 from harness.report.page.data import Row, RunData, Series
+from harness.vocabulary import ALL, BASELINE, VERDICTS
 
 SEVERITIES = ("error", "warning", "info")
 OTHERS_LENGTHS = (

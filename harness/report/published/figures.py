@@ -16,11 +16,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from harness.config.run import BASELINE, EMBEDDED, RunConfig
+from harness.config.run import EMBEDDED, RunConfig
 from harness.errors import InputError
 from harness.records.files import replace_file
 from harness.records.stored import read_object
-from harness.vocabulary import CONF
+from harness.vocabulary import BASELINE, CONF
 
 FIGURES = CONF / "experiment" / "published"
 PUBLISHED = "published.json"

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.config.run import BASELINE
 from harness.report.published.figures import METRICS, beside, read_metrics, read_published
+from harness.vocabulary import BASELINE
 
 MIN_WIDTH = 130
 NOT_IN_MAIN_TABLE = {"seconds_for_2048", "extra_memory_gb"}

@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from harness.config.run import BASELINE
 from harness.metrics.summary import read_summary
 from harness.records.files import (
     GENERATIONS,
@@ -19,6 +18,7 @@ from harness.records.files import (
     SUMMARY_JSON,
 )
 from harness.records.frames import read_generations, read_rounds
+from harness.vocabulary import BASELINE
 
 TABLE_ROWS = 10_000  # what wandb shows of a table; the artifact holds everything
 ARTIFACT_FILES = (SUMMARY_JSON, SUMMARY_CSV, MANIFEST, REPORT, ROUNDS, GENERATIONS, RUN_KEY, "errors.log")

@@ -13,10 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from harness.config.run import BASELINE, TrackingConfig
+from harness.config.run import TrackingConfig
 from harness.progress import warn
 from harness.records.secrets import redact_tree
 from harness.report.tracking.mirror import mirror
+from harness.vocabulary import BASELINE
 
 INIT_TIMEOUT_S = 30
 FINISH_TIMEOUT_S = 300

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 from drafters.registry import LOADERS, TRAINED
-from harness.config.run import BASELINE
 from harness.launch.gather import finish
 from harness.launch.state import Job, Sweep, end_job, start_job
 from harness.metrics.definitions import BY_NAME, named
@@ -28,6 +27,7 @@ from harness.report.page import data, tables
 from harness.report.published import table as published_table
 from harness.report.published.figures import METRICS
 from harness.report.tracking import mirror
+from harness.vocabulary import BASELINE
 from tests.helpers import generated_runs as synthetic
 
 REPORT_TABLES = ("speedups", "positions", "round_times", "prompts", "published")
