@@ -1,4 +1,4 @@
-"""What every benchmark shares: alternating repeats, medians, ratios, and a result file that says where it was made."""
+"""Shared by every benchmark: alternating repeats, ratios, and a result file named by content, machine and date."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import statistics
 import sys
 import time
@@ -20,7 +21,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def hardware() -> dict[str, Any]:
-    """The machine, its threads, and how busy it is: a busy one misleads."""
+    """The machine, its threads, and its load before the benchmark: timings on a busy machine mislead."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -39,11 +40,12 @@ def hardware() -> dict[str, Any]:
 def warn_if_busy() -> None:
     load = os.getloadavg()[0]
     if load > 0.5:
-        print(f"warning: the load average is {load:.1f}; timings now can be off by a factor of two", file=sys.stderr)
+        print(f"warning: the load average is {load:.1f}; timings can be off by a factor of two", file=sys.stderr)
 
 
 def alternate(cases: dict[str, Callable[[], Any]], repeats: int, warm_up: int = 1) -> dict[str, list[float]]:
-    """Seconds of every case, one after the other in each repeat and in turned order, so that drift falls on all."""
+    """Seconds of every case, one list entry per repeat. Every second repeat runs in reverse order, so that drift of the
+    machine falls on all cases alike."""
     seconds: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(warm_up):
         for run in cases.values():
@@ -61,7 +63,7 @@ def alternate(cases: dict[str, Callable[[], Any]], repeats: int, warm_up: int = 
 
 
 def ratio(seconds: dict[str, list[float]], slower: str, faster: str) -> dict[str, float]:
-    """How many times `faster` is faster than `slower`: median, least and most of the repeat-by-repeat ratios."""
+    """Median, least and greatest of the repeat-by-repeat ratios `slower` / `faster`."""
     ratios = [a / b for a, b in zip(seconds[slower], seconds[faster], strict=True)]
     return {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
 
@@ -70,7 +72,7 @@ def arguments(description: str, **extra: Any) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0, help="torch threads; 0 leaves the default")
-    parser.add_argument("--name", default="", help="suffix of the result file")
+    parser.add_argument("--name", default="", help="a further word in the result file's name")
     for name, options in extra.items():
         parser.add_argument(f"--{name.replace('_', '-')}", **options)
     parsed = parser.parse_args()
@@ -79,13 +81,22 @@ def arguments(description: str, **extra: Any) -> argparse.Namespace:
     return parsed
 
 
-def keep(benchmark: str, result: dict[str, Any], before: dict[str, Any], suffix: str = "") -> Path:
-    """Write the result beside command, hardware and date."""
-    RESULTS.mkdir(exist_ok=True)
+def machine(hardware: dict[str, Any]) -> str:
+    """The GPU or else the CPU as part of a file name: `intel-xeon` for "Intel(R) Xeon(R) Processor"."""
+    name = re.sub(r"\((r|tm)\)|\bprocessor\b|\bcpu\b|@.*", " ", (hardware["gpu"] or hardware["cpu"]).lower())
+    return "-".join(re.findall(r"[a-z0-9]+", name))
+
+
+def keep(benchmark: str, result: dict[str, Any], hardware: dict[str, Any], what: str) -> Path:
+    """Write `results/BENCHMARK/WHAT-MACHINE-DATE.json` with the command that made it, and return its path.
+
+    A later result of the same content, machine and day takes the place of the earlier one.
+    """
     today = datetime.date.today().isoformat()
     command = " ".join(["python", "-m", f"benchmarks.{benchmark}", *sys.argv[1:]])
-    path = RESULTS / f"{benchmark}{'-' + suffix if suffix else ''}.json"
-    record = {"benchmark": benchmark, "command": command, "date": today, "hardware": before, **result}
+    path = RESULTS / benchmark / f"{what}-{machine(hardware)}-{today}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = {"benchmark": benchmark, "command": command, "date": today, "hardware": hardware, **result}
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(f"kept in {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
     return path

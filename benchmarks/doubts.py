@@ -1,9 +1,9 @@
-"""Whether doubts come when they should, and only then: on an idle machine, beside busy loops, and after a stop.
+"""Checks that a run doubts its times when it should, and only then: idle, beside busy loops, and after a stop.
 
     python -m benchmarks.doubts     # 20 idle runs, 1 loaded and 1 stopped, on a machine without other work
     python -m benchmarks.doubts --idle 3 --only idle
 
-Prints one line per run and the counts, and exits with 1 where one of them is not as it should be.
+Prints one line per run and the counts; exits with 1 if a count is wrong.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmarks.common import warn_if_busy
 
 IDLE_RUNS = 20
 STOP_S = 12.0
-#: What an idle machine and the shipped drafters must never raise.
+#: Guards that the shipped drafters on an idle machine must never raise.
 FALSE_ALARMS = ("acceptance_full", "acceptance_low", "busy_machine", "unsteady_pace", "impossible_times")
 
 
@@ -37,7 +37,7 @@ def start(folder: Path, seed: int, *more: str) -> subprocess.Popen[bytes]:
 
 
 def codes_of(folder: Path) -> tuple[set[str], Counter[str], str]:
-    """All doubts of a run, categories' too, its taints, and its noise line."""
+    """Codes of all guards of a run, its categories included, its taints, and its noise line."""
     summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     codes = {guard["code"] for guard in summary["guards"]}
     codes |= {text.partition(":")[0] for row in summary["rows"] for text in row["guards"]}
@@ -48,7 +48,7 @@ def codes_of(folder: Path) -> tuple[set[str], Counter[str], str]:
 
 @contextmanager
 def busy_loops() -> Iterator[None]:
-    """A process for each CPU that computes for nothing."""
+    """Keep every CPU busy with a process of its own."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
@@ -60,7 +60,7 @@ def busy_loops() -> Iterator[None]:
 
 
 def stop_amid(run: subprocess.Popen[bytes], folder: Path) -> None:
-    """Stop a run for STOP_S in one of its generations, which follow each other closely after the first record."""
+    """Stop a run for STOP_S within a generation: after the first record they follow each other closely."""
     record = folder / "generations.jsonl"
     while run.poll() is None and not (record.exists() and record.stat().st_size):
         time.sleep(0.05)
@@ -74,7 +74,7 @@ def stop_amid(run: subprocess.Popen[bytes], folder: Path) -> None:
 def one(
     name: str, folder: Path, seed: int, meanwhile: Callable[..., None] | None = None
 ) -> tuple[set[str], Counter[str]]:
-    """A run to its end, and what it raised."""
+    """Run to the end; gives the codes of the guards that were raised, and the taints."""
     run = start(folder, seed)
     if meanwhile is not None:
         meanwhile(run, folder)

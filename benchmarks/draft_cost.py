@@ -1,11 +1,11 @@
-"""What drafting costs against k: draft and verify milliseconds of a round for both drafters, as JSON and PNG.
+"""Draft and verify milliseconds of a round against k, for both drafters, as JSON and PNG.
 
     python -m benchmarks.draft_cost [--family e2b|12B|26B-A4B|31B] [--execution eager] [--k 1,15] [--tokens 64]
 
-Claim under test: MTP's draft cost grows with k, DFlash's does not. On an embedded family, or on drafters of published
-shapes with random weights, too large for any cache; their target is as wide as the published one, but has six of its
-layers, since drafting does not depend on how many there are. What is accepted does not change what a round costs.
-Against context and batch: benchmarks/round_cost.py.
+Claim under test: MTP's draft cost grows with k, DFlash's does not. The drafters are those of an embedded family, or of
+published shapes with random weights, too large for any cache. A published target is as wide as it is published but has
+six of its layers, since the cost of drafting does not depend on their number. Acceptance does not change the cost of a
+round. benchmarks/round_cost.py varies context and batch.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def main() -> None:
     if flags.family not in FAMILIES:
         result["synthetic"] = f"random weights; verify is a pass of {LAYERS} layers, not the target's"
     result["draft_growth"] = growth(rows, "k")
-    suffix = "-".join(part for part in ("k", flags.family.replace("dense", ""), flags.name) if part)
-    draw_kept(keep("draft_cost", result, before, suffix))
+    what = "-".join(filter(None, (flags.family, target.execution, flags.name)))
+    draw_kept(keep("draft_cost", result, before, what))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""One GPU against the published side by side: real shapes, random weights, synthetic acceptance.
+"""One GPU beside published figures: real shapes, random weights, synthetic acceptance.
 
     python -m benchmarks.gpu --size 31B [--tokens 128] [--context 512] [--batch 1] [--peer] [--profile]
 
-For the baseline, MTP k=8 and DFlash k=15: tokens per second, milliseconds of a round by part, and the floor: the bytes
-a pass must read over the copy bandwidth measured here. Acceptance is not measured: positions are accepted at the rates
-below, which follow the published shape (about 80 % and 75 % at the first position, under 20 % by the eighth to ninth).
-`--peer` runs transformers `generate` on the same weights in the same process, plain and with the MTP assistant;
+Measures tokens per second and milliseconds of a round by part for the baseline, MTP k=8 and DFlash k=15, and the floor:
+the bytes a pass must read over the copy bandwidth of this GPU. Acceptance is assumed: positions are accepted at the
+rates below, which follow the published curves (about 80 % and 75 % at the first position, under 20 % by the eighth to
+ninth). `--peer` runs transformers `generate` on the same weights in the same process, plain and with the MTP assistant.
 `--profile` keeps the costliest kernels of every arm. The result file is written again after each arm.
 """
 
@@ -47,8 +47,7 @@ def copy_bandwidth(device: torch.device) -> float:
 
 
 def bytes_per_pass(target: Any) -> int:
-    """Weight bytes that a one-token pass reads: all, but of the embedding only the tied head's single reading, and of
-    the experts only the active ones."""
+    """Weight bytes that a one-token pass reads: active experts only, the tied embedding once (as the head)."""
     config = target.config
     total = 0
     for name, weight in target.model.named_parameters():
@@ -77,7 +76,7 @@ def decode_arm(target: Any, arm: str, k: int | None, prompts: list[list[int]], f
     found = {
         "k": k or 0,
         "tokens_per_s": statistics.median(rates),
-        # What the rates give in the long run; the line above has the luck of few rounds in it.
+        # The long-run value at these rates; the line above varies with the few rounds that were drawn.
         "tokens_per_s_at_the_rates": flags.batch * (1 + sum(RATES.get(arm, ()))) / per_round,
         "published_vllm_tokens_per_s": published,
         "over_published": flags.batch * (1 + sum(RATES.get(arm, ()))) / per_round / published if published else None,
@@ -85,20 +84,20 @@ def decode_arm(target: Any, arm: str, k: int | None, prompts: list[list[int]], f
             part: 1e3 * statistics.median(getattr(r, part) for r in rounds)
             for part in ("draft_s", "verify_s", "other_s")
         },
-        # Between the device's own marks and the wall clock; in a batch a row's clock runs while others are prefilled.
+        # The device's own times against the wall clock; in a batch a row's clock runs while others are prefilled.
         "host_share": 1 - on_device / sum(g[0].decode_s for g in runs) if flags.batch == 1 else None,
         "tokens_per_round": statistics.mean(r.emitted for r in rounds),
         "peak_gib": (runs[-1][0].peak_memory_bytes or 0) / 2**30,
         "preparation_s": target.decoders[drafter][1].preparation_s,
     }
     if flags.profile:
-        few = {**options, "max_new_tokens": 16}  # a profiler keeps every kernel of every layer
+        few = {**options, "max_new_tokens": 16}  # the profiler keeps every kernel of every layer
         found["kernels"] = costliest_kernels(lambda: generate(target, drafter, prompts, **few))
     return found
 
 
 def costliest_kernels(run: Callable[[], Any], count: int = 25) -> list[dict[str, Any]]:
-    """Where a run's time on the device goes: the profile to read where a figure is missed."""
+    """The kernels that take most of the run's time on the device, costliest first."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
@@ -112,7 +111,7 @@ def costliest_kernels(run: Callable[[], Any], count: int = 25) -> list[dict[str,
 def peer(target: Any, prompts: list[list[int]], tokens: int, k: int = 0, assistant: Any = None) -> dict[str, Any]:
     """transformers `generate` on the same weights, with `assistant` drafting `k` if given.
 
-    A random assistant's drafts are never accepted, so what its loop costs is told per round, not per token.
+    A random assistant's drafts are never accepted, so its loop is given in milliseconds a round, not tokens a second.
     """
     ids = torch.tensor(prompts, device="cuda")
     options = {} if assistant is None else {"assistant_model": assistant}
@@ -157,7 +156,9 @@ def main() -> None:
     prompts = [torch.randint(10, target.vocab_size, (flags.context,)).tolist() for _ in range(flags.batch)]
     rows: dict[str, Any] = {}
 
-    def keep_so_far() -> None:  # after every arm: a run that is cut short leaves what it has measured
+    parts = (flags.size, f"b{flags.batch}", target.execution, flags.name)
+
+    def keep_so_far() -> None:  # after every arm, so that a run that is cut short keeps its finished arms
         result = {
             "size": flags.size,
             "context": flags.context,
@@ -169,7 +170,7 @@ def main() -> None:
             "floor_ms": floor_ms,
             "arms": rows,
         }
-        keep("gpu", result, before, f"{flags.size}-b{flags.batch}" + ("-" + flags.name if flags.name else ""))
+        keep("gpu", result, before, "-".join(filter(None, parts)))
 
     for arm, k in (("baseline", None), ("mtp", 8), ("dflash", 15)):
         if arm not in flags.arms.split(",") or (arm == "dflash" and flags.size in ("E2B", "E4B")):

@@ -1,10 +1,10 @@
-"""Our loop against the loops of the peers, on the same weights, prompts and lengths, in one process.
+"""Times this loop against its peers' loops on the same weights, prompts and lengths, in one process.
 
     python -m benchmarks.peers [--repeats 5] [--tokens 128] [--prompts 4] [--compile]
 
-transformers `generate`, plain and with the MTP assistant (same k), and z-lab's `dflash_generate` (same block), each
-timed whole, prefill included, without end tokens so that all decode equally many tokens. The floor is a bare compiled
-forward of the same width without any cache. Greedy tokens are checked to be equal before anything is timed.
+The peers are transformers `generate`, plain and with the MTP assistant (same k), and z-lab's `dflash_generate` (same
+block). Each is timed whole, prefill included, without end tokens, so that all decode equally many tokens. The floor is
+a bare compiled forward of the same width without any cache. Greedy tokens must be equal before anything is timed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def read_prompts(tokenizer: Any, count: int) -> list[list[int]]:
 
 
 def zlab_generate(folder: Path, target: Any) -> Callable[[list[int], int], list[int]]:
-    """z-lab's own loop, with the CUDA synchronisation that it always calls stubbed where there is no CUDA."""
+    """z-lab's own loop; its calls to CUDA's synchronisation are stubbed on a machine without CUDA."""
     if not torch.cuda.is_available():
         torch.cuda.synchronize = lambda *_: None  # type: ignore[assignment]
     from dflash.model import DFlashDraftModel, dflash_generate
@@ -54,7 +54,7 @@ def zlab_generate(folder: Path, target: Any) -> Callable[[list[int], int], list[
 
 
 def bare_forward_ms(model: Any, width: int, repeats: int = 50) -> float:
-    """Median milliseconds of one compiled forward over `width` tokens, nothing before them, no cache."""
+    """Median milliseconds of one compiled forward over `width` tokens, without context and without a cache."""
     tokens = torch.zeros(1, width, dtype=torch.long)
     with torch.inference_mode():
         run = compiled(lambda ids: model(input_ids=ids, use_cache=False).logits)
@@ -74,7 +74,7 @@ def main() -> None:
         __doc__ or "",
         tokens={"type": int, "default": 128},
         prompts={"type": int, "default": 4},
-        compile={"action": "store_true", "help": "also our compiled rounds and the floor"},
+        compile={"action": "store_true", "help": "time this loop's compiled rounds and the floor, too"},
     )
     warn_if_busy()
     before = hardware()
@@ -107,7 +107,7 @@ def main() -> None:
     capacity = -(-(max(map(len, prompts)) + flags.tokens + block + 2) // 256) * 256
     ours: dict[str, list[str]] = {}
     for execution in ["eager"] + ["compile"] * flags.compile:
-        # Weights of its own: transformers leaves hooks on a model it has decoded with, and they do not compile.
+        # Load the weights again: transformers leaves hooks on a model it has decoded with, and they do not compile.
         target = load_target(ASSETS / "target", dtype="float32", execution=execution)
         arms = {
             "baseline": (None, None),
@@ -151,7 +151,7 @@ def main() -> None:
         print(f"{name:58s} {values['median']:.2f}x  ({values['min']:.2f} to {values['max']:.2f})")
     if flags.compile:
         print("bare compiled forward, ms:", {w: round(v, 3) for w, v in result["bare_compiled_forward_ms"].items()})
-    keep("peers", result, before, flags.name)
+    keep("peers", result, before, "-".join(filter(None, ("dense", flags.name))))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What a round costs against context and against batch, for the baseline and both drafters, as JSON and PNG.
+"""Milliseconds of a round against context and against batch, for the baseline and both drafters, as JSON and PNG.
 
     python -m benchmarks.round_cost [--size embedded|E2B|...|31B] [--execution eager] [--quick]
 
-Claims under test: a long context costs what the full layers' attention costs, sliding layers and drafters little; a
-batch costs less than its rows one by one. Random weights at the shapes of the embedded pair (which alone would end at
-2048 positions) or of a published size, where no draft is accepted; drafts per round: MTP 4, DFlash 15. `--quick` only
-shows that it works.
+Claims under test: the full layers' attention is most of what a long context adds, sliding layers and drafters add
+little; a batch costs less than its rows one by one. Weights are random, at the shapes of the embedded pair (stretched
+beyond its 2048 positions) or of a published size, and no draft is accepted. MTP drafts 4 tokens a round, DFlash 15.
+`--quick` only shows that the benchmark works.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ POSITIONS = 16384
 
 
 def stretched(config: dict[str, Any]) -> dict[str, Any]:
-    """A config.json with room for every context here; rotary positions need no training where weights are random."""
+    """`config` with positions for every context here: rotary positions need no training where weights are random."""
     text = {"text_config": stretched(config["text_config"])} if config.get("text_config") else {}
     return {**config, **text, "max_position_embeddings": POSITIONS}
 
 
 def build(size: str, execution: str) -> tuple[Any, dict[str, Any]]:
-    """The target and its arms; drafters that nobody publishes for `size` are left out."""
+    """The target and its arms, without drafters that are not published for `size`."""
     device = parse_device("auto")
     if size == "embedded":
         raw = {name: stretched(json.loads((ASSETS / name / "config.json").read_text())) for name in ("target", *K)
@@ -78,7 +78,7 @@ def main() -> None:
         rows = measure(target, arms, over, points, tokens=tokens, repeats=repeats)
         print_table(rows, over)
         sweeps.append({"over": over, "median_ms": rows, "draft_growth": growth(rows, over)})
-        target.decoders.clear()  # the batches' storage beside that of the longest context would be for nothing
+        target.decoders.clear()  # frees the caches of one sweep before the next
     result = {
         "synthetic": "random weights, no draft accepted",
         "size": flags.size,
@@ -86,8 +86,8 @@ def main() -> None:
         "k": {arm: K[arm] for arm in arms},
         "sweeps": sweeps,
     }
-    suffix = "-".join(filter(None, (flags.size, "quick" if flags.quick else "", flags.name)))
-    draw_kept(keep("round_cost", result, before, suffix))
+    what = "-".join(filter(None, (flags.size, target.execution, "quick" if flags.quick else "", flags.name)))
+    draw_kept(keep("round_cost", result, before, what))
 
 
 if __name__ == "__main__":

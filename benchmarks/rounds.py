@@ -1,6 +1,6 @@
-"""Rounds timed by the loop's own clock over one thing that varies, as rows, as a table and as a plot.
+"""Times rounds by the loop's own clock while one setting varies; gives rows, a table and a plot.
 
-    python -m benchmarks.rounds benchmarks/results/draft_cost-k.json     # draws a kept result again
+    python -m benchmarks.rounds benchmarks/results/draft_cost/*.json     # draws kept results again
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Point:
 
 
 def prompt_of(length: int, vocabulary: int, seed: int = 0) -> list[int]:
-    """Random token ids: what a pass costs does not depend on what it reads."""
+    """`length` random token ids: the cost of a pass does not depend on their values."""
     return random.Random(seed).choices(range(10, vocabulary), k=length)
 
 
@@ -50,7 +50,7 @@ def measure(
             for arm, drafter in arms.items():
                 k = point.k[arm]
                 options = {"num_draft_tokens": k, "synthetic_acceptance": [0.0] * (k or 0), "max_new_tokens": tokens}
-                # A drafter's own prefill is charged to its first round; here the running cost is asked for.
+                # Leave out the first round, which a drafter's own prefill is charged to.
                 rounds = generate(target, drafter, point.prompts, **options)[0].rounds[1:]
                 if repeat:
                     cell = timed.setdefault((arm, point.value), {part: [] for part in PARTS})
@@ -64,7 +64,7 @@ def measure(
 
 
 def growth(rows: Sequence[Row], over: str, part: str = "draft") -> dict[str, float]:
-    """How many times a part costs at the last point what it costs at the first, per drafting arm."""
+    """Cost of `part` at the last point over its cost at the first, per drafting arm."""
     found = {}
     for arm in dict.fromkeys(row["arm"] for row in rows if row["arm"] != "baseline"):
         costs = [row[part] for row in sorted((r for r in rows if r["arm"] == arm), key=lambda row: int(row[over]))]
@@ -79,11 +79,11 @@ def print_table(rows: Sequence[Row], over: str) -> None:
         parts = " ".join(f"{row[part]:10.3f}" for part in PARTS)
         print(f"{row['arm']:10s} {row[over]:8d} {parts} {share:11.1%}")
     for arm, times in growth(rows, over).items():
-        print(f"{arm}: drafting at the last {over} costs {times:.2f}x what it does at the first")
+        print(f"{arm}: drafting at the last {over} costs {times:.2f}x as much as at the first")
 
 
 def draw(result: Mapping[str, Any], path: Path) -> None:
-    """One panel per sweep of `result`: whole rounds as lines, what drafting takes of them dashed."""
+    """One panel per sweep of `result`: whole rounds as solid lines, their drafting as dashed ones."""
     from matplotlib.figure import Figure
 
     sweeps = result.get("sweeps") or [result]

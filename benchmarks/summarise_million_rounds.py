@@ -1,9 +1,9 @@
-"""How long a summary and its report take, and how that grows: synthetic runs on disk, read back from their files.
+"""Times a summary and its report over runs of growing size: synthetic runs on disk, read back from their files.
 
 Usage: python benchmarks/summarise_million_rounds.py [ROUNDS ...]    (default: 10000 100000 1000000)
 
-Each size runs in a process of its own, so that its peak memory is its own. CPU seconds are
-given beside wall seconds because a busy machine stretches only the latter. Writing the synthetic run is not counted.
+Each size runs in its own process, so that peak memory is its own. CPU seconds stand beside wall seconds, since a busy
+machine stretches only the latter. Writing the synthetic run is not counted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LIMIT_SECONDS, LIMIT_BYTES = 15.0, 2 * 1024**3
 
 
 def write_run(folder: Path, rounds: int, seed: int = 0) -> int:
-    """A run of about `rounds` rounds over as many prompts as that takes; gives the exact number."""
+    """Write a run of about `rounds` rounds, over as many prompts as needed; gives the exact number."""
     rng = np.random.default_rng(seed)
     written = prompt = 0
     with Journal(folder, {"config": {"synthetic": rounds}, "checkpoints": {}}) as journal:
@@ -52,7 +52,7 @@ def write_run(folder: Path, rounds: int, seed: int = 0) -> int:
 
 
 def one_output(rng: np.random.Generator, tokens: int, k: int) -> list[Round]:
-    """Rounds whose acceptance is geometric and whose times are noisy."""
+    """The rounds of one output, with geometric acceptance and noisy times."""
     rounds: list[Round] = []
     left = tokens - 1
     while left:

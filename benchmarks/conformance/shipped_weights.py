@@ -1,14 +1,14 @@
-"""Do the shipped folders load as they are elsewhere, with the same greedy tokens and the same acceptance?
+"""Checks that the shipped folders load elsewhere as they are, with the same greedy tokens and acceptance.
 
     python -m benchmarks.conformance.shipped_weights --reference reference.json        # this harness writes the reference
     python -m benchmarks.conformance.shipped_weights --reference reference.json --peer transformers
     python -m benchmarks.conformance.shipped_weights --reference reference.json --peer zlab      # pip install --no-deps dflash==0.1.0
     VLLM_PYTHON -m benchmarks.conformance.shipped_weights --reference reference.json --peer vllm  # an environment of its own
 
-The reference holds, for the baseline, MTP and DFlash, the greedy fp32 tokens of a few shipped prompts and the tokens
-emitted per round. A peer must give the same tokens. Its acceptance length may differ by 2 % where the conventions
-agree: DFlash with z-lab and vLLM. transformers drafts MTP on stale keys after a rejection, and vLLM puts MTP's steps one
-position earlier, so theirs are shown and not judged. Exit code 1 when a judged figure differs.
+The reference holds the greedy fp32 tokens of a few shipped prompts and the tokens emitted per round, for the baseline,
+MTP and DFlash. A peer must give the same tokens. Its acceptance length may differ by 2 % where the conventions agree:
+DFlash with z-lab and vLLM. It is shown and not judged for MTP: transformers drafts on stale keys after a rejection, and
+vLLM puts MTP's steps one position earlier. Exit code 1 if a judged figure differs.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def run_zlab(reference: dict[str, Any], assets: Path) -> dict[str, Peer]:
     import torch
 
     if not torch.cuda.is_available():
-        torch.cuda.synchronize = lambda *_, **__: None  # its clock asks for a device that is not there
+        torch.cuda.synchronize = lambda *_, **__: None  # its clock synchronises a device that is missing
     from dflash.model import DFlashDraftModel, dflash_generate
     from transformers import AutoModelForCausalLM
 
@@ -114,9 +114,9 @@ def run_zlab(reference: dict[str, Any], assets: Path) -> dict[str, Peer]:
 
 
 def run_vllm(reference: dict[str, Any], assets: Path) -> dict[str, Peer]:
-    """vLLM, one engine per drafter. A drafter that this build cannot run is named and left out: version 0.32 on a CPU
-    refuses DFlash with mixed sliding and full layers (they need its second model runner), and wants CUDA graphs for an
-    ordered assistant head."""
+    """vLLM, one engine per drafter. Names and skips a drafter that this build cannot run: version 0.32 on a CPU refuses
+    DFlash with mixed sliding and full layers (they need its second model runner), and needs CUDA graphs for an ordered
+    assistant head."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from vllm import LLM, SamplingParams
@@ -151,7 +151,7 @@ def run_vllm(reference: dict[str, Any], assets: Path) -> dict[str, Peer]:
 PEERS: dict[str, Callable[[dict[str, Any], Path], dict[str, Peer]]] = {
     "transformers": run_transformers, "zlab": run_zlab, "vllm": run_vllm,
 }  # fmt: skip
-#: One process that shares the machine with others; set before vLLM is imported.
+#: Keeps vLLM to one process that shares the machine; set before vLLM is imported.
 ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
 }  # fmt: skip
@@ -159,7 +159,7 @@ JUDGED = {("zlab", "dflash"), ("vllm", "dflash")}
 
 
 def compare(name: str, reference: dict[str, Any], peers: dict[str, Peer]) -> bool:
-    """Print one line per arm; whether everything that is judged agrees."""
+    """Print one line per arm; True if every judged figure agrees."""
     agreed = True
     for arm, peer in peers.items():
         ours = reference["arms"][arm]

@@ -1,12 +1,12 @@
-"""The embedded pair through vLLM's CPU build and through the harness, counter by counter.
+"""Runs the embedded pair through vLLM's CPU build and through the harness, and compares them counter by counter.
 
-    bash tools/vllm_environment.sh
+    bash tools/vllm/environment.sh
     python -m benchmarks.conformance.vllm_pair [--prompts 32] [--new-tokens 64] [--out FOLDER]
 
 One run with both engines (engine.beside=true): greedy, fp32, the same prompts, vLLM's conventions: MTP steps stand
 one position before the anchor, DFlash reads raw embedding rows. It prints drafts, drafted tokens, accepted tokens and
-accepted tokens per position of both engines, and vLLM's own counters beside the rounds they were told as. Exit code 1
-when tokens or a counter differ.
+accepted tokens per position of both engines, and vLLM's own counters beside the rounds that the harness made of them.
+Exit code 1 if tokens or a counter differ.
 
 vLLM 0.32.0 on the CPU refuses a DFlash drafter that mixes sliding and full layers, and norms the context keys of every
 layer with the first layer's `k_norm`. The embedded drafter has layers of one kind and key norms of one, so both engines
@@ -28,14 +28,14 @@ from harness.records.frames import read_generations, read_rounds
 from harness.run import run
 
 ARMS = ("baseline", "mtp", "dflash", "lookup")
-#: Small, single-threaded and one process per arm, for a machine that does other things; no compilation, as minutes of
-#: it save seconds here.
+#: Keeps vLLM small, single-threaded and in one process per arm, for a machine that is shared.
 ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "OMP_NUM_THREADS": "1",
 }
+#: No compilation: it would take minutes and save seconds.
 OPTIONS = {"enforce_eager": True}
 Counts = dict[str, Any]
 
@@ -68,7 +68,7 @@ def both_engines(
 
 
 def counters_of(rounds: Any, arm: str, k: int) -> Counts:
-    """vLLM's counters, taken from an arm's rounds."""
+    """vLLM's counters as computed from an arm's rounds."""
     drafting = rounds[(rounds["arm"] == arm) & (rounds["drafted"] > 0)]
     return {
         "num_drafts": len(drafting),
@@ -78,8 +78,8 @@ def counters_of(rounds: Any, arm: str, k: int) -> Counts:
     }
 
 
-def told_counters(generations: Any, arm: str) -> Counts:
-    """The sum of vLLM's own counters around each request of an arm."""
+def reported_counters(generations: Any, arm: str) -> Counts:
+    """vLLM's own counters around each request, summed over an arm."""
     total: Counts = {}
     for one in generations.loc[generations["arm"] == arm, "engine_counters"]:
         for name, value in (one or {}).items():
@@ -92,7 +92,7 @@ def told_counters(generations: Any, arm: str) -> Counts:
 
 
 def compare(run_dir: Path, arms: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Per arm both engines' counters, and every difference in words."""
+    """Both engines' counters per arm, and every difference in words."""
     generations, rounds = read_generations(run_dir), read_rounds(run_dir)
     tokens = {(row.prompt_id, row.arm): list(row.token_ids or []) for row in generations.itertuples()}
     prompts = sorted({prompt for prompt, _ in tokens})
@@ -101,16 +101,16 @@ def compare(run_dir: Path, arms: Sequence[str]) -> tuple[list[dict[str, Any]], l
         theirs = f"vllm_{arm}"
         equal = sum(tokens.get((p, arm)) == tokens.get((p, theirs)) != [] for p in prompts)
         k = int(generations.loc[generations["arm"] == arm, "num_draft_tokens"].max())
-        ours, told = counters_of(rounds, arm, k), counters_of(rounds, theirs, k)
-        row = {"arm": arm, "equal_tokens": equal, "prompts": len(prompts), "harness": ours, "vllm": told}
+        ours, vllm = counters_of(rounds, arm, k), counters_of(rounds, theirs, k)
+        row = {"arm": arm, "equal_tokens": equal, "prompts": len(prompts), "harness": ours, "vllm": vllm}
         if equal < len(prompts):
             wrong.append(f"{arm}: {len(prompts) - equal} of {len(prompts)} answers differ")
         if arm != "baseline":
-            row["vllm_metrics"] = told_counters(generations, theirs)
-            wrong += [f"{arm}: {name} is {ours[name]} here and {told[name]} in vLLM" for name in ours if
-                      arm != "lookup" and ours[name] != told[name]]  # fmt: skip
-            wrong += [f"{arm}: vLLM's metrics say {value} {name}, its rounds {told[name]}" for name, value in
-                      row["vllm_metrics"].items() if name in told and value != told[name]]  # fmt: skip
+            row["vllm_metrics"] = reported_counters(generations, theirs)
+            wrong += [f"{arm}: {name} is {ours[name]} here and {vllm[name]} in vLLM" for name in ours if
+                      arm != "lookup" and ours[name] != vllm[name]]  # fmt: skip
+            wrong += [f"{arm}: vLLM's metrics say {value} {name}, its rounds {vllm[name]}" for name, value in
+                      row["vllm_metrics"].items() if name in vllm and value != vllm[name]]  # fmt: skip
         found.append(row)
     return found, wrong
 
