@@ -59,7 +59,7 @@ test-mutations: ## change the pure rooms one expression at a time: their tests m
 	OMP_NUM_THREADS=1 .venv-mutations/bin/python tools/mutations.py $(ARGS)
 
 test-vllm: setup ## vLLM's CPU build in an environment of its own, held against the harness on the embedded pair
-	PYTHON=$(PYTHON) bash tools/vllm_environment.sh
+	PYTHON=$(PYTHON) bash tools/vllm/environment.sh
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
 
 clean:

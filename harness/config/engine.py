@@ -101,5 +101,5 @@ class EngineConfig:
             return str(VLLM_PYTHON)
         raise InputError(
             "engine=vllm: vLLM is not installed here; set engine.python to a Python that has it, engine.url to a "
-            "running server, or make the environment with `bash tools/vllm_environment.sh`"
+            "running server, or make the environment with `bash tools/vllm/environment.sh`"
         )
