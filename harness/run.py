@@ -46,7 +46,7 @@ from harness.records.identity import check
 from harness.records.journal import Journal
 from harness.records.prompts import write_prompts
 from harness.report import write_report
-from harness.report.published.figures import read_figures, write_published
+from harness.report.published.catalogue import read_figures, write_published
 from harness.report.tracking.tracker import start_tracking
 from harness.target.devices import parse_device
 from harness.target.execution import choose_execution

@@ -10,7 +10,6 @@ from harness.records.csv_text import csv_text
 from harness.records.files import replace_file
 from harness.report.charts.palette import arm_colour
 from harness.report.leaderboard.board import RANKED_TOGETHER, Leaderboard, Run, kind_of
-from harness.report.leaderboard.charts import k_charts
 from harness.report.leaderboard.headline import (
     TITLES,
     estimate,
@@ -22,6 +21,7 @@ from harness.report.leaderboard.headline import (
     varying,
     who,
 )
+from harness.report.leaderboard.k_charts import k_charts
 from harness.report.names import NONE, arm_name, clean, is_control, known, number, percent, span, times
 from harness.report.page.headline import DISTURBED
 from harness.report.page.render import render

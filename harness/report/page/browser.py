@@ -37,7 +37,7 @@ class Browser:
 
 
 def build_browser(run: RunData, ratios: pd.DataFrame, max_prompts: int = MAX_PROMPTS) -> Browser:
-    """Outputs of the first repeat. `ratios` is `figures.prompts`."""
+    """Outputs of the first repeat. `ratios` is `chart_data.prompts`."""
     first = run.generations[run.generations["repeat"] == 0]
     chosen, total = choose(first, max_prompts)
     first = first[[turn in chosen for turn in zip(first["prompt_id"], first["turn"], strict=True)]]

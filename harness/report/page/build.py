@@ -10,14 +10,14 @@ import pandas as pd
 
 from harness.records.csv_text import csv_text
 from harness.records.files import REPORT, replace_file
-from harness.report.charts import charts, forests
+from harness.report.charts import forests, rounds, scatters
 from harness.report.charts.drawing import Chart, drawing
-from harness.report.page import facts, figures, tables
+from harness.report.page import chart_data, facts, tables
 from harness.report.page.browser import Browser, build_browser
 from harness.report.page.data import RunData, read_run
 from harness.report.page.headline import headline, losslessness_counts
 from harness.report.page.render import render
-from harness.report.published.rows import Published, published, published_csv
+from harness.report.published.page_rows import Published, published, published_csv
 
 FOLDER = "report"
 
@@ -28,11 +28,11 @@ def build(run_dir: str | Path) -> Path:
     Raises InputError for damaged records and OSError where nothing can be written.
     """
     run = read_run(run_dir)
-    ratios = figures.prompts(run)
+    ratios = chart_data.prompts(run)
     data = {
-        "speedups": figures.speedups(run),
-        "positions": figures.positions(run),
-        "round_times": figures.round_times(run),
+        "speedups": chart_data.speedups(run),
+        "positions": chart_data.positions(run),
+        "round_times": chart_data.round_times(run),
         "prompts": ratios,
     }
     browser = build_browser(run, ratios)
@@ -58,12 +58,12 @@ def draw(run: RunData, data: Mapping[str, pd.DataFrame], browser: Browser) -> di
         made = [
             forests.speedup_chart(run),
             forests.duel_chart(run),
-            charts.position_chart(run, data["positions"], "unconditional"),
-            charts.position_chart(run, data["positions"], "conditional"),
-            charts.time_chart(run, data["round_times"], "round"),
-            charts.time_chart(run, data["round_times"], "token"),
-            charts.prediction_chart(run, data["speedups"]),
-            charts.scatter_chart(run, data["prompts"], browser.links),
+            rounds.position_chart(run, data["positions"], "unconditional"),
+            rounds.position_chart(run, data["positions"], "conditional"),
+            rounds.time_chart(run, data["round_times"], "round"),
+            rounds.time_chart(run, data["round_times"], "token"),
+            scatters.prediction_chart(run, data["speedups"]),
+            scatters.scatter_chart(run, data["prompts"], browser.links),
         ]
     return {chart.name: chart for chart in made if chart is not None}
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.report.published.figures import METRICS, beside, read_metrics, read_published
+from harness.report.published.catalogue import METRICS, beside, read_metrics, read_published
 from harness.vocabulary import BASELINE
 
 MIN_WIDTH = 130

@@ -19,7 +19,7 @@ from harness.config.run import DatasetConfig, DecodingConfig, RunConfig, TargetC
 from harness.config.scoring import ScoringConfig
 from harness.decoding.decoder import noise_table
 from harness.errors import InputError
-from harness.report.published.figures import Figure
+from harness.report.published.catalogue import Figure
 from harness.run import gather
 from harness.tasks.prompts import Prompt
 from harness.training.answers import AnswerSettings

@@ -25,7 +25,7 @@ from harness.report.leaderboard.page import tables as leaderboard_tables
 from harness.report.names import NONE, is_control
 from harness.report.page import data, tables
 from harness.report.published import table as published_table
-from harness.report.published.figures import METRICS
+from harness.report.published.catalogue import METRICS
 from harness.report.tracking import mirror
 from harness.vocabulary import BASELINE
 from tests.helpers import generated_runs as synthetic

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.page import figures
+from harness.report.page import chart_data
 from harness.report.page.browser import build_browser, choose
 from harness.report.page.data import read_run
 from tests.helpers import generated_runs as synthetic
@@ -18,7 +18,7 @@ from tests.helpers import generated_runs as synthetic
 
 def browse(folder: Path, **options: Any) -> Any:
     run = read_run(folder)
-    return build_browser(run, figures.prompts(run), **options), run
+    return build_browser(run, chart_data.prompts(run), **options), run
 
 
 def test_joined_rounds_are_the_output_and_no_round_has_more_than_one_own_token(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_token_numbers_stand_in_where_a_run_kept_no_texts(tmp_path: Path) -> Non
 def test_the_first_repeat_is_shown_and_figures_are_the_prompt_s_own(tmp_path: Path) -> None:
     browser, run = browse(synthetic.write_run(tmp_path, prompts=3, tokens=30, repeats=2))
     one = browser.data["prompts"][0]
-    ratios = figures.prompts(run).set_index(["prompt_id", "arm"])
+    ratios = chart_data.prompts(run).set_index(["prompt_id", "arm"])
     assert one["arms"]["MTP"]["speedup"] == pytest.approx(ratios.loc[(one["id"], "mtp"), "speedup_decode"], abs=1e-3)
     first = run.rounds[
         (run.rounds["prompt_id"] == one["id"]) & (run.rounds["arm"] == "mtp") & (run.rounds["repeat"] == 0)

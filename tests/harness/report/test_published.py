@@ -13,8 +13,8 @@ from rich.console import Console
 
 from harness.config.run import RunConfig, read_config
 from harness.errors import InputError
-from harness.report.published import figures as published
-from harness.report.published.figures import Figure, applicable, beside, read_figures, read_published, write_published
+from harness.report.published import catalogue as published
+from harness.report.published.catalogue import Figure, applicable, beside, read_figures, read_published, write_published
 from harness.report.published.table import print_published
 from harness.vocabulary import CONF
 

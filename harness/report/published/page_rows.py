@@ -9,7 +9,7 @@ import pandas as pd
 from harness.records.csv_text import csv_text
 from harness.report.names import NONE, arm_name, clean, known, listed, number
 from harness.report.page.data import RunData
-from harness.report.published.figures import METRICS, beside, read_published
+from harness.report.published.catalogue import METRICS, beside, read_published
 from harness.vocabulary import ALL
 
 COLUMNS = ("label", "arm", "category", "metric", "ours", "theirs", "difference", "ratio", "differs", "source")

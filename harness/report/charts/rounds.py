@@ -1,0 +1,70 @@
+"""Charts of rounds: acceptance at each draft position, and time by part. None where there is nothing to draw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from harness.report.charts.drawing import Chart, finish, legend_text, new_figure
+from harness.report.charts.palette import light
+from harness.report.names import number
+from harness.report.page.chart_data import PARTS
+from harness.report.page.data import RunData, colour_of
+from harness.vocabulary import ALL
+
+
+def position_chart(run: RunData, table: pd.DataFrame, kind: str) -> Chart | None:
+    """Acceptance at each draft position; `kind` is `conditional` or `unconditional`."""
+    table = table[table["category"] == ALL]
+    if table.empty:
+        return None
+    figure, axes = new_figure()
+    for one in run.drafting:
+        own = table[table["label"] == one.label]
+        style: dict[str, Any] = {"linestyle": "--", "linewidth": 1.6} if one.is_control else {}
+        style |= {"color": colour_of(one), "label": legend_text(one.label)}
+        axes.plot(own["position"], own[kind], marker="o", markersize=5.5, **style)
+    axes.set_ylim(0, 1.04)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_xlim(0.7, float(table["position"].max()) + 0.3)
+    axes.set_xlabel("draft position")
+    axes.legend(loc="best")
+    title = {
+        "unconditional": "Rounds that accept this position or more",
+        "conditional": "Accepted, once everything before it was",
+    }[kind]
+    return finish(figure, f"acceptance_{kind}", title)
+
+
+def time_chart(run: RunData, table: pd.DataFrame, per: str) -> Chart | None:
+    """Stacked milliseconds by part; `per` is `round` or `token`."""
+    suffix = "_ms" if per == "round" else "_ms_per_token"
+    table = table[table[f"verify{suffix}"].notna()]
+    if table.empty:
+        return None
+    figure, axes = new_figure(1.35 + 0.45 * len(table))
+    left = np.zeros(len(table))
+    place = np.arange(len(table))
+    for part in PARTS:
+        width = table[f"{part}{suffix}"].to_numpy(dtype=float)
+        axes.barh(place, width, left=left, height=0.62, color=light(f"part-{part}"), label=part, linewidth=0)
+        left = left + width
+    for y, total in zip(place, left, strict=True):
+        axes.annotate(
+            number(total, 2 if total < 10 else 1), (total, y), xytext=(6, 0), textcoords="offset points", va="center"
+        )
+    axes.set_yticks(place, list(table["label"]))
+    axes.tick_params(axis="y", labelcolor=light("ink"))
+    axes.set_ylim(len(table) - 0.4, -0.6)
+    axes.set_xlim(0, float(left.max()) * 1.16)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(f"milliseconds per {per}")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3, handlelength=1, handleheight=1)
+    title = "Time of one round" if per == "round" else "Time per token that came out of it"
+    return finish(figure, f"time_per_{per}", title)
