@@ -24,9 +24,8 @@ from harness.launch.data_parallel import processes, run_split
 from harness.launch.device_lock import choose_device, hold_device
 from harness.launch.estimate import print_plan
 from harness.launch.model_parallel import run_together
-from harness.launch.note import note_job, set_aside
 from harness.launch.resume import resume_hint
-from harness.launch.state import Job
+from harness.launch.state import Job, note_job, set_aside
 from harness.launch.sweep import exit_codes as sweep_exit_codes
 from harness.progress import warn
 from harness.records.identity import AnotherRun

@@ -24,10 +24,9 @@ from harness.comparison.manifest import (
     describe_prompts,
     write_manifest,
 )
-from harness.comparison.memory import Memory
+from harness.comparison.memory import Memory, check_room, spread_of
 from harness.comparison.models import load_models, resolve_dtype
 from harness.comparison.plan import Plan, preflight
-from harness.comparison.room import check_room, spread_of
 from harness.comparison.run_identity import KNOWN_ONCE_LOADED, run_identity, upgrade
 from harness.comparison.schedule import Group, Share, groups_of
 from harness.comparison.watchdog import check_summary

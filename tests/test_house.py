@@ -21,7 +21,7 @@ FLOORS = (
     ("target", "tasks", "metrics"),
     ("config", "records"),
     ("entry",),
-    ("errors", "progress", "streams", "vocabulary"),
+    ("errors", "progress", "vocabulary"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 MAX_FILES, MAX_LINES = 20, 300
@@ -29,7 +29,6 @@ MAX_FILES, MAX_LINES = 20, 300
 DEBTS = {
     ("harness.target.target", "harness.decoding.programs"),
     ("harness.config.run", "harness.tasks.files"),
-    ("harness.metrics.noise", "harness.comparison.throttling"),
 }
 
 

@@ -21,14 +21,14 @@ from harness.comparison.judge import Judge, NoJudge
 from harness.comparison.models import Models
 from harness.comparison.plan import Plan
 from harness.comparison.resumption import settled
-from harness.comparison.schedule import Group
-from harness.comparison.throttling import ClockReading, as_dict, gpu_name, read_clocks
+from harness.comparison.schedule import Group, arm_order
+from harness.comparison.throttling import gpu_name, read_clocks
 from harness.comparison.watchdog import Watch
 from harness.comparison.width_probe import write_width_probe
 from harness.config.run import RunConfig
 from harness.decoding.api import check_prompts
 from harness.errors import InputError
-from harness.metrics.statistics import arm_order
+from harness.metrics.clocks import ClockReading, record_of
 from harness.progress import RunProgress, warn
 from harness.records import disturbance
 from harness.records.files import naming
@@ -189,7 +189,7 @@ class Comparison:
         self.clocks = self.read_clocks()
         for row, _ in finished:
             if row.machine:
-                row.machine["clocks"] = [as_dict(clocks), as_dict(self.clocks)]
+                row.machine["clocks"] = [record_of(clocks), record_of(self.clocks)]
         for row, _ in finished:
             if row.status == "ok" and row.arm != BASELINE:
                 prompt_ids = rendered[row.prompt_id].token_ids

@@ -1,4 +1,4 @@
-"""Which prompts are decoded together, and with which random numbers."""
+"""Which prompts are decoded together, with which random numbers, and in which order their arms run."""
 
 from __future__ import annotations
 
@@ -64,3 +64,27 @@ def groups_of(prompts: Sequence[Prompt], batch_size: int) -> list[Group]:
         groups.append(Group(start, tuple(ordered[start:end])))
         start = end
     return groups
+
+
+def arm_order(arms: Sequence[str], prompt_index: int, repeat: int) -> list[str]:
+    """The order in which a prompt's arms run, so that drift and after-effects fall on all arms alike.
+
+    The orders are the rows of a Williams design (Williams 1949) and their mirrors: over a cycle of 2 x len(arms) rows
+    each arm stands in each place equally often and follows each other arm equally often; a row and its mirror make
+    ABBA. The row is the digit sum of `prompt_index` in base 2 x len(arms), plus `repeat`: a Thue-Morse sequence, so
+    that prompts whose categories alternate with any short period still see every row.
+    """
+    if prompt_index < 0 or repeat < 0:
+        raise ValueError(f"prompt_index={prompt_index}, repeat={repeat}: expected 0 or more")
+    count = len(arms)
+    if count < 2:
+        return list(arms)
+    cycle = 2 * count
+    digits, rest = 0, prompt_index
+    while rest:
+        rest, digit = divmod(rest, cycle)
+        digits += digit
+    shift, mirrored = divmod((digits + repeat) % cycle, 2)
+    zigzag = [step // 2 + 1 if step % 2 else -(step // 2) for step in range(count)]  # 0, 1, -1, 2, -2, ...
+    row = [arms[(shift + offset) % count] for offset in zigzag]
+    return row[::-1] if mirrored else row

@@ -10,17 +10,22 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
 from drafters.checkpoints.files import weight_files
-from harness.config.run import RunConfig
+from harness.config.run import RunConfig, read_config
 from harness.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
-from harness.records.files import SUMMARY_JSON, replace_file
+from harness.records.files import GENERATIONS, RUN_KEY, SUMMARY_JSON, SUPERSEDED, replace_file
 from harness.records.identity import semantic
+from harness.records.journal_files import open_locked
 from harness.target.weights import hash_weights
 
 SWEEP = "sweep.json"
@@ -128,6 +133,36 @@ def read_note(run_dir: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return note if isinstance(note, dict) and note.get("state") in NOTED else None
+
+
+def note_job(composed: DictConfig, run_dir: Path, attempt: Callable[[], tuple[int, str | None]]) -> int:
+    """Make the attempt between two notes; returns its exit code."""
+    try:
+        asked = fingerprint(read_config(composed))
+    except InputError:
+        asked = ""  # the attempt says what is wrong
+    start_job(run_dir, asked)
+    started = time.monotonic()
+    code, reason = attempt()
+    end_job(run_dir, code, reason, time.monotonic() - started)
+    return code
+
+
+def set_aside(run_dir: Path) -> Path:
+    """Move a job's records of another configuration out of its way; gives the folder that holds them now.
+
+    Raises InputError where another process is writing them.
+    """
+    if (run_dir / GENERATIONS).exists():
+        open_locked(run_dir / GENERATIONS).close()
+    shelf = run_dir.parent / SUPERSEDED
+    aside = next(path for number in count(1) if not (path := shelf / f"{run_dir.name}-{number}").exists())
+    aside.mkdir(parents=True)
+    own = [path for path in run_dir.iterdir() if path.name not in (".hydra", JOB)]
+    # Cut off anywhere, what is left is either the old run or no run: the records go first, their key last.
+    for path in sorted(own, key=lambda path: (path.name != GENERATIONS, path.name == RUN_KEY)):
+        path.rename(aside / path.name)
+    return aside
 
 
 def fingerprint(config: RunConfig) -> str:

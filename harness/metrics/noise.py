@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.comparison.throttling import clock_guards, reading_of
+from harness.metrics.clocks import clock_guards, reading_of
 from harness.metrics.guards import Guard
 from harness.records.disturbance import LEAST_WALL_S, is_busy, lost_share
 from harness.records.frames import with_defaults

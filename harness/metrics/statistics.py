@@ -10,16 +10,14 @@ Nothing here knows what a model is.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Words = Literal["faster", "slower", "not distinguishable"]
 Floats = NDArray[np.float64]
-Item = TypeVar("Item")
 
 CONFIDENCE = 0.95
 RESAMPLES = 4000
@@ -118,30 +116,6 @@ def ratio_intervals(
     se_mean = math.sqrt(float(np.mean(centred**2)) / (n - 1))
     se_ratio = math.sqrt(float(np.mean((top - bottom) ** 2)) / (n - 1))
     return _interval(log_mean, se_mean, t_mean, confidence), _interval(log_ratio, se_ratio, t_ratio, confidence)
-
-
-def arm_order(arms: Sequence[Item], prompt_index: int, repeat: int) -> list[Item]:
-    """The order in which a prompt's arms run, so that drift and after-effects fall on all arms alike.
-
-    The orders are the rows of a Williams design (Williams 1949) and their mirrors: over a cycle of 2 x len(arms) rows
-    each arm stands in each place equally often and follows each other arm equally often; a row and its mirror make
-    ABBA. The row is the digit sum of `prompt_index` in base 2 x len(arms), plus `repeat`: a Thue-Morse sequence, so
-    that prompts whose categories alternate with any short period still see every row.
-    """
-    if prompt_index < 0 or repeat < 0:
-        raise ValueError(f"prompt_index={prompt_index}, repeat={repeat}: expected 0 or more")
-    count = len(arms)
-    if count < 2:
-        return list(arms)
-    cycle = 2 * count
-    digits, rest = 0, prompt_index
-    while rest:
-        rest, digit = divmod(rest, cycle)
-        digits += digit
-    shift, mirrored = divmod((digits + repeat) % cycle, 2)
-    zigzag = [step // 2 + 1 if step % 2 else -(step // 2) for step in range(count)]  # 0, 1, -1, 2, -2, ...
-    row = [arms[(shift + offset) % count] for offset in zigzag]
-    return row[::-1] if mirrored else row
 
 
 def _resampled_sums(columns: Floats, resamples: int, seed: int) -> list[Floats]:

@@ -13,8 +13,7 @@ from safetensors.torch import save_file
 
 from harness.config.run import RunConfig, read_config
 from harness.errors import InputError
-from harness.launch.note import set_aside
-from harness.launch.state import Sweep, fingerprint, in_order, read_note, read_sweep, setting
+from harness.launch.state import Sweep, fingerprint, in_order, read_note, read_sweep, set_aside, setting
 from harness.launch.sweep import _identifying, left_to_do
 from harness.records.files import run_directories
 from harness.records.journal_files import open_locked

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.comparison.throttling import ClockReading, clock_guards, read_clocks
+from harness.comparison.throttling import read_clocks
 from harness.metrics.binomial import at_least
 from harness.metrics.cells import cell_metrics
+from harness.metrics.clocks import ClockReading, clock_guards
 from harness.metrics.evidence import ERROR_RATE, FULL_RATE
 from harness.metrics.guards import Guard, cell_guards, worth_listing
 from harness.metrics.repetition import repeated_ngrams
@@ -26,9 +27,7 @@ def guards_of(records: list[Any], arm: str = "mtp", kinds: dict[str, str] | None
 def drafting(rounds: list[tuple[int, int, int]], arm: str = "mtp", prompts: int = 1, **fields: Any) -> list[Any]:
     fields = {"token_ids": list(range(1 + sum(emitted for _, _, emitted in rounds)))} | fields
     names = ["p", *(f"p{index}" for index in range(1, prompts))]
-    return [
-        one for name in names for one in (record(name, "baseline", steps(40)), record(name, arm, rounds, **fields))
-    ]
+    return [one for name in names for one in (record(name, "baseline", steps(40)), record(name, arm, rounds, **fields))]
 
 
 def test_an_honest_arm_has_no_guards() -> None:

@@ -1,9 +1,8 @@
-"""The interval keeps its promise, and the order of arms is fair."""
+"""The interval keeps its promise."""
 
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from harness.metrics.statistics import (
     MIN_PROMPTS,
     SEED,
     Estimate,
-    arm_order,
     paired_speedup,
     ratio_intervals,
 )
@@ -201,55 +199,3 @@ def test_a_confidence_of_never_or_always_is_refused(confidence: float) -> None:
     line = f"confidence={confidence}: expected a number between 0 and 1"
     with pytest.raises(ValueError, match=whole(line)):
         paired_speedup([1.0], [9], [1.0], [9], confidence=confidence)
-
-
-def orders(arms: str, prompts: range, repeat: int = 0) -> list[str]:
-    return ["".join(arm_order(arms, index, repeat)) for index in prompts]
-
-
-@given(st.integers(2, 6), st.integers(0, 50), st.integers(0, 5))
-def test_a_cycle_of_prompts_puts_every_arm_in_every_place_and_after_every_other(
-    count: int, start: int, repeat: int
-) -> None:
-    arms = "ABCDEF"[:count]
-    cycle = 2 * count
-    seen = orders(arms, range(start * cycle, (start + 1) * cycle), repeat)
-    for place in range(count):
-        assert set(Counter(order[place] for order in seen).values()) == {2}
-    followers = Counter(pair for order in seen for pair in pairwise(order))
-    assert len(followers) == count * (count - 1)
-    assert set(followers.values()) == {2}
-
-
-@given(st.integers(2, 6), st.integers(0, 500))
-def test_the_repeats_of_one_prompt_are_balanced_too(count: int, index: int) -> None:
-    arms = "ABCDEF"[:count]
-    seen = ["".join(arm_order(arms, index, repeat)) for repeat in range(2 * count)]
-    for place in range(count):
-        assert set(Counter(order[place] for order in seen).values()) == {2}
-
-
-@pytest.mark.parametrize("period", [2, 3, 4, 6, 8, 12, 16])
-def test_categories_that_take_turns_still_see_every_arm_first(period: int) -> None:
-    for category in range(period):
-        first = Counter(order[0] for order in orders("ABC", range(category, 36 * period, period)))
-        assert min(first[arm] for arm in "ABC") >= 36 / 3 / 2
-
-
-def test_the_orders_are_those_that_earlier_runs_had() -> None:
-    """A resumed run must go on in the order that it began in."""
-    assert orders("ABC", range(8)) == ["ABC", "CBA", "BCA", "ACB", "CAB", "BAC", "CBA", "BCA"]
-    assert orders("ABC", range(2), repeat=1) == ["CBA", "BCA"]
-    assert orders("ABCD", range(4)) == ["ABDC", "CDBA", "BCAD", "DACB"]
-
-
-def test_two_arms_run_abba_and_one_arm_runs() -> None:
-    assert orders("AB", range(4)) == ["AB", "BA", "BA", "AB"]
-    assert arm_order(["baseline"], 5, 1) == ["baseline"]
-    assert sorted(arm_order(["baseline", "mtp", "dflash"], 7, 0)) == ["baseline", "dflash", "mtp"]
-
-
-def test_negative_indices_are_refused() -> None:
-    for index, repeat in ((-1, 0), (0, -1)):
-        with pytest.raises(ValueError, match=whole(f"prompt_index={index}, repeat={repeat}: expected 0 or more")):
-            arm_order("AB", index, repeat)
