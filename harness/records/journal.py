@@ -198,14 +198,14 @@ def _columns(rounds: Sequence[Round]) -> dict[str, list[Any]]:
 def _check_encodable(*names: str) -> None:
     for name in names:
         try:
-            name.encode("utf-8")
+            name.encode()
         except UnicodeEncodeError as error:
             raise ValueError(f"{name!r}: expected text that UTF-8 can write, it holds half a surrogate pair") from error
 
 
 def _clean(text: str | None) -> Any:
     """Half a surrogate pair, which byte-level decoding can leave, becomes a question mark: UTF-8 cannot write it."""
-    return None if text is None else text.encode("utf-8", "replace").decode("utf-8")
+    return None if text is None else text.encode(errors="replace").decode()
 
 
 def _check_counts(row: GenerationRow, rounds: Sequence[Round]) -> None:

@@ -19,6 +19,8 @@ try:
 except ImportError:  # Windows has no such lock; there two runs in one directory are the user's to avoid
     fcntl = None  # type: ignore[assignment]
 
+BLOCK = 1 << 16
+
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The objects of a JSONL file; nothing when it is absent. A torn last line is passed over.
@@ -38,7 +40,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
                 continue
             try:
                 # Left to guess, the parser takes NUL bytes for UTF-32.
-                line = json.loads(raw.decode("utf-8"))
+                line = json.loads(raw.decode())
             except ValueError as error:
                 raise InputError(
                     f"{path}:{number}: expected a JSON object, the line is damaged ({error}); "
@@ -70,10 +72,9 @@ def open_locked(path: Path) -> FileIO:
     return file
 
 
-def cut_torn_line(file: FileIO, block: int = 1 << 16) -> None:
-    """Truncate to just after the last newline."""
-    end = file.seek(0, os.SEEK_END)
-    start = end
+def cut_torn_line(file: FileIO, block: int = BLOCK) -> None:
+    """Truncate to just after the last newline, which is looked for from the end, `block` bytes at a time."""
+    start = end = _size(file)
     while start > 0:
         start = max(0, start - block)
         file.seek(start)
@@ -86,16 +87,15 @@ def cut_torn_line(file: FileIO, block: int = 1 << 16) -> None:
     if keep < end:
         file.truncate(keep)
         os.fsync(file.fileno())
-    file.seek(0, os.SEEK_END)
 
 
 def append_lines(file: FileIO, lines: Sequence[Mapping[str, Any]]) -> None:
     if not lines:
         return
-    data = memoryview("".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode("ascii"))
-    before = file.seek(0, os.SEEK_END)
+    data = memoryview("".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode())
+    before = _size(file)
     try:
-        with naming(os.fsdecode(file.name)):
+        with naming(file.name):
             while data:
                 data = data[file.write(data) :]
             os.fsync(file.fileno())
@@ -104,3 +104,7 @@ def append_lines(file: FileIO, lines: Sequence[Mapping[str, Any]]) -> None:
         with contextlib.suppress(OSError):
             file.truncate(before)
         raise
+
+
+def _size(file: FileIO) -> int:
+    return os.fstat(file.fileno()).st_size
