@@ -16,8 +16,8 @@ import pytest
 from harness.metrics.cells import cell_metrics, generation_index
 from harness.metrics.definitions import DEFINITIONS
 from harness.records.rounds import TAINTS, UNTIMED
+from tests.helpers.lines import whole
 from tests.helpers.record_tables import record, tables
-from tests.lines import whole
 
 Record = tuple[list[dict[str, Any]], dict[str, Any]]
 NAN = math.nan

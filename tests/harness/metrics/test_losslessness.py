@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.metrics.losslessness import Verdict, first_difference, holds_throughout, ulp, verdict, width_probe
-from tests.lines import whole
+from tests.helpers.lines import whole
 
 
 def never(prefix: list[int]) -> Any:

@@ -18,7 +18,7 @@ from harness.metrics.statistics import (
     paired_speedup,
     ratio_intervals,
 )
-from tests.lines import whole
+from tests.helpers.lines import whole
 
 times = st.floats(0.01, 100.0)
 

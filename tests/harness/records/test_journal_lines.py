@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from harness import journal_files
 from harness.errors import InputError
-from harness.journal import GenerationKey, GenerationRow, Journal, key_of
-from harness.journal_files import append_lines, cut_torn_line, open_for_append, read_lines
-from harness.records import TAINTS, Round
-from harness.run_files import GENERATIONS, ROUNDS_JOURNAL, RUN_KEY
-from tests.harness.test_journal import IDENTITY, fill, rounds, row
-from tests.lines import whole
+from harness.records import journal_files
+from harness.records.files import GENERATIONS, ROUNDS_JOURNAL, RUN_KEY
+from harness.records.journal import GenerationKey, GenerationRow, Journal, key_of
+from harness.records.journal_files import append_lines, cut_torn_line, open_for_append, read_lines
+from harness.records.rounds import TAINTS, Round
+from tests.harness.records.test_journal import IDENTITY, fill, rounds, row
+from tests.helpers.lines import whole
 
 
 def lines(folder: Path, name: str = GENERATIONS) -> list[dict[str, Any]]:
