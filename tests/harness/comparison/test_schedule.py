@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.comparison.schedule import arm_order, groups_of
 from harness.tasks.prompts import Prompt
-from tests.lines import whole
+from tests.helpers.lines import whole
 
 
 def prompts_with(turns: list[int]) -> list[Prompt]:
