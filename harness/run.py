@@ -37,7 +37,7 @@ from harness.engines.stand_in import engine_models
 from harness.engines.support import check_engine
 from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, GuardError, InputError
 from harness.metrics.mark_guards import mark_guards
-from harness.metrics.summary import summarise
+from harness.metrics.summary import overall, summarise
 from harness.progress import RunProgress, warn
 from harness.records.disturbance import stops_counted
 from harness.records.files import check_writable
@@ -241,7 +241,7 @@ def report(run_dir: Path) -> None:
 
 def judge(summary: dict[str, Any], config: RunConfig, kinds: dict[str, str]) -> tuple[int, str | None]:
     """The exit code of a run that went to its end, and why where it is not 0."""
-    rows = [row for row in summary["rows"] if row["category"] == "all"]
+    rows = overall(summary)
     wrong = [row["arm"] for row in rows if row["verdict_mismatch"]]
     if config.strict and wrong:
         return EXIT_MISMATCH, f"mismatch: {', '.join(wrong)} did not reproduce the baseline's tokens (strict=true)"

@@ -15,27 +15,17 @@ from pathlib import Path
 from harness.config.run import TRACKING_MODES, TrackingConfig
 from harness.entry import command, say
 from harness.errors import EXIT_ARM_FAILED, EXIT_BAD_INPUT, EXIT_OK, InputError
-from harness.metrics.summary import read_summary, stored_summary, summarise
-from harness.records.files import MANIFEST, NOTHING_YET
-from harness.records.files import run_directories as below
+from harness.metrics.summary import overall, read_summary, stored_summary, summarise
+from harness.records.files import NOTHING_YET, find_runs
 from harness.records.frames import write_rounds
 from harness.records.stored import read_manifest
 from harness.report.tracking.mirror import mirror
 from harness.report.tracking.tracker import open_run, switched_off
 
 
-def run_directories(folder: Path) -> list[Path]:
-    """`folder` itself, or every run below it. Raises InputError where there is none."""
-    found = below(folder, MANIFEST)
-    if not found:
-        raise InputError(f"{folder}: no {MANIFEST} in it or below, expected a run directory or a sweep of them")
-    return found
-
-
 def failed(run_dir: Path) -> bool:
     """Whether the files show a run that did not end well: a mismatch, or an arm without a single generation."""
-    rows = read_summary(run_dir)["rows"]
-    return any(row["verdict_mismatch"] or not row["generations"] for row in rows if row["category"] == "all")
+    return any(row["verdict_mismatch"] or not row["generations"] for row in overall(read_summary(run_dir)))
 
 
 def upload(run_dir: Path, config: TrackingConfig, group: str | None) -> str:
@@ -75,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     worst = EXIT_OK
     for folder in options.folders:
         try:
-            found = run_directories(folder)
+            found = find_runs(folder)
         except InputError as error:
             say(f"error: {error}")
             worst = max(worst, EXIT_BAD_INPUT)

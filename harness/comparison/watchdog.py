@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.errors import GuardError
 from harness.metrics.evidence import always_right, never_drafts
+from harness.metrics.summary import overall
 from harness.records.rounds import Round
 from harness.vocabulary import BASELINE
 
@@ -62,8 +63,8 @@ class Watch:
 
 def check_summary(summary: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
     """The same over a whole run, earlier attempts included. Raises GuardError."""
-    for row in summary["rows"]:
-        if row["category"] != "all" or row["arm"] == BASELINE or not row["rounds"]:
+    for row in overall(summary):
+        if row["arm"] == BASELINE or not row["rounds"]:
             continue
         watch = Watch({row["arm"]: kinds.get(row["arm"], row["arm"])}, assumed=bool(summary.get("synthetic")))
         watch.rounds[row["arm"]] = row["rounds"]

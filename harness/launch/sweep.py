@@ -17,9 +17,8 @@ from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
 from harness.launch.estimate import print_plan
 from harness.launch.gather import finish
 from harness.launch.state import SWEEP, Job, Sweep, fingerprint, read_sweep, setting
-from harness.metrics.summary import read_summary
+from harness.metrics.summary import overall, read_summary
 from harness.records.identity import changes_nothing
-from harness.vocabulary import ALL
 
 #: Exit codes of sweeps launched by this process; Hydra keeps what a sweeper returns to itself.
 exit_codes: list[int] = []
@@ -98,7 +97,7 @@ def check(job: Job, compose: Callable[[], DictConfig]) -> RunConfig | None:
 def left_to_do(run_dir: Path, config: RunConfig) -> str | None:
     """Why a finished job runs again though it is the same job: settings that decide how its records are taken."""
     try:
-        rows = [row for row in read_summary(run_dir)["rows"] if row["category"] == ALL]
+        rows = overall(read_summary(run_dir))
     except InputError as error:
         return str(error)
     if config.strict and any(row.get("verdict_mismatch") for row in rows):

@@ -22,7 +22,7 @@ from harness.records.csv_text import csv_text
 from harness.records.files import GENERATIONS, MANIFEST, RUN_KEY, SUMMARY_CSV, SUMMARY_JSON, replace_file
 from harness.records.frames import journal_bytes, read_generations, read_rounds, write_rounds
 from harness.records.stored import read_manifest, read_object, warn_once
-from harness.vocabulary import BASELINE
+from harness.vocabulary import ALL, BASELINE
 
 SCHEMA = 1
 COLUMNS = tuple(definition.name for definition in DEFINITIONS)
@@ -95,7 +95,7 @@ def summary_of(
     rows = cells.reindex(columns=list(COLUMNS))
     # A merge turns counts into floats where a row has none.
     rows = rows.astype({name: "Int64" for name in WHOLE if name in rows})
-    judged = cells[(cells["arm"] != BASELINE) & (cells["category"] == "all")]
+    judged = cells[(cells["arm"] != BASELINE) & (cells["category"] == ALL)]
     return {
         "schema": SCHEMA,
         "synthetic": synthetic,
@@ -140,6 +140,12 @@ def stored_summary(run_dir: str | Path) -> dict[str, Any] | None:
         warn_once(f"{path} is older than the journals beside it: its figures are computed again")
         return None
     return found
+
+
+def overall(summary: Mapping[str, Any], order: Sequence[str] = ()) -> list[Mapping[str, Any]]:
+    """The rows over all categories: one per dataset, batch size, arm and k; the arms of `order` first."""
+    rows = [row for row in summary["rows"] if row["category"] == ALL]
+    return sorted(rows, key=lambda row: order.index(row["arm"]) if row["arm"] in order else len(order))
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

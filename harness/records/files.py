@@ -25,10 +25,19 @@ SUPERSEDED = "superseded"  # a sweep's folder for records that its jobs no longe
 NOTHING_YET = "nothing is committed yet, expected a run with at least one finished generation"
 
 
-def run_directories(folder: Path, *names: str) -> list[Path]:
-    """Every directory in or below `folder` that holds one of the files `names`, without what a sweep has set aside."""
-    found = {path.parent for name in names for path in folder.rglob(name)}
-    return sorted(path for path in found if SUPERSEDED not in path.relative_to(folder).parts)
+def find_runs(folder: Path) -> list[Path]:
+    """Every run in or below `folder`: a directory with a journal, or with the summary alone.
+
+    Jobs of a sweep come by number; records that a sweep has set aside are left out. Raises InputError where `folder`
+    holds no run.
+    """
+    found = {path.parent for name in (GENERATIONS, SUMMARY_JSON) for path in folder.rglob(name)}
+    runs = [path for path in found if SUPERSEDED not in path.relative_to(folder).parts]
+    if not runs:
+        raise InputError(
+            f"{folder}: no {GENERATIONS} or {SUMMARY_JSON} in it or below, expected a run directory or a sweep of them"
+        )
+    return sorted(runs, key=_in_order)
 
 
 def sync_folder(folder: Path) -> None:
@@ -75,6 +84,11 @@ def check_writable(folder: Path, key: str) -> None:
         if error.errno in STORAGE_FAILED:
             raise
         raise InputError(f"{key}={folder}: {error.strerror}, expected a folder that this user may write") from error
+
+
+def _in_order(path: Path) -> list[tuple[int, str]]:
+    # Jobs of a sweep are called 0, 1, ..., 10.
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in path.parts]
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.entry import command, say, tell
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK
-from harness.records.files import GENERATIONS, run_directories
+from harness.entry import command, tell
+from harness.errors import EXIT_OK, InputError
+from harness.records.files import find_runs
 from harness.report import write_report
 
 
@@ -20,10 +20,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     worst = EXIT_OK
     for folder in options.folders:
-        found = run_directories(folder, GENERATIONS)
-        if not found:
-            say(f"error: {folder}: no {GENERATIONS} in it or below, expected a run directory")
-            worst = max(worst, EXIT_BAD_INPUT)
+        try:
+            found = find_runs(folder)
+        except InputError as error:
+            worst = max(worst, tell(error))
+            continue
         for run_dir in found:
             try:
                 print(write_report(run_dir))

@@ -14,6 +14,7 @@ from rich.text import Text
 from harness.metrics.definitions import named
 from harness.metrics.guards import SYNTHETIC
 from harness.metrics.statistics import MIN_PROMPTS
+from harness.metrics.summary import overall
 from harness.vocabulary import BASELINE
 
 MIN_WIDTH = 140  # so that a log keeps a row on a line
@@ -54,12 +55,6 @@ JSON_FIELDS = named(
     "guards",
 )
 Row = Mapping[str, Any]
-
-
-def overall(summary: Mapping[str, Any], order: Sequence[str] = ()) -> list[Row]:
-    """The rows over all categories, one per arm, the arms of `order` first."""
-    rows = [row for row in summary["rows"] if row["category"] == "all"]
-    return sorted(rows, key=lambda row: order.index(row["arm"]) if row["arm"] in order else len(order))
 
 
 def render(summary: Mapping[str, Any], order: Sequence[str] = ()) -> Table:

@@ -18,7 +18,7 @@ import pandas as pd
 from harness.errors import InputError
 from harness.metrics.definitions import named
 from harness.metrics.summary import read_summary
-from harness.records.files import GENERATIONS, NOTHING_YET, SUMMARY_JSON, run_directories
+from harness.records.files import NOTHING_YET, find_runs
 from harness.records.stored import read_manifest
 from harness.report.leaderboard.conditions import (
     Difference,
@@ -114,17 +114,9 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     """Every run in or below each folder, once, labelled by its path below what they all share."""
     found: dict[Path, None] = {}
     for folder in folders:
-        below = run_directories(folder, SUMMARY_JSON, GENERATIONS)
-        if not below:
-            raise InputError(f"{folder}: no {SUMMARY_JSON} in it or below, expected a run directory or a sweep of them")
-        found |= dict.fromkeys(path.resolve() for path in sorted(below, key=_in_order))
+        found |= dict.fromkeys(path.resolve() for path in find_runs(folder))
     shared = Path(os.path.commonpath(list(found))) if len(found) > 1 else next(iter(found)).parent
     return [_read(path, str(path.relative_to(shared))) for path in found]
-
-
-def _in_order(path: Path) -> list[tuple[int, str]]:
-    # Jobs of a sweep are called 0, 1, ..., 10.
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in path.parts]
 
 
 def _read(folder: Path, label: str) -> Run:

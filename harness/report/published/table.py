@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.metrics.summary import overall
 from harness.report.published.catalogue import METRICS, beside, read_metrics, read_published
 from harness.vocabulary import BASELINE
 
@@ -24,11 +25,10 @@ def render(summary: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], met
     table.add_column("configuration", no_wrap=True)
     for metric in metrics:
         table.add_column(METRICS[metric][0])
-    for row in summary["rows"]:
-        if row["category"] == "all":
-            name = row["arm"] if row["arm"] == BASELINE else f"{row['arm']} k={row['num_draft_tokens']}"
-            name += " (synthetic)" if row.get("synthetic") else ""
-            table.add_row(escape(name), *(escape(_cell(row, metric, compared)) for metric in metrics))
+    for row in overall(summary):
+        name = row["arm"] if row["arm"] == BASELINE else f"{row['arm']} k={row['num_draft_tokens']}"
+        name += " (synthetic)" if row.get("synthetic") else ""
+        table.add_row(escape(name), *(escape(_cell(row, metric, compared)) for metric in metrics))
     return table
 
 

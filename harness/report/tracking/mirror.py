@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.metrics.summary import read_summary
+from harness.metrics.summary import overall, read_summary
 from harness.records.files import (
     GENERATIONS,
     MANIFEST,
@@ -40,9 +40,8 @@ def mirror(run: Any, run_dir: Path) -> None:
 def summary_figures(summary: dict[str, Any]) -> dict[str, Any]:
     """Stable names: `<arm>/<figure>` over all categories, `<arm>_vs_<other>/<figure>` for direct comparisons."""
     figures: dict[str, Any] = {"synthetic": summary["synthetic"]} if summary.get("synthetic") else {}
-    for row in summary["rows"]:
-        if row["category"] == "all":
-            figures |= {f"{row['arm']}/{name}": value for name, value in row.items() if is_figure(value)}
+    for row in overall(summary):
+        figures |= {f"{row['arm']}/{name}": value for name, value in row.items() if is_figure(value)}
     for pair in summary.get("pairs", []):
         if pair.get("category", "all") == "all" and BASELINE not in (pair["arm"], pair["other"]):
             prefix = f"{pair['arm']}_vs_{pair['other']}"
@@ -58,8 +57,7 @@ def positions(summary: dict[str, Any]) -> pd.DataFrame:
     """Acceptance per draft position and arm, over all categories: the data of the per-position plot."""
     rows = [
         (row["arm"], position, unconditional, conditional)
-        for row in summary["rows"]
-        if row["category"] == "all"
+        for row in overall(summary)
         for position, (unconditional, conditional) in enumerate(
             zip(row.get("position_unconditional") or [], row.get("position_conditional") or [], strict=True), start=1
         )

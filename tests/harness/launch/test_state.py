@@ -15,7 +15,7 @@ from harness.config.run import RunConfig, read_config
 from harness.errors import InputError
 from harness.launch.state import Sweep, fingerprint, in_order, read_note, read_sweep, set_aside, setting
 from harness.launch.sweep import _identifying, left_to_do
-from harness.records.files import run_directories
+from harness.records.files import find_runs
 from harness.records.journal_files import open_locked
 from tests.helpers.recorded_run import record
 
@@ -116,14 +116,15 @@ def test_records_that_are_set_aside_are_kept_and_counted_by_nothing(tmp_path: Pa
     for number in (1, 2):
         record(tmp_path / "0")
         (tmp_path / "0" / ".hydra").mkdir(exist_ok=True)
-        assert run_directories(tmp_path, "summary.json") == [tmp_path / "0"]
+        assert find_runs(tmp_path) == [tmp_path / "0"]
         names = {path.name for path in (tmp_path / "0").iterdir()} - {".hydra"}
         aside = set_aside(tmp_path / "0")
         assert aside == tmp_path / "superseded" / f"0-{number}"
         assert {path.name for path in aside.iterdir()} == names
         assert [path.name for path in (tmp_path / "0").iterdir()] == [".hydra"]
-        assert run_directories(tmp_path, "summary.json") == []
-        assert run_directories(aside, "summary.json") == [aside], "asked for by name they can be read"
+        with pytest.raises(InputError):
+            find_runs(tmp_path)
+        assert find_runs(aside) == [aside], "asked for by name they can be read"
 
 
 def test_records_that_are_being_written_stay(tmp_path: Path) -> None:

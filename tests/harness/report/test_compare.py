@@ -319,7 +319,10 @@ def test_a_folder_without_a_run_is_one_clear_line_and_exit_code_2(
 ) -> None:
     assert main([str(sweep / "sweep"), str(tmp_path)]) == 2
     error = capsys.readouterr().err.splitlines()
-    assert error == [f"error: {tmp_path}: no summary.json in it or below, expected a run directory or a sweep of them"]
+    assert error == [
+        f"error: {tmp_path}: no generations.jsonl or summary.json in it or below, "
+        "expected a run directory or a sweep of them"
+    ]
 
 
 def test_a_damaged_summary_is_named(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.metrics.summary import read_summary
-from harness.report.console import accuracy, cells, interval, json_line, notes, overall, print_summary
+from harness.metrics.summary import overall, read_summary
+from harness.report.console import accuracy, cells, interval, json_line, notes, print_summary
 from tests.helpers.recorded_run import record
 
 
