@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from harness.config.run import RunConfig, read_config
+from harness.config import RunConfig, read_config
 from harness.entry import command, reason_of, say, tell, through_hydra
 from harness.errors import EXIT_INTERRUPTED, EXIT_OK
 from harness.launch.data_parallel import processes, run_split

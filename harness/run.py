@@ -30,7 +30,7 @@ from harness.comparison.plan import Plan, preflight
 from harness.comparison.run_identity import KNOWN_ONCE_LOADED, run_identity, upgrade
 from harness.comparison.schedule import Group, Share, groups_of
 from harness.comparison.watchdog import check_summary
-from harness.config.run import RunConfig
+from harness.config import RunConfig
 from harness.engines.arms import check_servers
 from harness.engines.comparison import EngineComparison
 from harness.engines.stand_in import engine_models

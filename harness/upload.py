@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from harness.config.run import TRACKING_MODES, TrackingConfig
+from harness.config import TrackingConfig
+from harness.config.tracking import TRACKING_MODES
 from harness.entry import command, say
 from harness.errors import EXIT_ARM_FAILED, EXIT_BAD_INPUT, EXIT_OK, InputError
 from harness.metrics.summary import overall, read_summary, stored_summary, summarise

@@ -28,7 +28,6 @@ MAX_FILES, MAX_LINES = 20, 300
 #: Arrows that still run up, as importing and imported module; none may be added.
 DEBTS = {
     ("harness.target.target", "harness.decoding.programs"),
-    ("harness.config.run", "harness.tasks.files"),
 }
 
 

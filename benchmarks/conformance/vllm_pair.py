@@ -23,9 +23,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.config.run import ASSETS, RunConfig, read_config
+from harness.config import RunConfig, read_config
 from harness.records.frames import read_generations, read_rounds
 from harness.run import run
+from harness.vocabulary import ASSETS
 
 ARMS = ("baseline", "mtp", "dflash", "lookup")
 #: Keeps vLLM small, single-threaded and in one process per arm, for a machine that is shared.

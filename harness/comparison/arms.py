@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from drafters.base import Sampling
 from harness.comparison.models import Models, allocated_bytes, free_memory
 from harness.comparison.plan import Plan
-from harness.config.run import RunConfig
+from harness.config import RunConfig
 from harness.decoding.loop import Settings, capacity_for, decode
 from harness.errors import ScoresError
 from harness.records.rounds import Generation

@@ -25,7 +25,7 @@ from harness.comparison.schedule import Group, arm_order
 from harness.comparison.throttling import gpu_name, read_clocks
 from harness.comparison.watchdog import Watch
 from harness.comparison.width_probe import write_width_probe
-from harness.config.run import RunConfig
+from harness.config import RunConfig
 from harness.decoding.api import check_prompts
 from harness.errors import InputError
 from harness.metrics.clocks import ClockReading, record_of

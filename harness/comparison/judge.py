@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from harness.config.run import DecodingConfig
+from harness.config import DecodingConfig
 from harness.metrics.losslessness import Verdict, first_difference, holds_throughout, verdict
 from harness.target.target import Target
 

@@ -19,7 +19,7 @@ import torch
 from drafters.checkpoints.files import resolve_folder
 from harness.comparison.models import resolve_dtype
 from harness.comparison.plan import Plan
-from harness.config.run import Arm, RunConfig
+from harness.config import Arm, RunConfig
 from harness.config.synthetic import RANDOM
 from harness.records.files import MANIFEST, replace_file
 from harness.records.machine import git_state, hardware, versions

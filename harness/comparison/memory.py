@@ -19,7 +19,7 @@ from drafters.dflash.config import DFlashConfig
 from drafters.layouts.known import layout_of
 from harness.comparison.models import held_bytes, resolve_dtype
 from harness.comparison.plan import Plan
-from harness.config.run import RunConfig, TargetConfig
+from harness.config import RunConfig, TargetConfig
 from harness.decoding.decoder import PREFILL_CHUNK
 from harness.errors import InputError
 from harness.target.cache import ring_slots

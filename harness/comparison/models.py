@@ -18,7 +18,7 @@ import transformers
 from drafters.base import Drafter
 from drafters.checkpoints.fit import text_config
 from harness.comparison.plan import Plan
-from harness.config.run import RunConfig, TargetConfig
+from harness.config import RunConfig, TargetConfig
 from harness.config.synthetic import RANDOM
 from harness.target.devices import parse_device, parse_dtype
 from harness.target.load import load_drafter, load_target

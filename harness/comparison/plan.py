@@ -20,8 +20,8 @@ from drafters.checkpoints.files import is_local, read_config, resolve_folder, we
 from drafters.checkpoints.fit import check_fit, text_config
 from drafters.layouts.assistant import check_entries
 from drafters.registry import DEFAULT_DRAFT_TOKENS, LOADERS, TRAINED, build_drafter
+from harness.config import Arm, RunConfig, TargetConfig
 from harness.config.checks import at_least
-from harness.config.run import Arm, RunConfig, TargetConfig
 from harness.config.synthetic import RANDOM, check_count
 from harness.errors import InputError
 from harness.target.devices import parse_device

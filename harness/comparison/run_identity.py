@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.comparison.schedule import SEEDS
-from harness.config.run import RunConfig, read_config
+from harness.config import RunConfig, read_config
 from harness.records.files import MANIFEST
 from harness.records.identity import identity, semantic
 from harness.records.prompts import read_prompts

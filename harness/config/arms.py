@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from drafters.registry import TRAINED
 from harness.config.checks import count, one_of
-from harness.config.synthetic import CHECKPOINT, RATES_KEY, WEIGHTS, check_rates
+from harness.config.synthetic import CHECKPOINT, RANDOM, RATES_KEY, WEIGHTS, check_rates
 from harness.errors import InputError
 from harness.vocabulary import HARNESS
 
@@ -79,3 +79,17 @@ def _weights(value: Any, kind: str, key: str) -> str | None:
     if value is not None:
         one_of(value, allowed, key)
     return value
+
+
+def label(target_weights: str, arms: Iterable[Arm]) -> str | None:
+    """What of a run is made up, in one sentence; None for a run of checkpoints and real acceptance."""
+    arms = list(arms)
+    random = [name for name, weights in (("target", target_weights), *((a.name, a.weights) for a in arms))
+              if weights == RANDOM]  # fmt: skip
+    assumed = [arm.name for arm in arms if arm.synthetic_acceptance]
+    parts = [f"random weights ({', '.join(random)})"] if random else []
+    parts += [f"assumed acceptance ({', '.join(assumed)})"] if assumed else []
+    if not parts:
+        return None
+    text = " and ".join(parts)
+    return f"{text[0].upper()}{text[1:]}: what a round costs is measured, what it earns is not."

@@ -6,14 +6,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from drafters.errors import InputError
+from harness.config.arms import Arm
 from harness.config.checks import at_least, count, one_of
+from harness.errors import InputError
 from harness.vocabulary import BASELINE, ENGINES, HARNESS, ROOT, VLLM
-
-if TYPE_CHECKING:
-    from harness.config.run import Arm
 
 VLLM_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
 #: Drafter kinds that vLLM runs, with its name for the method.
@@ -65,9 +63,7 @@ class EngineConfig:
         return self.name != HARNESS and not self.beside
 
     def arms(self, own: Sequence[Arm]) -> tuple[Arm, ...]:
-        """The run's arms, told which engine decodes each. `own` are those asked for, without the baseline."""
-        from harness.config.run import Arm
-
+        """The run's arms, each with its engine; `own` are the arms of the config, without the baseline."""
         if self.name == HARNESS:
             return tuple(own)
         if not self.beside:

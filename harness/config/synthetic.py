@@ -7,13 +7,10 @@ run is labelled wherever it shows, and no verdict is claimed for it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-from drafters.errors import InputError
-
-if TYPE_CHECKING:
-    from harness.config.run import Arm
+from harness.errors import InputError
 
 CHECKPOINT, RANDOM = "checkpoint", "random"
 WEIGHTS = (CHECKPOINT, RANDOM)
@@ -44,18 +41,3 @@ def check_count(rates: Sequence[float], k: int, arm: str, key: str = RATES_KEY) 
             f"{key} has {len(rates)} rates, but {arm} drafts {k} tokens a round: expected {k} rates or more, "
             f"or drafters.{arm}.num_draft_tokens={len(rates)}"
         )
-
-
-def label(target_weights: str, arms: Iterable[Arm]) -> str | None:
-    """What of a run is made up, in one sentence; None for a run of checkpoints and real acceptance."""
-    arms = list(arms)
-    random = [name for name, weights in (("target", target_weights), *((a.name, a.weights) for a in arms))
-              if weights == RANDOM]  # fmt: skip
-    assumed = [arm.name for arm in arms if arm.synthetic_acceptance]
-    parts = [f"random weights ({', '.join(random)})"] if random else []
-    parts += [f"assumed acceptance ({', '.join(assumed)})"] if assumed else []
-    if not parts:
-        return None
-    text = " and ".join(parts)
-    return f"{text[0].upper()}{text[1:]}: what a round costs is measured, what it earns is not."
-

@@ -13,7 +13,7 @@ from typing import Any
 from drafters.base import Sampling
 from harness.comparison.models import resolve_dtype
 from harness.comparison.plan import Plan
-from harness.config.run import RunConfig
+from harness.config import RunConfig
 from harness.engines.server import ServerSession
 from harness.engines.session import ProcessSession, Request, Session, arguments_of
 from harness.engines.worker import EngineError

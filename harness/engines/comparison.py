@@ -16,7 +16,7 @@ from harness.comparison.plan import Plan
 from harness.comparison.resumption import settled
 from harness.comparison.schedule import Group
 from harness.comparison.watchdog import Watch
-from harness.config.run import RunConfig
+from harness.config import RunConfig
 from harness.engines.arms import EngineArms
 from harness.engines.judge import EngineJudge
 from harness.engines.stand_in import StandIn

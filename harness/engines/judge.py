@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.comparison.judge import Judge
-from harness.config.run import DecodingConfig
+from harness.config import DecodingConfig
 from harness.engines.session import Session
 from harness.engines.worker import EngineError
 from harness.metrics.losslessness import Verdict, first_difference, holds_throughout, verdict

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from drafters.base import Sampling
 from harness.comparison.plan import PlannedArm
-from harness.config.engine import METHODS, EngineConfig
+from harness.config import EngineConfig
+from harness.config.engine import METHODS
 from harness.engines.answer import Answer, draft_counts, finish_reason
 from harness.engines.rounds import from_counters, rounds_of
 from harness.engines.worker import EngineError, WorkerProcess

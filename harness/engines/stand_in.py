@@ -12,7 +12,7 @@ from drafters.checkpoints.files import resolve_folder
 from drafters.checkpoints.fit import text_config
 from harness.comparison.models import Models, resolve_dtype
 from harness.comparison.plan import Plan
-from harness.config.run import RunConfig
+from harness.config import RunConfig
 from harness.target.devices import parse_device
 from harness.target.target import Target
 

@@ -7,8 +7,8 @@ from typing import Any
 from drafters.dflash.drafter import DFlashDrafter
 from drafters.errors import InputError
 from drafters.mtp import MTPDrafter
+from harness.config import Arm, RunConfig
 from harness.config.engine import METHODS
-from harness.config.run import Arm, RunConfig
 from harness.engines.server import check_url
 from harness.vocabulary import BASELINE, HARNESS
 

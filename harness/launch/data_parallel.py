@@ -18,8 +18,8 @@ from typing import Any
 import torch.distributed as distributed
 
 from harness.comparison.schedule import Share
+from harness.config import RunConfig, TrackingConfig
 from harness.config.checks import from_environment
-from harness.config.run import RunConfig, TrackingConfig
 from harness.errors import EXIT_INTERRUPTED, InputError
 from harness.launch.device_lock import choose_device, hold_device
 from harness.run import Outcome, run

@@ -19,7 +19,7 @@ from rich.text import Text
 from drafters.checkpoints.files import resolve_folder, weight_files
 from harness.comparison.manifest import describe_random
 from harness.comparison.plan import preflight
-from harness.config.run import RunConfig
+from harness.config import RunConfig
 from harness.errors import InputError
 from harness.launch.state import Job, Sweep
 from harness.target.devices import parse_device

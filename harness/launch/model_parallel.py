@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import torch.distributed as distributed
 
-from harness.config.run import RunConfig, TrackingConfig
+from harness.config import RunConfig, TrackingConfig
 from harness.launch.data_parallel import Processes, refuse_calibration
 from harness.launch.device_lock import choose_device, hold_device
 from harness.run import Outcome, run

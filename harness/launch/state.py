@@ -21,7 +21,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from drafters.checkpoints.files import weight_files
-from harness.config.run import RunConfig, read_config
+from harness.config import RunConfig, read_config
 from harness.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
 from harness.records.files import GENERATIONS, RUN_KEY, SUMMARY_JSON, SUPERSEDED, replace_file
 from harness.records.identity import semantic

@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from harness.comparison.plan import preflight
-from harness.config.run import RunConfig, read_config
+from harness.config import RunConfig, read_config
 from harness.entry import tell
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
 from harness.launch.estimate import print_plan

@@ -18,8 +18,7 @@ from drafters.base import Drafter
 from drafters.checkpoints.files import read_config
 from drafters.layouts.known import layout_of
 from drafters.registry import build_drafter
-from harness.config.arms import Arm
-from harness.config.run import TargetConfig
+from harness.config import Arm, TargetConfig
 from harness.config.synthetic import RANDOM
 from harness.errors import InputError
 from harness.target import shapes

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.config.run import DatasetConfig, RunConfig
+from harness.config import DatasetConfig, RunConfig
 from harness.config.synthetic import RANDOM
 from harness.errors import InputError
 from harness.tasks.marks import marked_prompts

@@ -6,7 +6,6 @@ import bz2
 import gzip
 import io
 import lzma
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -30,11 +29,6 @@ FOREIGN = {
     b"<!doctype": "a web page, not the data; download the raw file",
     b"<html": "a web page, not the data; download the raw file",
 }
-
-
-def name_of(path: Path) -> str:
-    """The file's name without its suffix, as ids, categories and tables hold it: always text that UTF-8 can write."""
-    return os.fsencode(path.stem).decode("utf-8", "replace")
 
 
 def kind_of(path: Path) -> str:

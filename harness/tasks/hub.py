@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from harness.config.rows import SourceConfig
+from harness.config import SourceConfig
 from harness.errors import InputError
 from harness.tasks.files import PARQUET, SEPARATORS
 from harness.tasks.rows import Row

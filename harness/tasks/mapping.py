@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import StrictUndefined, TemplateError, UndefinedError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from harness.config.rows import RowConfig
+from harness.config import RowConfig
 from harness.errors import InputError
 from harness.tasks.prompts import Prompt, columns_of, name_from, prompt_from, texts
 from harness.tasks.rows import Row

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.config import name_of
 from harness.errors import InputError
-from harness.tasks.files import name_of
 from harness.tasks.rows import Row, read_rows
 
 TEXT_FIELDS = ("turns", "messages", "question", "prompt")

@@ -13,7 +13,7 @@ import pytest
 
 from harness.comparison import arms as arms_module
 from harness.comparison.comparison import Comparison
-from harness.config.run import read_config
+from harness.config import read_config
 from harness.metrics.clocks import ClockReading
 from harness.metrics.summary import build_summary
 from harness.report.console import notes

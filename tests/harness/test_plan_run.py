@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 
 from harness.comparison import models
-from harness.config.run import RunConfig, read_config
+from harness.config import RunConfig, read_config
 from harness.engines.support import check_engine
 from harness.errors import EXIT_OK, InputError
 from harness.launch.estimate import estimate

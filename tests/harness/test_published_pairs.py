@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-from harness.config.run import RunConfig, read_config
+from harness.config import RunConfig, read_config
 from harness.run import run
 from harness.vocabulary import CONF
 from tests.helpers import drafter_folders as folders

@@ -13,7 +13,7 @@ import pytest
 
 from harness.comparison import arms as arms_module
 from harness.comparison import models
-from harness.config.run import RunConfig, read_config
+from harness.config import RunConfig, read_config
 from harness.decoding.decoder import Decoder
 from harness.decoding.programs import REACH_STEP
 from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, InputError

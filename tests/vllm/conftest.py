@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from drafters.errors import InputError
-from harness.config.engine import EngineConfig
+from harness.config import EngineConfig
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -22,10 +22,10 @@ from benchmarks.conformance.vllm_pair import (
     compare,
     counters_of,
 )
-from harness.config.run import ASSETS
 from harness.errors import EXIT_OK
 from harness.records.frames import read_generations, read_rounds
 from harness.run import Outcome, run
+from harness.vocabulary import ASSETS
 
 pytestmark = pytest.mark.vllm
 

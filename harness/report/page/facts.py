@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.config.run import EMBEDDED
+from harness.config import EMBEDDED
 from harness.report.names import arm_name, bytes_text, clean, number
 from harness.report.page.data import RunData
 

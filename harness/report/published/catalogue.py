@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from harness.config.run import EMBEDDED, RunConfig
+from harness.config import EMBEDDED, RunConfig
 from harness.errors import InputError
 from harness.records.files import replace_file
 from harness.records.stored import read_object

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from harness.config.run import TrackingConfig
+from harness.config import TrackingConfig
 from harness.progress import warn
 from harness.records.secrets import redact_tree
 from harness.report.tracking.mirror import mirror

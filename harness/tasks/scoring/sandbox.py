@@ -16,7 +16,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.config.scoring import ScoringConfig
+from harness.config import ScoringConfig
 from harness.errors import InputError
 
 GUARD = Path(__file__).with_name("guarded.py")

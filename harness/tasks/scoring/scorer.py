@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from harness.config.scoring import CORPUS, PROGRAMS, SCORERS, ScoringConfig
+from harness.config import ScoringConfig
+from harness.config.scoring import CORPUS, PROGRAMS, SCORERS
 from harness.errors import InputError
 from harness.tasks.prompts import Prompt
 from harness.tasks.scoring import corpus, mathematics, sandbox

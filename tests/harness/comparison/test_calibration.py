@@ -11,7 +11,7 @@ import pytest
 
 from harness.comparison import calibration
 from harness.comparison.plan import preflight
-from harness.config.run import RunConfig, read_config
+from harness.config import RunConfig, read_config
 from harness.decoding.loop import decode as real_decode
 from harness.errors import EXIT_OK, InputError
 from harness.launch.data_parallel import Processes, run_split

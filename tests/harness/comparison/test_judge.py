@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness.comparison.judge import Judge
-from harness.config.run import DecodingConfig
+from harness.config import DecodingConfig
 from harness.decoding.loop import Settings, decode
 from harness.target.target import Target
 from tests.helpers import tiny_models as tiny

@@ -26,7 +26,7 @@ from harness.comparison.memory import (
     target_weight_bytes,
 )
 from harness.comparison.plan import preflight
-from harness.config.run import RunConfig, read_config
+from harness.config import RunConfig, read_config
 from harness.errors import InputError
 from harness.run import gather
 from harness.target.target import Target

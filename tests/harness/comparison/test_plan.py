@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import save_file
 
 from harness.comparison.plan import preflight
-from harness.config.run import RunConfig, read_config
+from harness.config import RunConfig, read_config
 from harness.errors import InputError
 
 TARGET: dict[str, Any] = {

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.comparison import arms as arms_module
-from harness.config.run import RunConfig, read_config
+from harness.config import RunConfig, read_config
 from harness.errors import EXIT_OK, InputError
 from harness.records.identity import VERSION
 from harness.run import run

@@ -6,7 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 
-from harness.config.run import RunConfig, asset, read_config
+from harness.config import RunConfig, asset, read_config
 from harness.errors import InputError
 from harness.vocabulary import CONF
 

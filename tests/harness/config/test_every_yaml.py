@@ -12,7 +12,7 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from harness.comparison.plan import preflight
-from harness.config.run import EMBEDDED, RunConfig, read_config
+from harness.config import EMBEDDED, RunConfig, read_config
 from harness.errors import InputError
 from harness.report.published.catalogue import FIGURES, METRICS, read_figures
 from harness.tasks.mapping import RowMapping

@@ -12,11 +12,16 @@ from drafters.controls import PromptLookupDrafter
 from harness import generate
 from harness.comparison.plan import preflight
 from harness.comparison.schedule import Group
-from harness.config.calibration import CalibrationConfig
+from harness.config import (
+    CalibrationConfig,
+    DatasetConfig,
+    DecodingConfig,
+    EngineConfig,
+    RunConfig,
+    ScoringConfig,
+    TargetConfig,
+)
 from harness.config.checks import LARGEST_SEED, at_least, only_numbers
-from harness.config.engine import EngineConfig
-from harness.config.run import DatasetConfig, DecodingConfig, RunConfig, TargetConfig
-from harness.config.scoring import ScoringConfig
 from harness.decoding.decoder import noise_table
 from harness.errors import InputError
 from harness.report.published.catalogue import Figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.comparison.plan import preflight
-from harness.config.run import RunConfig
+from harness.config import RunConfig
 from harness.config.synthetic import check_count, check_rates
 from harness.errors import InputError
 from tests.harness.config.test_config import composed

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from harness import generate, load_drafter, load_target
 from harness.comparison.width_probe import probe_widths
-from harness.config.run import read_config
+from harness.config import read_config
 from harness.decoding.decoder import Decoder
 from harness.errors import EXIT_ARM_FAILED, ScoresError
 from harness.run import run

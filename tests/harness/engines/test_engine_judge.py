@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.config.run import DecodingConfig
+from harness.config import DecodingConfig
 from harness.engines.judge import EngineJudge
 from harness.engines.worker import EngineError
 

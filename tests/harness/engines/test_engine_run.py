@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.config.run import RunConfig, read_config
+from harness.config import RunConfig, read_config
 from harness.engines import worker
 from harness.errors import EXIT_ARM_FAILED, EXIT_MISMATCH, EXIT_OK, InputError
 from harness.run import Outcome, run

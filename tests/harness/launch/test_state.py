@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from harness.config.run import RunConfig, read_config
+from harness.config import RunConfig, read_config
 from harness.errors import InputError
 from harness.launch.state import Sweep, fingerprint, in_order, read_note, read_sweep, set_aside, setting
 from harness.launch.sweep import _identifying, left_to_do

@@ -14,7 +14,7 @@ import torch
 
 from harness import compare, upload
 from harness.comparison import manifest
-from harness.config.run import read_config
+from harness.config import read_config
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
 from harness.metrics.summary import read_summary
 from harness.records.frames import read_generations, read_rounds, write_rounds

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.config.run import read_config
+from harness.config import read_config
 from harness.errors import InputError
 from harness.records.identity import UNCHANGING, claim, differing_keys, identity, run_key
 

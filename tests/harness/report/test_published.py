@@ -11,7 +11,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from rich.console import Console
 
-from harness.config.run import RunConfig, read_config
+from harness.config import RunConfig, read_config
 from harness.errors import InputError
 from harness.report.published import catalogue as published
 from harness.report.published.catalogue import Figure, applicable, beside, read_figures, read_published, write_published

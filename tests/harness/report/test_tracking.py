@@ -14,7 +14,7 @@ import torch
 
 from harness import upload
 from harness.comparison import manifest
-from harness.config.run import TrackingConfig, read_config
+from harness.config import TrackingConfig, read_config
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.records.files import MANIFEST, SUMMARY_JSON
 from harness.report.tracking import mirror

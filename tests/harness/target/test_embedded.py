@@ -11,9 +11,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma4AssistantForCausalLM
 
 from harness import generate, load_drafter, load_target
-from harness.config.run import ASSETS, EMBEDDED
+from harness.config import EMBEDDED
 from harness.tasks.prompts import read_jsonl
 from harness.training.answers import render
+from harness.vocabulary import ASSETS
 
 FAMILIES = {name: (ASSETS / folder).parent for name, folder in EMBEDDED.items()}
 TOKENS = 64  # past the sliding window of 64, prompt included

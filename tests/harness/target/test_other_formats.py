@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from drafters.errors import InputError
 from harness.comparison.plan import preflight
-from harness.config.run import DatasetConfig, RunConfig, read_config
+from harness.config import DatasetConfig, RunConfig, read_config
 from harness.errors import EXIT_BAD_INPUT
 from harness.inspect import inspect, main
 from harness.target.files import check_loadable, empty_target, text_config_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import generate
-from harness.config.run import Arm, TargetConfig
+from harness.config import Arm, TargetConfig
 from harness.errors import InputError
 from harness.target import random_weights, shapes
 from tests.helpers.narrow_model import narrow

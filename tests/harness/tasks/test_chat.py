@@ -9,7 +9,7 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from harness.config.run import DatasetConfig
+from harness.config import DatasetConfig
 from harness.errors import InputError
 from harness.metrics.mark_guards import mark_guards
 from harness.tasks.chat import Chat, check_length, load_tokenizer

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.config.rows import RowConfig, SourceConfig
-from harness.config.run import DatasetConfig
+from harness.config import DatasetConfig, RowConfig, SourceConfig
 from harness.errors import InputError
 from harness.tasks import hub
 from harness.tasks.dataset import load_prompts
@@ -38,9 +37,9 @@ def test_a_local_copy_needs_no_library_and_no_network(tmp_path: Path) -> None:
     path.write_text(json.dumps({"question": "1 + 1?", "answer": "#### 2"}) + "\n")
     code = (
         "import sys; sys.modules['datasets'] = None\n"
-        "from harness.config.run import DatasetConfig\n"
+        "from harness.config import DatasetConfig\n"
         "from harness.tasks.dataset import load_prompts\n"
-        "from harness.config.rows import RowConfig, SourceConfig\n"
+        "from harness.config import RowConfig, SourceConfig\n"
         "source = SourceConfig(hub='owner/set', split='test')\n"
         f"config = DatasetConfig('gsm8k', {str(path)!r}, source=source, row=RowConfig(template='{{{{ question }}}}'))\n"
         "print(load_prompts(config, 0)[0].turns[0])"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.config.run import asset
+from harness.config import asset
 from harness.tasks.chat import load_tokenizer
 from harness.tasks.lengthen import lengthen
 from harness.tasks.prompts import Prompt

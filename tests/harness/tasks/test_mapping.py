@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-from harness.config.rows import RowConfig
-from harness.config.run import DatasetConfig, read_config
+from harness.config import DatasetConfig, RowConfig, read_config
 from harness.errors import InputError
 from harness.tasks.mapping import RowMapping
 from harness.tasks.prompts import Prompt

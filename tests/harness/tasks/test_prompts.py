@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.config.run import DatasetConfig
+from harness.config import DatasetConfig
 from harness.errors import InputError
 from harness.tasks.dataset import load_prompts
 from harness.tasks.prompts import Prompt, read_jsonl, stratified

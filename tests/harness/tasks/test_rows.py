@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from harness.config.run import DatasetConfig
+from harness.config import DatasetConfig
 from harness.errors import InputError
 from harness.tasks.dataset import load_prompts
 from harness.tasks.rows import read_rows

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.config.run import DatasetConfig
+from harness.config import DatasetConfig
 from harness.errors import InputError
 from harness.metrics.cells import cell_metrics
 from harness.metrics.guards import cell_guards

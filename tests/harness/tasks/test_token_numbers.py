@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.config.run import DatasetConfig
+from harness.config import DatasetConfig
 from harness.errors import InputError
 from harness.tasks.dataset import load_prompts
 from harness.tasks.token_numbers import NumberTokenizer, random_prompts

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness.config.scoring import ScoringConfig
+from harness.config import ScoringConfig
 from harness.tasks.scoring.sandbox import run_program
 
 LIMITS = ScoringConfig(execute_code=True, timeout_s=5, memory_mb=256)

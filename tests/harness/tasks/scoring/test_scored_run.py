@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.config.run import RunConfig, read_config
+from harness.config import RunConfig, read_config
 from harness.errors import EXIT_OK, InputError
 from harness.run import run
 from tests.helpers.checkpoint_folders import write_pair

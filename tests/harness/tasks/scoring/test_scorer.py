@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.config.scoring import ScoringConfig
+from harness.config import ScoringConfig
 from harness.errors import InputError
 from harness.tasks.prompts import Prompt
 from harness.tasks.scoring import scorer as module
