@@ -1,7 +1,34 @@
-"""MTP or DFlash, on your model, on your prompts: one loop, one verifier, one cache, one clock."""
+"""MTP or DFlash, on your model, on your prompts: one loop, one verifier, one cache, one clock.
 
-from harness.decoding.api import generate
-from harness.records.rounds import Generation, Round
-from harness.target.load import load_drafter, load_target
+The public names are loaded when they are asked for, so that a command that decodes nothing starts without torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.decoding.api import generate
+    from harness.records.rounds import Generation, Round
+    from harness.target.load import load_drafter, load_target
 
 __all__ = ["Generation", "Round", "generate", "load_drafter", "load_target"]
+
+_HOMES = {
+    "Generation": "harness.records.rounds",
+    "Round": "harness.records.rounds",
+    "generate": "harness.decoding.api",
+    "load_drafter": "harness.target.load",
+    "load_target": "harness.target.load",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
