@@ -148,6 +148,11 @@ def overall(summary: Mapping[str, Any], order: Sequence[str] = ()) -> list[Mappi
     return sorted(rows, key=lambda row: order.index(row["arm"]) if row["arm"] in order else len(order))
 
 
+def overall_pairs(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The direct comparisons of two drafting arms over all categories."""
+    return [pair for pair in summary.get("pairs") or () if pair["category"] == ALL]
+
+
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of a summary as CSV text, one column per definition, lists as JSON text, unknown numbers empty."""
     return csv_text(pd.DataFrame([flat(row) for row in rows], columns=list(COLUMNS), dtype=object))

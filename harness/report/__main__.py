@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for run_dir in found:
             try:
                 print(write_report(run_dir))
-            except Exception as error:  # one run that cannot be reported must not keep the others
+            except Exception as error:  # a run without a report must not cost the others theirs
                 worst = max(worst, tell(error))
     return worst
 

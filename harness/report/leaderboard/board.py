@@ -17,7 +17,7 @@ import pandas as pd
 
 from harness.errors import InputError
 from harness.metrics.definitions import named
-from harness.metrics.summary import read_summary
+from harness.metrics.summary import overall_pairs, read_summary
 from harness.records.files import NOTHING_YET, find_runs
 from harness.records.stored import read_manifest
 from harness.report.leaderboard.conditions import (
@@ -157,9 +157,8 @@ def _pairs(run: Run, group: str) -> list[dict[str, Any]]:
             "group": group,
             "run": run.label,
         }
-        for pair in run.summary.get("pairs") or []
-        if pair["category"] == ALL
-        and known(pair.get("speedup_decode"))
+        for pair in overall_pairs(run.summary)
+        if known(pair.get("speedup_decode"))
         and not any(is_control(kind_of(run, pair[side])) for side in ("arm", "other"))
     ]
 

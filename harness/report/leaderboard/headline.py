@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from harness.metrics.summary import overall
 from harness.report.leaderboard.board import RANKED_TOGETHER, Leaderboard, is_void
 from harness.report.leaderboard.conditions import facts, pace_difference
 from harness.report.names import NONE, arm_name, clean, is_control, known, listed, span, times
 from harness.report.page.headline import Headline
-from harness.vocabulary import ALL, BASELINE
+from harness.vocabulary import BASELINE
 
 Row = dict[str, Any]
 TITLES = {
@@ -60,9 +61,9 @@ def pace_warnings(board: Leaderboard) -> list[str]:
     """A sentence for each group, dataset and batch size in which the baselines' paces lie too far apart."""
     paces: dict[tuple[str, str, int], dict[str, float]] = {}
     for run in board.runs:
-        for row in run.summary["rows"]:
+        for row in overall(run.summary):
             pace = row.get("decode_tok_s")
-            if row["arm"] == BASELINE and row["category"] == ALL and known(pace) and pace > 0:
+            if row["arm"] == BASELINE and known(pace) and pace > 0:
                 place = (board.letters[run.label], str(row["dataset"]), int(row["batch_size"]))
                 paces.setdefault(place, {})[run.label] = float(pace)
     return [text for own in paces.values() if (text := pace_difference(own))]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.metrics.summary import overall, read_summary
+from harness.metrics.summary import overall, overall_pairs, read_summary
 from harness.records.files import (
     GENERATIONS,
     MANIFEST,
@@ -18,7 +18,6 @@ from harness.records.files import (
     SUMMARY_JSON,
 )
 from harness.records.frames import read_generations, read_rounds
-from harness.vocabulary import BASELINE
 
 TABLE_ROWS = 10_000  # what wandb shows of a table; the artifact holds everything
 ARTIFACT_FILES = (SUMMARY_JSON, SUMMARY_CSV, MANIFEST, REPORT, ROUNDS, GENERATIONS, RUN_KEY, "errors.log")
@@ -42,10 +41,9 @@ def summary_figures(summary: dict[str, Any]) -> dict[str, Any]:
     figures: dict[str, Any] = {"synthetic": summary["synthetic"]} if summary.get("synthetic") else {}
     for row in overall(summary):
         figures |= {f"{row['arm']}/{name}": value for name, value in row.items() if is_figure(value)}
-    for pair in summary.get("pairs", []):
-        if pair.get("category", "all") == "all" and BASELINE not in (pair["arm"], pair["other"]):
-            prefix = f"{pair['arm']}_vs_{pair['other']}"
-            figures |= {f"{prefix}/{name}": value for name, value in pair.items() if is_figure(value)}
+    for pair in overall_pairs(summary):
+        prefix = f"{pair['arm']}_vs_{pair['other']}"
+        figures |= {f"{prefix}/{name}": value for name, value in pair.items() if is_figure(value)}
     return figures
 
 
