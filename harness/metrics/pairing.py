@@ -33,12 +33,11 @@ def prompt_times(generations: pd.DataFrame) -> pd.DataFrame:
         decode_tokens=table["new_tokens"] - 1,
         end_to_end_tokens=table["new_tokens"],
         end_to_end_s=table["prefill_s"] + table["decode_s"],
-        turns=1,
     )
-    sums = ["turns", *(f"{clock}_{kind}" for clock in CLOCKS for kind in ("tokens", "s"))]
-    repeats = table.groupby([*PROMPT, *LABEL, "repeat"])[sums].sum()
-    most_turns = repeats["turns"].groupby(level=PROMPT).transform("max")
-    repeats = repeats[repeats["turns"] == most_turns]
+    generations_of = table.groupby([*PROMPT, *LABEL, "repeat"])
+    turns = generations_of.size()
+    repeats = generations_of[[f"{clock}_{kind}" for clock in CLOCKS for kind in ("tokens", "s")]].sum()
+    repeats = repeats[turns == turns.groupby(level=PROMPT).transform("max")]
     for clock in CLOCKS:
         tokens = repeats[f"{clock}_tokens"]
         repeats[f"{clock}_s_per_token"] = repeats[f"{clock}_s"] / tokens.where(tokens > 0)

@@ -164,6 +164,8 @@ def test_equal_p_and_q_up_to_rounding_leave_the_target_to_choose() -> None:
     drafts, half = torch.tensor([[0], [0], [1]]), torch.full((3, 2), 0.5)
     found = rejection(drafts, q, p, torch.ones(3, 1), half)
     assert (found.drafts.tolist(), found.tokens[:, 0].tolist()) == ([0, 0, 0], [1, 1, 1])
+    border = rejection(drafts[2:], torch.tensor([[[0.0, 1.0]]]), p[2:], torch.ones(1, 1), half[2:])
+    assert int(border.tokens[0, 0]) == 1
     ample = torch.tensor([[[3e-8, 1.0], [1.0, 0.0]]])  # the residual alone, where it has any mass to speak of
     assert int(rejection(drafts[2:], q[2:], ample, torch.ones(1, 1), half[2:]).tokens[0, 0]) == 0
 

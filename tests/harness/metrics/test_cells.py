@@ -82,7 +82,7 @@ def test_a_position_counts_only_the_rounds_that_drafted_so_far() -> None:
 
 
 @given(rounds_of_a_drafter())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_identities_of_raw_counts(rounds: list[tuple[int, int, int]]) -> None:
     drafted, accepted, _ = (np.array(column) for column in zip(*rounds, strict=True))
     row = cell(cell_metrics(*tables([record("p", "mtp", rounds)])), "mtp")
