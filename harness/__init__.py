@@ -1,6 +1,6 @@
 """MTP or DFlash, on your model, on your prompts: one loop, one verifier, one cache, one clock.
 
-The public names are loaded when they are asked for, so that a command that decodes nothing starts without torch.
+The public names are loaded on first use, so that a command that decodes nothing starts without torch.
 """
 
 from __future__ import annotations
@@ -8,27 +8,22 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+__all__ = ["Generation", "Round", "generate", "load_drafter", "load_target"]
+
 if TYPE_CHECKING:
     from harness.decoding.api import generate
     from harness.records.rounds import Generation, Round
     from harness.target.load import load_drafter, load_target
+else:
+    _HOMES = {
+        "Generation": "harness.records.rounds",
+        "Round": "harness.records.rounds",
+        "generate": "harness.decoding.api",
+        "load_drafter": "harness.target.load",
+        "load_target": "harness.target.load",
+    }
 
-__all__ = ["Generation", "Round", "generate", "load_drafter", "load_target"]
-
-_HOMES = {
-    "Generation": "harness.records.rounds",
-    "Round": "harness.records.rounds",
-    "generate": "harness.decoding.api",
-    "load_drafter": "harness.target.load",
-    "load_target": "harness.target.load",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)

@@ -6,10 +6,9 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
 
 from drafters.checkpoints.other_formats import (
     describe_file,
@@ -20,6 +19,9 @@ from drafters.checkpoints.other_formats import (
     unfinished_download,
 )
 from drafters.errors import InputError
+
+if TYPE_CHECKING:  # names alone: folders are looked at by commands that load nothing
+    from torch import Tensor, nn
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 ADAPTER = "adapter_model.safetensors"  # peft's, which is no model's
