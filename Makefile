@@ -5,11 +5,14 @@ BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^\(torch==.*\)/\1/p' constraints.txt)
 ARGS ?=
 
-.PHONY: setup compare test lint test-transformers test-launchers test-sweep test-mutations test-vllm clean
+.PHONY: help setup compare lint test test-transformers test-launchers test-sweep test-mutations test-vllm clean
 
-setup: $(VENV)/.ready
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-# torch comes first and alone: whatever build the index offers is then kept by everything after it.
+setup: $(VENV)/.ready ## everything that the other targets need, in .venv
+
+# torch first and alone: later installs keep this build.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -18,14 +21,14 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps "dflash==0.1.0"
 	@touch $@
 
-compare: setup ## run the comparison on 14 embedded prompts of each kind, which a slow laptop does in three minutes
+compare: setup ## compare MTP and DFlash on the embedded pair, with 14 prompts of each kind
 	$(BIN)/python -m harness dataset.limit=98 $(ARGS)
 
-lint: setup
+lint: setup ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: lint ## lint, types and tests
+test: lint ## style, types and all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-transformers: ## the tests under another version of transformers, as VERSION=5.17.0, in an environment of its own
@@ -62,5 +65,6 @@ test-vllm: setup ## vLLM's CPU build in an environment of its own, held against 
 	PYTHON=$(PYTHON) bash tools/vllm/environment.sh
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
 
-clean:
-	rm -rf $(VENV) outputs multirun mutants
+clean: ## take away .venv, and all runs in outputs
+	rm -rf $(VENV) multirun mutants
+	find outputs -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
