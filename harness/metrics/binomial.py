@@ -1,6 +1,6 @@
-"""Exact tests of rates, for doubts that say how often they are wrong.
+"""Exact tests of rates, so that a doubt has a known rate of false alarms.
 
-Tails are summed from logarithms of factorials, so that nothing overflows and small probabilities stay exact.
+Tails are summed from logarithms of factorials: nothing overflows, and small probabilities stay exact.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ def at_most(successes: int, trials: int, rate: float) -> float:
 
 
 def shares_differ(first: int, of_first: int, second: int, of_second: int) -> float:
-    """Fisher's exact test, two-sided: how likely two counts at least as far apart are where both shares are equal."""
+    """Two-sided p-value of Fisher's exact test; 1.0 if either group is empty.
+
+    It is the probability of counts at least this far apart if both shares are equal.
+    """
     both, total = first + second, of_first + of_second
     if not of_first or not of_second:
         return 1.0
@@ -40,7 +43,7 @@ def shares_differ(first: int, of_first: int, second: int, of_second: int) -> flo
     logs = _log_choose(of_first, counts) + _log_choose(of_second, both - counts)
     chances = np.exp(logs - _log_choose(total, np.array([both])))
     seen = chances[first - counts[0]]
-    # Tables as likely as the seen one count, whatever rounding made of them.
+    # Rounding must not leave out a table that is as likely as the observed one.
     return min(1.0, float(chances[chances <= seen * (1 + 1e-9)].sum()))
 
 

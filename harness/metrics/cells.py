@@ -16,7 +16,7 @@ from harness.records.rounds import TAINTS, UNTIMED
 from harness.vocabulary import ALL, BASELINE, EXACT, HARNESS, MISMATCH, NO_VERDICT, TIE
 
 CELL = ("dataset", "category", "arm", "batch_size", "num_draft_tokens")
-# Where a table of several runs is summarised, rounds may need more than KEY to find their generation.
+# In a table of several runs, rounds need more than KEY to find their generation.
 WIDER_KEY = ("run", "dataset", "batch_size", "num_draft_tokens", *KEY)
 ROUND_SUMS = ("drafted", "accepted", "emitted", "draft_s", "verify_s", "other_s")
 SECONDS = ("draft_s", "verify_s", "other_s", "prefill_s", "decode_s", "wall_share_s")
@@ -26,13 +26,13 @@ VERDICT_ORDER = (MISMATCH, TIE, EXACT)
 def per_generation(rounds: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:
     """`generations` with each one's sums over its rounds: `rounds`, `drafting_rounds`, and ROUND_SUMS.
 
-    Also `ok`, `repeated` and `ngrams` (8-grams; both 0 without token_ids). Times that are no times of decoding become
-    NaN, and `timed_new_tokens` and `timed_rounds` count what the others belong to. Raises ValueError for a round whose
-    generation is not there, a generation that appears twice, or counts that cannot be (see `check_rounds`).
+    Also `ok`, `repeated` and `ngrams` (8-grams; both 0 without token_ids). Times of UNTIMED generations become NaN;
+    `timed_new_tokens` and `timed_rounds` count the other generations alone. Raises ValueError for a round without a
+    generation, a generation that appears twice, or impossible counts (see `check_rounds`).
     """
     check_rounds(rounds)
     table = with_defaults(generations).reset_index(drop=True)
-    # A category that is really called so would be counted twice.
+    # A dataset's own category of this name would be counted twice.
     table["category"] = table["category"].where(table["category"] != ALL, f"{ALL} (category)")
     owner = generation_index(rounds, table)
     size = len(table)
@@ -40,19 +40,19 @@ def per_generation(rounds: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFr
     for name in ROUND_SUMS:
         kind = "float64" if name.endswith("_s") else "int64"
         table[name] = np.bincount(owner, weights=rounds[name].to_numpy(), minlength=size).astype(kind)
-    # Another engine's generation may come without rounds: its tokens are known, how they were drafted is not.
-    untold = (table["engine"] != HARNESS) & (table["rounds"] == 0) & (table["new_tokens"] > 1)
-    table["untold"] = (table["new_tokens"] - 1).where(untold, 0)
-    table.loc[untold, [name for name in ROUND_SUMS if name.endswith("_s")]] = np.nan
+    # Another engine may report no rounds: then the tokens are known and their drafts are not.
+    unreported = (table["engine"] != HARNESS) & (table["rounds"] == 0) & (table["new_tokens"] > 1)
+    table["unreported"] = (table["new_tokens"] - 1).where(unreported, 0)
+    table.loc[unreported, [name for name in ROUND_SUMS if name.endswith("_s")]] = np.nan
     table["drafting_rounds"] = np.bincount(owner[rounds["drafted"].to_numpy() > 0], minlength=size)
     table["ok"] = table["status"] == "ok"
     table["timed"] = ~table["taint"].isin(UNTIMED)
     table.loc[~table["timed"], list(SECONDS)] = np.nan
     for name in ("new_tokens", "rounds"):
         table[f"timed_{name}"] = table[name].where(table["timed"], 0)
-    # What is divided by rounds, or held against their times, is that of generations whose rounds are known.
-    table["tokens_with_rounds"] = table["new_tokens"].where(~untold, 0)
-    table["decode_s_with_rounds"] = table["decode_s"].where(~untold, 0.0)
+    # Figures per round, and those compared with the rounds' times, rest on generations with rounds alone.
+    table["tokens_with_rounds"] = table["new_tokens"].where(~unreported, 0)
+    table["decode_s_with_rounds"] = table["decode_s"].where(~unreported, 0.0)
     if "token_ids" in table:
         table["repeated"], table["ngrams"] = repeated_ngrams(table["token_ids"].tolist())
     else:
@@ -74,7 +74,7 @@ def check_rounds(rounds: pd.DataFrame) -> None:
 
 
 def generation_index(rounds: pd.DataFrame, generations: pd.DataFrame) -> NDArray[np.intp]:
-    """Row of `generations` that each round belongs to, [rounds].
+    """The row of `generations` that owns each round, [rounds].
 
     Joined on every column of WIDER_KEY that both tables have. Raises ValueError as `per_generation` does.
     """
@@ -163,7 +163,7 @@ def _counted(condition: pd.Series, ok: pd.DataFrame, index: pd.Index) -> pd.Seri
 
 def _add_totals(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index) -> None:
     grouped = ok.groupby("cell")
-    counts = ["rounds", "untold", "drafting_rounds", "drafted", "accepted", "emitted", "repeated", "ngrams"]
+    counts = ["rounds", "unreported", "drafting_rounds", "drafted", "accepted", "emitted", "repeated", "ngrams"]
     counts += ["new_tokens", "tokens_with_rounds", "timed", "timed_new_tokens", "timed_rounds"]
     seconds = ["decode_s_with_rounds", *(name for name in SECONDS if name != "wall_share_s")]
     totals = grouped[counts].sum().join(grouped[seconds].sum(min_count=1))  # unreported times stay unknown

@@ -1,4 +1,4 @@
-"""Whether the hardware held its clocks during a run, from the readings that its records hold."""
+"""Throttling during a run, from the clock readings in its records."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STEADY = 0x1 | 0x2 | 0x10 | 0x100
 class ClockReading:
     """One look at the clocks. `gpu_reasons` are NVML's bits; the CPU counter only ever grows. None: not readable.
 
-    `gpu` is whether a GPU was asked at all.
+    `gpu` says whether a GPU was asked at all.
     """
 
     gpu_reasons: int | None = None
@@ -35,7 +35,7 @@ class ClockReading:
 def clock_guards(readings: Sequence[ClockReading]) -> list[Guard]:
     """A warning for each sign that the hardware slowed itself, from readings in the order they were taken.
 
-    The GPU's bits say what holds at the moment of reading, so readings between prompts see more than one at each end.
+    The GPU's bits hold for the moment of reading, so readings between prompts see more than one at each end.
     """
     found = []
     seen = 0
@@ -58,7 +58,7 @@ def clock_guards(readings: Sequence[ClockReading]) -> list[Guard]:
 
 
 def record_of(reading: ClockReading) -> dict[str, int]:
-    """A reading as it stands in a record: what could be read."""
+    """A reading for the record, without the values that could not be read."""
     return {name: value for name, value in asdict(reading).items() if value is not None}
 
 

@@ -1,6 +1,6 @@
-"""What every number of a summary means: one registry, from which `summary.json` and docs/metrics.md take their words.
+"""The definition of every figure of a summary, copied into `summary.json` and docs/metrics.md.
 
-Write the table of docs/metrics.md anew with `python -m harness.metrics.definitions docs/metrics.md`.
+Update the tables of docs/metrics.md with `python -m harness.metrics.definitions docs/metrics.md`.
 """
 
 # ruff: noqa: E501 (a table reads best with a row on a line)
@@ -32,11 +32,11 @@ def _speedup(clock: str, seconds: str, tokens: str) -> list[Definition]:
     name = f"speedup_{clock}"
     return _group(
         "speedup",
-        (name, "ratio", f"Geometric mean over prompts of r = other's time / arm's time ({seconds}) for the same tokens. Per prompt the turns are summed and the median over repeats is taken first. Times are divided by {tokens}, so prompts whose counts differ (`unequal_token_prompts`) are compared per token. In `rows` the other arm is the baseline, in `pairs` it is `other`. Above 1 the arm is faster."),
+        (name, "ratio", f"Geometric mean over prompts of r = the other arm's time / this arm's time ({seconds}) for the same tokens. Within a prompt, turns are summed and the median over repeats is taken first. Times are divided by {tokens}, so prompts with unequal counts (`unequal_token_prompts`) are compared per token. The other arm is the baseline in `rows` and `other` in `pairs`. Above 1, this arm is faster."),
         (f"{name}_low", "ratio", f"Lower end of the interval of `{name}`: symmetric studentised bootstrap over prompts of the log ratio, at the summary's `confidence`. Null below 5 prompts."),
         (f"{name}_high", "ratio", f"Upper end of the interval of `{name}`."),
-        (f"{name}_words", "text", f"What the interval of `{name}` allows one to say: faster, slower, or not distinguishable when it holds 1 (or when there is none)."),
-        (f"{name}_token_weighted", "ratio", "Sum of the other's times / sum of the arm's times over the same prompts and tokens: long answers count more. Where counts differ the arm's time per token is taken at the other's count."),
+        (f"{name}_words", "text", f"Conclusion from the interval of `{name}`: faster, slower, or not distinguishable (the interval holds 1, or there is none)."),
+        (f"{name}_token_weighted", "ratio", "Sum of the other arm's times / sum of this arm's times, over the same prompts and tokens: long answers count more. If counts differ, this arm's time per token is multiplied by the other arm's count."),
         (f"{name}_token_weighted_low", "ratio", f"Lower end of the interval of `{name}_token_weighted`, same resamples."),
         (f"{name}_token_weighted_high", "ratio", f"Upper end of the interval of `{name}_token_weighted`."),
     )  # fmt: skip
@@ -45,89 +45,89 @@ def _speedup(clock: str, seconds: str, tokens: str) -> list[Definition]:
 DEFINITIONS: tuple[Definition, ...] = (
     *_group(
         "cell",
-        ("dataset", "text", "Dataset the prompts came from."),
-        ("category", "text", "Category of the prompts; `all` takes every category of the dataset together."),
-        ("arm", "text", "What was compared: `baseline`, or a drafter's config key."),
+        ("dataset", "text", "Dataset of the prompts."),
+        ("category", "text", "Category of the prompts; `all` pools every category of the dataset."),
+        ("arm", "text", "`baseline`, or a drafter's config key."),
         ("batch_size", "prompts", "Prompts decoded together."),
         ("num_draft_tokens", "tokens", "k: tokens proposed per round; the verify pass is k + 1 wide. 0 for the baseline."),
-        ("synthetic", "true or false", "Whether the run made something up (random weights, assumed acceptance): costs are measured, what drafts earn is not, and no verdict is claimed."),
+        ("synthetic", "true or false", "True for a run with random weights or assumed acceptance: costs are measured, gains are not, and no verdict is claimed."),
     ),
     *_group(
         "counts",
         ("prompts", "count", "Prompts with at least one finished generation."),
-        ("generations", "count", "Finished generations (prompt x turn x repeat); every other figure rests on these alone."),
+        ("generations", "count", "Finished generations (prompt x turn x repeat). Every other figure rests on these alone."),
         ("errors", "count", "Generations that ended in an exception; they enter no other figure."),
-        ("tainted", "count", "Finished generations whose times are in doubt, as their `taint` says: stopped, clock_jump, buffered, stalled or busy."),
-        ("untimed", "count", "Those of them (stopped, clock_jump, buffered) whose times are no times of decoding: they enter no time, speed or speedup, and every other figure."),
-        ("rounds", "count", "Propose-verify-accept turns."),
-        ("tokens", "tokens", "Output tokens, the first of each generation (which comes from prefill) included."),
+        ("tainted", "count", "Finished generations with doubtful times; their `taint` is stopped, clock_jump, buffered, stalled or busy."),
+        ("untimed", "count", "Tainted generations (stopped, clock_jump, buffered) that are left out of every time, speed and speedup. They enter every other figure."),
+        ("rounds", "count", "Rounds of propose, verify, accept."),
+        ("tokens", "tokens", "Output tokens, including the first of each generation, which comes from prefill."),
         ("finish_eos", "count", "Generations that ended with an end-of-sequence token."),
         ("finish_length", "count", "Generations cut at max_new_tokens."),
         ("truncated_share", "share", "finish_length / generations."),
     ),
     *_group(
         "losslessness",
-        ("verdict", "text", "The worst verdict in the cell: mismatch, tie, exact, or none where nothing was judged."),
+        ("verdict", "text", "The worst verdict in the cell: mismatch, tie, exact, or none if nothing was judged."),
         ("verdict_exact", "count", "Generations whose tokens equal the baseline's."),
         ("verdict_tie", "count", "Generations whose first difference is a near-tie of the target within the tolerance."),
-        ("verdict_mismatch", "count", "Generations whose first difference is none: the output is not the target's."),
-        ("verdict_none", "count", "Generations not judged: the baseline itself, sampled decoding, no baseline to hold against."),
+        ("verdict_mismatch", "count", "Generations whose first difference is not a near-tie: the output is not the target's."),
+        ("verdict_none", "count", "Generations not judged: the baseline's own, sampled ones, and those without a baseline to compare with."),
     ),
     *_group(
         "acceptance",
-        ("acceptance_length", "tokens/round", "tau: sum of emitted / rounds. Bonus token included, prefill's token excluded, cut at EOS and length. Pooled over rounds."),
+        ("acceptance_length", "tokens/round", "tau: sum of emitted / rounds, pooled over rounds. Includes the bonus token, excludes prefill's token, cut at EOS and length."),
         ("acceptance_length_prompt_mean", "tokens/round", "Mean over prompts of each prompt's emitted / rounds."),
-        ("acceptance_length_raw", "tokens/round", "1 + mean of accepted: before the EOS and length cut, so never below acceptance_length."),
-        ("acceptance_rate", "share", "Sum of accepted / sum of drafted, raw counts. Falls with k by construction: compare it at one k only. Null where nothing was drafted."),
+        ("acceptance_length_raw", "tokens/round", "1 + mean of accepted, before the cut at EOS and length: never below acceptance_length."),
+        ("acceptance_rate", "share", "Sum of accepted / sum of drafted, raw counts. It falls with k by construction, so compare it at equal k only. Null if nothing was drafted."),
         ("mean_drafted", "tokens/round", "Sum of drafted / rounds."),
-        ("verified_slots_used", "share", "Sum of emitted / sum of (drafted + 1): verified slots that became tokens."),
+        ("verified_slots_used", "share", "Sum of emitted / sum of (drafted + 1): the share of verified slots that became tokens."),
         ("position_unconditional", "share, list", "Per draft position j = 1, 2, ...: rounds that accepted j or more / rounds that drafted j or more."),
-        ("position_conditional", "share, list", "Per draft position j: rounds that accepted j or more / rounds that accepted j - 1 or more and drafted j or more. Null where none did."),
+        ("position_conditional", "share, list", "Per draft position j: rounds that accepted j or more / rounds that accepted j - 1 or more and drafted j or more. Null if no round did."),
         ("position_rounds", "count, list", "Per draft position j: rounds that drafted j or more, the denominators."),
     ),
     *_group(
         "others' acceptance length",
-        ("al_as_vllm", "tokens/round", "As vLLM's counters: 1 + sum of accepted / rounds that drafted anything. Raw, so the last round counts what lies past EOS."),
+        ("al_as_vllm", "tokens/round", "As vLLM's counters: 1 + sum of accepted / rounds that drafted anything. Raw: the last round also counts tokens past EOS."),
         ("al_as_specbench", "tokens/round", "As Spec-Bench: mean over all rounds of accepted + 1, raw, pooled."),
         ("al_as_dflash", "tokens/round", "As z-lab's dflash 0.1.0: mean over generations of each one's mean emitted per round. Its older code took accepted + 1 raw."),
         ("al_as_gptfast", "tokens/round", "As gpt-fast: mean of accepted over all rounds, without the bonus token."),
-        ("al_as_specforge", "tokens/round", "As SpecForge's bench_eagle3: sum of output tokens / rounds; prefill's token in the numerator."),
+        ("al_as_specforge", "tokens/round", "As SpecForge's bench_eagle3: sum of output tokens / rounds, with prefill's token in the numerator."),
     ),
     *_group(
         "speed",
-        ("decode_tok_s", "tokens/s", "Sum of (output tokens - 1) / sum of decode seconds: prefill and its token excluded. Of one stream; in a batch each row's clock is the batch's."),
-        ("end_to_end_tok_s", "tokens/s", "Sum of output tokens / sum of (prefill + decode) seconds, of one stream."),
-        ("throughput_tok_s", "tokens/s", "Sum of output tokens / sum of wall seconds, prefill included: all rows of a batch together. A batch's wall time is shared equally by its prompts. Null where an engine does not tell it."),
+        ("decode_tok_s", "tokens/s", "Sum of (output tokens - 1) / sum of decode seconds, without prefill and its token. Speed of one stream; in a batch, each row's clock is the batch's."),
+        ("end_to_end_tok_s", "tokens/s", "Sum of output tokens / sum of (prefill + decode) seconds. Speed of one stream."),
+        ("throughput_tok_s", "tokens/s", "Sum of output tokens / sum of wall seconds, prefill included, over all rows of a batch. A batch's wall time is shared equally by its prompts. Null if an engine does not report it."),
         ("ttft_ms", "ms", "Time to first token: median of prefill seconds over generations."),
-        ("ttft_p95_ms", "ms", "95th percentile of the same."),
-        ("draft_ms", "ms/round", "Mean time a round spends proposing."),
-        ("verify_ms", "ms/round", "Mean time a round spends in the target's pass."),
-        ("other_ms", "ms/round", "Mean time a round spends in neither: acceptance, bookkeeping, host."),
-        ("decode_step_ms", "ms", "The baseline's mean time per round in the same cell: one decode step."),
+        ("ttft_p95_ms", "ms", "95th percentile of prefill seconds over generations."),
+        ("draft_ms", "ms/round", "Mean time per round spent proposing."),
+        ("verify_ms", "ms/round", "Mean time per round spent in the target's pass."),
+        ("other_ms", "ms/round", "Mean time per round spent in neither: acceptance, bookkeeping, host."),
+        ("decode_step_ms", "ms", "Mean time per round of the baseline in the same cell: one decode step."),
         ("c_draft", "decode steps", "draft_ms / decode_step_ms."),
         ("c_verify", "decode steps", "verify_ms / decode_step_ms; above 1 the wide pass is not free."),
         ("c_other", "decode steps", "other_ms / decode_step_ms."),
-        ("predicted_speedup", "ratio", "acceptance_length / (c_draft + c_verify + c_other). Beside the measured decode speedup it shows time outside the rounds, and prompts that do not pair."),
-        ("unattributed_share", "share", "1 - sum of (draft + verify + other) / sum of decode seconds: decode time that falls in no round. In a batch the prefill of other rows is part of it."),
-        ("peak_memory_bytes", "bytes", "Largest peak over the cell's generations; null where the device reports none."),
-        ("peak_memory_over_baseline_bytes", "bytes", "peak_memory_bytes less the baseline's in the same cell."),
+        ("predicted_speedup", "ratio", "acceptance_length / (c_draft + c_verify + c_other). A gap to the measured decode speedup is time outside the rounds, or prompts without a pair."),
+        ("unattributed_share", "share", "1 - sum of (draft + verify + other) / sum of decode seconds: decode time that falls in no round. In a batch it includes the prefill of other rows."),
+        ("peak_memory_bytes", "bytes", "Largest peak over the cell's generations. Null if the device reports none."),
+        ("peak_memory_over_baseline_bytes", "bytes", "peak_memory_bytes minus the baseline's in the same cell."),
     ),
     *_speedup("decode", "decode seconds, prefill excluded", "the tokens decoded, prefill's excluded"),
     *_speedup("end_to_end", "prefill + decode seconds", "the output tokens"),
     *_group(
         "speedup",
-        ("paired_prompts", "count", "Prompts that `speedup_decode` and its interval rest on: both arms finished them and decoded a token."),
-        ("paired_prompts_end_to_end", "count", "Prompts that `speedup_end_to_end` and its interval rest on. An answer of one token has an end-to-end time and no decode time, so this may be more."),
-        ("unequal_token_prompts", "count", "Of `paired_prompts`, those where the two arms' token counts differ."),
+        ("paired_prompts", "count", "Prompts behind `speedup_decode` and its interval: both arms finished them and decoded a token."),
+        ("paired_prompts_end_to_end", "count", "Prompts behind `speedup_end_to_end` and its interval. There may be more of them: an answer of one token has an end-to-end time and no decode time."),
+        ("unequal_token_prompts", "count", "The `paired_prompts` whose token counts differ between the two arms."),
     ),
     *_group(
         "quality",
-        ("accuracy", "share", "Mean score of the generations that have one (a dataset with an answer key)."),
+        ("accuracy", "share", "Mean score of the scored generations (datasets with an answer key)."),
         ("scored", "count", "Generations with a score."),
-        ("thinking_tokens", "tokens", "Output tokens inside the thinking marks, an empty channel not counted. Null where thinking was not asked for."),
-        ("repeated_8grams", "share", "8-grams of output tokens that occurred before in the same generation / all 8-grams, pooled. A text that loops accepts drafts easily and measures nothing."),
-        ("looping_generations", "count", "Generations where that share is above one half."),
-        ("guards", "list of text", "Reasons to doubt this row, each `code: message`."),
+        ("thinking_tokens", "tokens", "Output tokens inside the thinking marks; an empty channel counts none. Null if thinking was not requested."),
+        ("repeated_8grams", "share", "8-grams of output tokens that occurred earlier in the same generation / all 8-grams, pooled. Looping text is easy to draft and measures nothing."),
+        ("looping_generations", "count", "Generations with a share of repeated 8-grams above one half."),
+        ("guards", "list of text", "Reasons to doubt this row, each as `code: message`."),
     ),
 )  # fmt: skip
 
@@ -135,8 +135,8 @@ BY_NAME: dict[str, Definition] = {definition.name: definition for definition in 
 
 
 def named(*names: str) -> tuple[str, ...]:
-    """`names`, for a writer that shows these figures. Raises ValueError for a name without a definition: no summary
-    has it, so its column would stay empty."""
+    """`names`, checked. Raises ValueError for a name without a definition: no summary has it, so its column would stay
+    empty."""
     unknown = [name for name in names if name not in BY_NAME]
     if unknown:
         raise ValueError(f"{', '.join(unknown)}: expected names of harness/metrics/definitions.py")
@@ -144,12 +144,12 @@ def named(*names: str) -> tuple[str, ...]:
 
 
 def as_dict() -> dict[str, dict[str, str]]:
-    """The registry as it is written into `summary.json`."""
+    """The definitions as `summary.json` holds them."""
     return {d.name: {"unit": d.unit, "group": d.group, "definition": d.text} for d in DEFINITIONS}
 
 
 def as_markdown() -> str:
-    """The registry as the tables of docs/metrics.md."""
+    """The definitions as the tables of docs/metrics.md."""
     lines: list[str] = []
     for group in dict.fromkeys(d.group for d in DEFINITIONS):
         lines += [f"### {group[0].upper()}{group[1:]}", "", "| name | unit | definition |", "|---|---|---|"]

@@ -1,7 +1,7 @@
-"""How much evidence a doubt about a rate needs: each is an exact test with a stated rate of false alarms.
+"""The doubts about rates: each rests on an exact test with a stated rate of false alarms.
 
-A rate over few tokens is all or nothing by chance often enough, and one prompt may honestly be all of one kind. So a
-rate is doubted only over LEAST_PROMPTS prompts and where chance would explain the count less often than ERROR_RATE.
+Over few tokens a rate is often all or nothing by chance, and one prompt may honestly be all of one kind. A rate is
+therefore doubted only over LEAST_PROMPTS prompts, and only if chance explains the count less often than ERROR_RATE.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from harness.metrics.binomial import at_least, at_most, shares_differ
 Severity = Literal["error", "warning", "info"]
 Doubt = tuple[str, Severity, str]  # code, severity, message
 
-#: The false alarms of each test, where the rate stands at the very edge of what is still honest.
+#: The false alarms of each test, for a rate at the very edge of the honest ones.
 ERROR_RATE = 1e-3
 LEAST_PROMPTS = 3
-#: An honest drafter is refused one token in a hundred, over prompts that are not all copies.
+#: An honest drafter has one token in a hundred rejected, over prompts that are not all copies.
 FULL_RATE = 0.99
-#: A drafter that fits has its first draft accepted in a tenth of the rounds; less gains nothing at any k.
+#: A drafter that fits has its first draft accepted in a tenth of the rounds; below that, no k gains anything.
 LOW_RATE = 0.1
-#: Share of rounds in which a drafter drafts at least; lookup may find nothing to copy over long stretches.
+#: Least share of rounds in which a drafter drafts; lookup may find nothing to copy over long stretches.
 DRAFTING_RATE = 0.5
 LOOKUP_DRAFTING_RATE = 0.02
-#: A random draft is right more often than this only where the target's vocabulary is degenerate.
+#: Random drafts are right more often than this only if the target's vocabulary is degenerate.
 RANDOM_RATE = 0.5
 #: The embedded target repeats under 2 % of its 8-grams; tables and code repeat some of theirs honestly.
 REPEATED_SHARE = 0.1
 NGRAM = 8
 TRUNCATION_DIFFERENCE = 0.05
-#: Where thinking works, at least this share of the outputs thinks.
+#: With thinking at work, at least this share of the outputs thinks.
 THINKING_RATE = 0.5
-#: Drafters whose acceptance is made rather than earned: the oracle replays the answer.
-SYNTHETIC_KINDS = ("oracle", "synthetic")
-#: What is wrong most often, by what kind of drafter it is.
+#: Replays the baseline's answer, so its acceptance is made rather than earned.
+ORACLE = "oracle"
+#: The likely reason for a low acceptance, by kind of drafter; any other kind was trained.
 REASONS = {
     "lookup": "the answers repeat little of what stands before them, so lookup has nothing to copy",
     "random": "random drafts are meant to be wrong",
@@ -46,20 +46,20 @@ TRAINED = (
 
 
 def never_drafts(rounds: int, kind: str) -> bool:
-    """Whether `rounds` without a draft are more than chance."""
+    """Whether `rounds` without any draft are more than chance explains."""
     rate = LOOKUP_DRAFTING_RATE if kind == "lookup" else DRAFTING_RATE
     return at_most(0, rounds, rate) <= ERROR_RATE
 
 
 def always_right(drafted: int, accepted: int) -> bool:
-    """Whether random drafts are accepted more often than chance allows, and every one of them."""
+    """Whether every random draft was accepted, over more drafts than chance explains."""
     return accepted == drafted and at_least(accepted, drafted, RANDOM_RATE) <= ERROR_RATE
 
 
 def acceptance_doubts(row: Mapping[str, Any], kind: str) -> Iterator[Doubt]:
-    """Doubts about what a drafter had accepted, from a row of `cell_metrics` with rounds."""
+    """Doubts about a drafter's acceptance, from a row of `cell_metrics` with rounds."""
     drafted, accepted, rounds = int(row["drafted"]), int(row["accepted"]), int(row["rounds"])
-    if kind in SYNTHETIC_KINDS:
+    if kind == ORACLE:
         yield "synthetic_acceptance", "info", f"{row['arm']} makes its acceptance; it calibrates, it does not compete"
         return
     if not drafted:
@@ -87,7 +87,7 @@ def acceptance_doubts(row: Mapping[str, Any], kind: str) -> Iterator[Doubt]:
 
 
 def first_drafts(row: Mapping[str, Any]) -> tuple[int, int]:
-    """Rounds that drafted, and those of them whose first draft was accepted."""
+    """The number of rounds that drafted, and of those whose first draft was accepted."""
     if not len(row["position_rounds"]):
         return 0, 0
     drafting = int(row["position_rounds"][0])
@@ -106,7 +106,7 @@ def _no_drafts(rounds: int, kind: str) -> Iterator[Doubt]:
 
 
 def text_doubts(row: Mapping[str, Any]) -> Iterator[Doubt]:
-    """Doubts about what was written: no thoughts, loops."""
+    """Doubts about the outputs' text: missing thoughts, loops."""
     generations = int(row["generations"])
     if row.get("thinking_tokens") == 0 and at_most(0, generations, THINKING_RATE) <= ERROR_RATE:
         yield (
@@ -126,7 +126,7 @@ def text_doubts(row: Mapping[str, Any]) -> Iterator[Doubt]:
 
 
 def truncation_doubts(row: Mapping[str, Any], baseline: Mapping[str, Any]) -> Iterator[Doubt]:
-    """A doubt where an arm's outputs are cut more or less often than the baseline's."""
+    """A doubt if an arm's outputs are cut more or less often than the baseline's."""
     counts = [int(one[name]) for one in (row, baseline) for name in ("finish_length", "generations")]
     far = abs(row["truncated_share"] - baseline["truncated_share"]) > TRUNCATION_DIFFERENCE
     if far and shares_differ(*counts) <= ERROR_RATE:

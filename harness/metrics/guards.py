@@ -20,12 +20,12 @@ UNATTRIBUTED_SHARE = 0.05
 #: Fewer rounds than this are mostly the beginning and the end of a decode.
 LEAST_ROUNDS = 50
 UNEQUAL = "unequal_token_prompts"
-SYNTHETIC = "synthetic"  # what a whole run is that made something up (harness.config.synthetic)
+SYNTHETIC = "synthetic"  # the guard of a run with random weights or assumed acceptance (harness.config.synthetic)
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """One doubt. `error`: the number cannot be used; `warning`: look before you quote it; `info`: know it."""
+    """One doubt. `error`: the number cannot be used; `warning`: look before quoting it; `info`: good to know."""
 
     code: str
     severity: Severity
@@ -46,7 +46,7 @@ class Guard:
 def cell_guards(cells: pd.DataFrame, kinds: Mapping[str, str] | None = None) -> list[list[Guard]]:
     """The guards of each row of `cells` (from `cell_metrics`, with `paired_prompts` joined on when known).
 
-    `kinds` maps an arm to its drafter's kind where the arm is named otherwise.
+    `kinds` maps an arm to its drafter's kind if the two names differ.
     """
     rows = [{str(name): value for name, value in row.items()} for row in cells.to_dict("records")]
     baselines = {_place(row): row for row in rows if row["arm"] == BASELINE}
@@ -64,9 +64,9 @@ def cell_guards(cells: pd.DataFrame, kinds: Mapping[str, str] | None = None) -> 
 
 
 def worth_listing(found: Sequence[Sequence[Guard]]) -> list[Guard]:
-    """Each doubt once for the head of a report: over `all` where it holds there, else per category.
+    """Each doubt once, for the head of a report: over `all` if it holds there, else per category.
 
-    Too few prompts in a category, where `all` has enough, is not listed.
+    Too few prompts are listed over `all` only.
     """
     everything = [guard for guards in found for guard in guards]
     general = {_subject(guard) for guard in everything if guard.category == ALL}
@@ -88,7 +88,7 @@ def _subject(guard: Guard) -> tuple[object, ...]:
 def _doubts(row: Mapping[str, Any], baseline: Mapping[str, Any] | None, kind: str) -> Iterator[Doubt]:
     arm = row["arm"]
     yield from _record_doubts(row)
-    if not row.get("synthetic"):  # neither an assumed acceptance nor a text without meaning proves anything
+    if not row.get("synthetic"):  # assumed acceptance and meaningless text prove nothing
         if BASELINE not in (arm, kind) and row["rounds"]:
             yield from acceptance_doubts(row, kind)
         yield from text_doubts(row)
@@ -102,7 +102,7 @@ def _record_doubts(row: Mapping[str, Any]) -> Iterator[Doubt]:
         yield (
             "mismatch",
             "error",
-            f"{row['verdict_mismatch']} of {row['generations']} outputs are not the target's: its speed is void",
+            f"{row['verdict_mismatch']} of {row['generations']} outputs are not the target's: the speed is void",
         )
     if row["errors"]:
         yield (
@@ -110,14 +110,14 @@ def _record_doubts(row: Mapping[str, Any]) -> Iterator[Doubt]:
             "warning",
             f"{row['errors']} of {row['errors'] + row['generations']} generations ended in an error",
         )
-    if row.get("untold"):
+    if row.get("unreported"):
         yield (
-            "untold_rounds",
+            "unreported_rounds",
             "info",
-            f"the engine did not tell how {row['untold']} of {row['tokens']} tokens were drafted; acceptance is that "
-            "of the others",
+            f"the engine did not report how {row['unreported']} of {row['tokens']} tokens were drafted; acceptance "
+            "covers the others alone",
         )
-    if row["emitted"] + row["generations"] + row.get("untold", 0) != row["tokens"]:
+    if row["emitted"] + row["generations"] + row.get("unreported", 0) != row["tokens"]:
         yield (
             "inconsistent_records",
             "error",
@@ -133,16 +133,16 @@ def _time_doubts(row: Mapping[str, Any]) -> Iterator[Doubt]:
             for word, count in counts.items()
         )
         yield "tainted", "warning", f"{row['tainted']} of {row['generations']} generations have doubtful times: {said}"
-    # A round is at least one step of the target, whoever reports it.
+    # A round takes at least one step of the target, in every engine.
     timed_rounds = row.get("timed_rounds", row["rounds"])
     if timed_rounds >= LEAST_ROUNDS and row["decode_s"] < timed_rounds * FASTEST_STEP_S:
         yield (
             "impossible_times",
             "error",
             f"{1e6 * row['decode_s'] / timed_rounds:.1f} microseconds per round are less than any target takes: these "
-            "are no times of decoding; does a proxy hold the stream back?",
+            "are not decode times; does a proxy hold the stream back?",
         )
-    # In a batch a row waits while others are prefilled, which is no fault of the breakdown.
+    # In a batch a row also waits while others are prefilled: the breakdown is not at fault.
     enough = row["batch_size"] == 1 and row["rounds"] >= LEAST_ROUNDS
     if enough and row["unattributed_share"] > UNATTRIBUTED_SHARE:
         yield (
@@ -156,7 +156,7 @@ def _paired_doubts(row: Mapping[str, Any], baseline: Mapping[str, Any]) -> Itera
     yield from truncation_doubts(row, baseline)
     if "paired_prompts" not in row:
         return
-    # A join leaves not-a-number where no prompt is paired at all.
+    # The join leaves NaN if no prompt is paired at all.
     paired, unequal = (0 if pd.isna(row[name]) else int(row[name]) for name in ("paired_prompts", UNEQUAL))
     if paired < FEW_PROMPTS:
         yield (

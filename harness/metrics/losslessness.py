@@ -1,8 +1,8 @@
-"""Is an arm's output the target's own? exact, a tie of the target's, or a mismatch.
+"""Judges whether an arm's output is the target's own: exact, a tie of the target, or a mismatch.
 
-A verify pass has another shape than a decode pass, so the same sums are added in another order and two logits that all
-but tie may swap. At the first difference both tokens are therefore looked up in the target's logits, teacher-forced on
-the shared prefix: where both stand within a tolerance of the highest, either could have come out. Anything else is a
+A verify pass has another shape than a decode pass, so it adds the same terms in another order, and two nearly equal
+logits may swap. At the first difference, both tokens are therefore looked up in the target's logits, teacher-forced on
+the shared prefix: if both lie within a tolerance of the highest, either could have come out. Anything else is a
 mismatch.
 
 The tolerance follows the spacing (ULP) of the dtype at the highest logit there: `TOLERANCE_ULPS` times it.
@@ -50,7 +50,7 @@ class Verdict:
     reason: str = ""
 
     def detail(self) -> dict[str, Any] | None:
-        """What goes into `verdict_detail` of a generation; None for exact and for not judged without a reason."""
+        """The `verdict_detail` of a generation; None for exact, and for not judged without a reason."""
         if self.kind in ("exact", "none") and not self.reason:
             return None
         return {name: value for name, value in asdict(self).items() if name != "kind"}
@@ -58,7 +58,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class WidthProbe:
-    """How far the logits of a wide pass lie from those of a one-token pass on the same prefix."""
+    """The distance between the logits of a wide pass and those of one-token passes on the same prefixes."""
 
     max_abs_difference: float
     max_ulps: float  # in the spacing at each row's highest logit, as the tolerance counts
@@ -96,7 +96,7 @@ def verdict(
 
     `logits_at` gives the target's logits [V] for the token after `baseline_ids[:index]`: a callable that is called at
     most once, and only when a token differs, or the logits themselves. When one output is a prefix of the other there
-    is nothing to tie: the target stops at EOS or at the length limit, so an output that ends elsewhere, or goes on
+    is no tie: the target stops at EOS or at the length limit, so an output that ends elsewhere, or goes on
     past its end, is a mismatch.
     """
     allowed_ulps = TOLERANCE_ULPS[_dtype_name(dtype)] if tolerance_ulps is None else tolerance_ulps

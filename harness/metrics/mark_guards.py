@@ -1,4 +1,4 @@
-"""The doubt about prompts whose own text holds special tokens (`harness.tasks.marks` finds them)."""
+"""The doubt about prompts with special tokens in their own text (`harness.tasks.marks` finds them)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How noisy a run was: how far the baseline's pace varied, and what else used the machine, from the records alone."""
+"""The noise of a run, from its records alone: the spread of the baseline's pace, and other load on the machine."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from harness.vocabulary import BASELINE
 
 Floats = NDArray[np.float64]
 
-#: Fewer generations have no tenths and no thirds.
+#: Least number of generations for a range of 80 %, and for thirds of a run.
 LEAST_SPREAD = 5
 LEAST_THIRDS = 9
 #: Arms of a prompt run back to back, so slow drift falls on all of them; beyond a quarter it moves within a prompt.
 UNSTEADY = 0.25
-#: Where this share of the generations is marked, the run is.
+#: A run is busy if this share of its generations is.
 BUSY_GENERATIONS = 0.1
-#: Slopes between all pairs of so many generations are enough to find the typical one.
+#: Number of generations whose pairwise slopes are fitted: more would hardly move the median slope.
 MOST_FITTED = 400
 SUMS = ("wall_s", "cpu_s", "waited_s", "others_s", "present_s", "stolen_s", "throttled_s", "pressure_s")
 
 
 def noise_of(generations: pd.DataFrame) -> dict[str, Any]:
-    """What a summary says of a run's noise: numbers, and `text` in a line.
+    """A run's noise for the summary: numbers, and `text` in one line.
 
     `pace_low` and `pace_high` hold 80 % of the baseline's generations, as shares of its typical pace at their length;
     `pace_drift` is the last third of the run against the first, `pace_range` the fastest third against the slowest.
@@ -53,7 +53,7 @@ def noise_of(generations: pd.DataFrame) -> dict[str, Any]:
 
 
 def relative_paces(generations: pd.DataFrame) -> Floats:
-    """The baseline's pace in each of its generations in order, over its typical one at that length."""
+    """The baseline's pace over its typical pace at that length, one value per generation, in order."""
     chosen = (generations["arm"] == BASELINE) & (generations["new_tokens"] > 1) & (generations["decode_s"] > 0)
     rows = generations[chosen & ~generations["taint"].isin(UNTIMED)]
     paces = pd.Series(np.nan, index=rows.index)
@@ -65,10 +65,10 @@ def relative_paces(generations: pd.DataFrame) -> Floats:
 
 
 def typical_steps(steps: Floats, lengths: Floats) -> Floats:
-    """Seconds per step [N] that these `steps` [N] typically take at these `lengths` [N].
+    """Typical seconds per step [N] at these `lengths` [N], fitted to the measured `steps` [N].
 
-    A step takes a fixed time and some for each token that attention reads. The line is that of Theil and Sen, which
-    outliers do not bend.
+    A step takes a fixed time and some for each token that attention reads. The line is fitted after Theil and Sen, so
+    outliers do not bend it.
     """
     some = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), MOST_FITTED)).astype(int))
     rise, run = np.subtract.outer(steps[some], steps[some]), np.subtract.outer(lengths[some], lengths[some])
@@ -79,13 +79,13 @@ def typical_steps(steps: Floats, lengths: Floats) -> Floats:
 
 
 def totals(generations: pd.DataFrame) -> dict[str, Any] | None:
-    """What was seen of the machine, summed over generations; None where nothing was recorded."""
+    """Readings of the machine summed over generations; None if nothing was recorded."""
     seen = _records(generations)
     seen = [one for one in seen if "cpu_s" in one] or seen  # another engine's processes may be out of sight
     if not seen:
         return None
     kept = {name: [one[name] for one in seen if name in one] for name in SUMS}
-    # A sum over a part of the generations would stand beside sums over all.
+    # A reading that some generations lack is left out: its sum would not compare with the others.
     summed = {name: round(sum(values), 3) for name, values in kept.items() if len(values) == len(seen)}
     loads = [one["load"] for one in seen if "load" in one]
     load = round(sum(loads) / len(loads), 2) if loads else None

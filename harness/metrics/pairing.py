@@ -1,4 +1,4 @@
-"""Which times are compared with which: per prompt, arm against arm, the median over repeats taken first."""
+"""Pairs the times of two arms prompt by prompt, after the median over repeats."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def prompt_times(generations: pd.DataFrame) -> pd.DataFrame:
     """Per prompt and arm: `decode_tokens`, `end_to_end_tokens` and the seconds per token beside them.
 
     Index dataset, batch_size, category, prompt_id, arm, num_draft_tokens. The turns of a conversation are summed within
-    a repeat; a repeat that lacks a turn (an error, or times that are none of decoding) is left out. Seconds per token
+    a repeat; a repeat that lacks a turn (an error, or an UNTIMED generation) is left out. Seconds per token
     are the median over repeats, token counts the mean over repeats.
     """
     table = with_defaults(generations)
@@ -81,7 +81,7 @@ def paired_speedups(
 
 
 def _comparisons(times: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]]:
-    """Cell, the arm's times and the other's, both indexed by category and prompt."""
+    """Per comparison: the cell, the arm's times and the other's, both indexed by category and prompt."""
     for (dataset, batch_size), block in times.groupby(level=["dataset", "batch_size"]):
         labels = {
             label: part.droplevel(["dataset", "batch_size", *LABEL]) for label, part in block.groupby(level=LABEL)
@@ -123,7 +123,7 @@ def _compare(
         figures |= _flat(name, speedup.geometric_mean if speedup else None)
         figures[f"{name}_words"] = speedup.words if speedup else None
         figures |= _flat(f"{name}_token_weighted", speedup.token_weighted if speedup else None)
-        # A clock may leave out prompts that the other counts, so each has its own count.
+        # The two clocks may leave out different prompts, so each has its own count.
         figures[PROMPT_COUNTS[clock]] = speedup.prompts if speedup else 0
         if clock == "decode":
             figures["unequal_token_prompts"] = speedup.unequal_prompts if speedup else 0

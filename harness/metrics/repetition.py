@@ -1,4 +1,4 @@
-"""How much of an output repeats itself: a text that loops is easy to draft and measures nothing."""
+"""Counts repeated n-grams: looping text is easy to draft and measures nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NGRAM = 8
 
 
 def repeated_ngrams(token_ids: Sequence[Sequence[int]], n: int = NGRAM) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Per sequence, the n-grams that occurred earlier in it and all its n-grams: two arrays [sequences].
+    """Counts per sequence of n-grams that occurred earlier in it, and of all its n-grams: two arrays [sequences].
 
     n-grams are compared by a 64-bit hash, so two different ones count as equal once in about 10^19 comparisons.
     """

@@ -34,7 +34,7 @@ PAIR_COUNTS = named(*PROMPT_COUNTS.values(), "unequal_token_prompts")
 def summarise(run_dir: str | Path, *, run_guards: Sequence[Guard] = (), **options: Any) -> dict[str, Any]:
     """Write `rounds.parquet`, `summary.json` and `summary.csv` of a run, each atomically; gives the summary.
 
-    `run_guards` are doubts that the records do not hold. `options` as `summary_of` takes them.
+    `run_guards` are doubts found outside the records. `options` as `summary_of` takes them.
     """
     write_rounds(run_dir)
     summary = build_summary(run_dir, run_guards=run_guards, **options)
@@ -71,9 +71,9 @@ def summary_of(
 ) -> dict[str, Any]:
     """The summary of two tables as plain values: `rows`, `pairs`, `guards`, `verdicts`, `noise` and the definitions.
 
-    `synthetic` says in a sentence what of the run was made up; every row then is marked, and doubted for that first.
+    `synthetic` is one sentence on the made-up parts of the run, if any: it marks every row and is its first guard.
 
-    `rows` hold every name of definitions.py; speedups there are over the baseline and null in its own row.
+    `rows` hold every name of definitions.py; their speedups are over the baseline, and null in its own row.
     `pairs` hold the drafting arms against each other: `arm` is so many times faster than `other`.
     `verdicts` counts the generations of the drafting arms by verdict. Unknown numbers are null, never NaN.
     """
@@ -118,7 +118,7 @@ def write_summary(run_dir: str | Path, summary: Mapping[str, Any]) -> None:
 
 
 def read_summary(run_dir: str | Path) -> dict[str, Any]:
-    """`summary.json`, or its content made anew where it is absent, damaged, or older than the journals.
+    """`summary.json`, or its content computed again if it is absent, damaged, or older than the journals.
 
     Raises InputError for damaged journals, and for a damaged summary of a run that was passed on without them.
     """
@@ -126,7 +126,7 @@ def read_summary(run_dir: str | Path) -> dict[str, Any]:
 
 
 def stored_summary(run_dir: str | Path) -> dict[str, Any] | None:
-    """`summary.json` where it is whole and says what the journals say, else None. Raises as `read_summary` does."""
+    """`summary.json` if it is whole and as new as the journals, else None. Raises as `read_summary` does."""
     folder = Path(run_dir)
     path = folder / SUMMARY_JSON
     journalled = (folder / GENERATIONS).exists()
@@ -135,7 +135,7 @@ def stored_summary(run_dir: str | Path) -> dict[str, Any] | None:
         if path.exists() and not journalled:
             raise InputError(f"{path} is damaged, and there is no {GENERATIONS} to make it anew from")
         return None
-    covers = found.get("covers")  # an earlier version did not say
+    covers = found.get("covers")  # absent in summaries of earlier versions
     if journalled and covers is not None and covers != journal_bytes(folder).decode():
         warn_once(f"{path} is older than the journals beside it: its figures are computed again")
         return None
@@ -177,7 +177,7 @@ def plain(value: Any) -> Any:
 
 
 def _from_run_key(stored: Mapping[str, Any]) -> tuple[dict[str, str], Any]:
-    """The kinds of the arms, and what of the run was made up."""
+    """The kinds of the arms, and the sentence on made-up parts, if any."""
     config = (stored.get("identity") or {}).get("config") or {}
     drafters = config.get("drafters") or {}
     return {arm: str((about or {}).get("kind") or arm) for arm, about in drafters.items()}, config.get("synthetic")

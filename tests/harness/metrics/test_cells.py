@@ -222,8 +222,8 @@ def test_several_draft_lengths_of_one_prompt_need_rounds_that_say_which() -> Non
     rounds, generations = tables([record("p", "mtp", [(2, 1, 2)]), record("p", "mtp", [(5, 1, 2)])])
     with pytest.raises(ValueError, match="more than once"):
         cell_metrics(rounds, generations)
-    told = rounds.assign(num_draft_tokens=[2, 5])
-    assert cell_metrics(told, generations).query("category == 'all'")["num_draft_tokens"].tolist() == [2, 5]
+    counted = rounds.assign(num_draft_tokens=[2, 5])
+    assert cell_metrics(counted, generations).query("category == 'all'")["num_draft_tokens"].tolist() == [2, 5]
 
 
 def test_a_category_that_is_called_all_is_not_counted_twice() -> None:
@@ -244,7 +244,7 @@ def test_what_is_divided_by_rounds_is_of_the_generations_whose_rounds_are_known(
     known = record("p", "mtp", [(4, 3, 4), (4, 1, 2)], (0.001, 0.009, 0.0), engine="vllm", num_draft_tokens=4)
     unknown = record("q", "mtp", [], engine="vllm", num_draft_tokens=4, token_ids=list(range(100)), decode_s=9.0)
     row = cell(cell_metrics(*tables([known, unknown])), "mtp")
-    assert (row["tokens"], row["untold"], row["rounds"]) == (107, 99, 2)
+    assert (row["tokens"], row["unreported"], row["rounds"]) == (107, 99, 2)
     assert row["al_as_specforge"] == 7 / 2
     assert row["unattributed_share"] == pytest.approx(0.0)
 

@@ -90,9 +90,9 @@ def positions(rounds: list[dict[str, Any]]) -> dict[str, list[float]]:
 def figures(records: list[Record]) -> dict[str, Any]:
     """The figures of one cell that need no other cell."""
     ok = [one for one in records if one[1]["status"] == "ok"]
-    told = [one for one in ok if one[1]["engine"] == "harness" or one[0] or len(one[1]["token_ids"]) == 1]
+    reported = [one for one in ok if one[1]["engine"] == "harness" or one[0] or len(one[1]["token_ids"]) == 1]
     timed = [one for one in ok if one[1]["taint"] not in UNTIMED]
-    measured = [one for one in timed if one in told]
+    measured = [one for one in timed if one in reported]
     rounds = [line for lines, _ in ok for line in lines]
     lengths = [len(one["token_ids"]) for _, one in ok]
     per_prompt: dict[str, list[int]] = defaultdict(list)
@@ -111,7 +111,7 @@ def figures(records: list[Record]) -> dict[str, Any]:
         "tainted": sum(bool(one["taint"]) for _, one in ok),
         "untimed": len(ok) - len(timed),
         "rounds": n,
-        "untold": sum(len(one["token_ids"]) - 1 for lines, one in ok if (lines, one) not in told),
+        "unreported": sum(len(one["token_ids"]) - 1 for lines, one in ok if (lines, one) not in reported),
         "tokens": sum(lengths),
         "drafted": drafted, "accepted": accepted, "emitted": emitted, "drafting_rounds": drafting,
         "finish_eos": sum(one["finish_reason"] == "eos" for _, one in ok),
@@ -129,7 +129,7 @@ def figures(records: list[Record]) -> dict[str, Any]:
         "al_as_specbench": 1 + over(accepted, n),
         "al_as_dflash": fmean([fmean(line["emitted"] for line in lines) for lines, _ in ok if lines] or [NAN]),
         "al_as_gptfast": over(accepted, n),
-        "al_as_specforge": over(sum(len(one["token_ids"]) for _, one in told), n),
+        "al_as_specforge": over(sum(len(one["token_ids"]) for _, one in reported), n),
         "accuracy": fmean(scores or [NAN]),
         "scored": len(scores),
         "thinking_tokens": total(thoughts),
@@ -209,7 +209,7 @@ def test_every_figure_of_every_cell_is_its_definition(seed: int) -> None:
 def test_the_made_run_has_a_bit_of_all() -> None:
     """Otherwise the comparison above would compare blanks with blanks."""
     cells = cell_metrics(*tables([one for seed in range(3) for one in a_run(seed)][: 24 * 6]))
-    for name in ("errors", "tainted", "untimed", "untold", "finish_eos", "looping_generations", "verdict_mismatch"):
+    for name in ("errors", "tainted", "untimed", "unreported", "finish_eos", "looping_generations", "verdict_mismatch"):
         assert cells[name].max() > 0, name
     for name in ("throughput_tok_s", "unattributed_share", "predicted_speedup", "peak_memory_over_baseline_bytes"):
         assert cells[name].notna().any(), name

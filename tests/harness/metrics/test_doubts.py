@@ -19,14 +19,15 @@ from harness.records.taints import FASTEST_STEP_S
 HONEST: dict[str, Any] = {
     "dataset": "d", "category": "all", "batch_size": 1, "arm": "mtp", "num_draft_tokens": 4,
     "prompts": 10, "generations": 40, "errors": 0, "verdict_mismatch": 0,
-    "rounds": 400, "timed_rounds": 400, "tokens": 1240, "emitted": 1200, "untold": 0, "drafted": 1600, "accepted": 800,
+    "rounds": 400, "timed_rounds": 400, "tokens": 1240, "emitted": 1200, "unreported": 0,
+    "drafted": 1600, "accepted": 800,
     "acceptance_length": 3.0, "position_rounds": [400, 300], "position_unconditional": [0.6, 0.1],
     "tainted": 0, **{f"taint_{word}": 0 for word in TAINTS}, "decode_s": 8.0, "unattributed_share": 0.05,
     "repeated": 80, "ngrams": 8000, "repeated_8grams": 0.01, "looping_generations": 0, "thinking_tokens": math.nan,
     "finish_length": 0, "truncated_share": 0.0, "paired_prompts": 10.0, "unequal_token_prompts": 0.0,
 }  # fmt: skip
 BASE = HONEST | {"arm": "baseline", "num_draft_tokens": 0}
-OPTIONAL = ("timed_rounds", "untold", "tainted", "thinking_tokens", "paired_prompts", "unequal_token_prompts")
+OPTIONAL = ("timed_rounds", "unreported", "tainted", "thinking_tokens", "paired_prompts", "unequal_token_prompts")
 
 
 def doubts(
@@ -60,22 +61,22 @@ ERRORS = "inconsistent_records", "error", "1240 output tokens, but the rounds em
     [
         ({}, None, []),
         ({"verdict_mismatch": 2}, None,
-         [("mismatch", "error", "2 of 40 outputs are not the target's: its speed is void")]),
+         [("mismatch", "error", "2 of 40 outputs are not the target's: the speed is void")]),
         ({"errors": 2}, None, [("errors", "warning", "2 of 42 generations ended in an error")]),
-        ({"untold": 100, "emitted": 1100}, None,
-         [("untold_rounds", "info", "the engine did not tell how 100 of 1240 tokens were drafted; acceptance is that "
-                                    "of the others")]),
+        ({"unreported": 100, "emitted": 1100}, None,
+         [("unreported_rounds", "info", "the engine did not report how 100 of 1240 tokens were drafted; acceptance "
+                                        "covers the others alone")]),
         ({"emitted": 1199}, None, [ERRORS]),
         ({"tainted": 3, "taint_busy": 1, "taint_stopped": 2}, None,
          [("tainted", "warning", f"3 of 40 generations have doubtful times: 2 stopped ({TAINTS['stopped']}, left out "
                                  f"of all times); 1 busy ({TAINTS['busy']})")]),
         # -- times ---
         ({"decode_s": 0.002}, None,
-         [("impossible_times", "error", "5.0 microseconds per round are less than any target takes: these are no "
-                                        "times of decoding; does a proxy hold the stream back?")]),
+         [("impossible_times", "error", "5.0 microseconds per round are less than any target takes: these are not "
+                                        "decode times; does a proxy hold the stream back?")]),
         ({"decode_s": 0.0005, "timed_rounds": 50}, None,
-         [("impossible_times", "error", "10.0 microseconds per round are less than any target takes: these are no "
-                                        "times of decoding; does a proxy hold the stream back?")]),
+         [("impossible_times", "error", "10.0 microseconds per round are less than any target takes: these are not "
+                                        "decode times; does a proxy hold the stream back?")]),
         ({"decode_s": 0.0005, "timed_rounds": 49}, None, []),
         ({"decode_s": 400 * FASTEST_STEP_S}, None, []),
         ({"unattributed_share": 0.051}, None,
