@@ -29,8 +29,7 @@ from harness.launch.state import Job, note_job, set_aside
 from harness.launch.sweep import exit_codes as sweep_exit_codes
 from harness.progress import warn
 from harness.records.identity import AnotherRun
-from harness.report.console import json_line, print_summary
-from harness.report.published.table import print_published
+from harness.report.console import json_line, print_published, print_summary
 from harness.run import Outcome, run
 from harness.target.devices import parse_device
 from harness.vocabulary import BASELINE, CONF

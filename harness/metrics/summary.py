@@ -25,6 +25,8 @@ from harness.records.stored import read_manifest, read_object, warn_once
 from harness.vocabulary import ALL, BASELINE
 
 SCHEMA = 1
+#: One row of a summary, or one direct comparison, as JSON holds it.
+SummaryRow = Mapping[str, Any]
 COLUMNS = tuple(definition.name for definition in DEFINITIONS)
 WHOLE = tuple(definition.name for definition in DEFINITIONS if definition.unit in ("count", "bytes"))
 #: Counts that are 0, not unknown, for an arm without a finished baseline beside it.
@@ -142,13 +144,13 @@ def stored_summary(run_dir: str | Path) -> dict[str, Any] | None:
     return found
 
 
-def overall(summary: Mapping[str, Any], order: Sequence[str] = ()) -> list[Mapping[str, Any]]:
+def overall(summary: Mapping[str, Any], order: Sequence[str] = ()) -> list[SummaryRow]:
     """The rows over all categories: one per dataset, batch size, arm and k; the arms of `order` first."""
     rows = [row for row in summary["rows"] if row["category"] == ALL]
     return sorted(rows, key=lambda row: order.index(row["arm"]) if row["arm"] in order else len(order))
 
 
-def overall_pairs(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def overall_pairs(summary: Mapping[str, Any]) -> list[SummaryRow]:
     """The direct comparisons of two drafting arms over all categories."""
     return [pair for pair in summary.get("pairs") or () if pair["category"] == ALL]
 

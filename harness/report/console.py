@@ -1,4 +1,4 @@
-"""The console's view of a run: one table for people, one JSON line for scripts."""
+"""The console's view of a run: a table for people, published figures beside it, and one JSON line for scripts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from rich.text import Text
 from harness.metrics.definitions import named
 from harness.metrics.guards import SYNTHETIC
 from harness.metrics.statistics import MIN_PROMPTS
-from harness.metrics.summary import overall
-from harness.vocabulary import BASELINE
+from harness.metrics.summary import SummaryRow, overall, overall_pairs
+from harness.report.names import compact, confidence_text, in_ascii, number, percent, span, times
+from harness.report.published.catalogue import read_metrics, read_published
+from harness.report.published.comparison import METRICS, beside
+from harness.vocabulary import ALL, BASELINE, MISMATCH, VERDICTS
 
 MIN_WIDTH = 140  # so that a log keeps a row on a line
+#: Metrics without a column in the table of arms.
+ONLY_PUBLISHED = {"seconds_for_2048", "extra_memory_gb"}
 JSON_FIELDS = named(
     "num_draft_tokens",
     "batch_size",
@@ -54,123 +59,30 @@ JSON_FIELDS = named(
     "verdict_mismatch",
     "guards",
 )
-Row = Mapping[str, Any]
-
-
-def render(summary: Mapping[str, Any], order: Sequence[str] = ()) -> Table:
-    """Arms against the baseline of the same run."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("arm", no_wrap=True)
-    for name in ("k", "tok/s", "speedup", "95 % interval", "acc. length", "acc. rate", "draft ms", "verify ms"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    rows = overall(summary, order)
-    scored = any(row.get("scored") for row in rows)
-    if scored:
-        table.add_column("accuracy", justify="right", no_wrap=True)
-    batched = any(row.get("batch_size", 1) > 1 for row in rows)
-    if batched:
-        table.add_column("all rows tok/s", justify="right", no_wrap=True)
-    for row in rows:
-        more = [accuracy(row)] if scored else []
-        more += [number(row.get("throughput_tok_s"), 1)] if batched else []
-        # As Text: rich reads plain strings as markup, in which an arm called `a[b]` loses its end.
-        table.add_row(*map(Text, [*cells(row), *more]), style="bold red" if row.get("verdict_mismatch") else None)
-    return table
-
-
-def cells(row: Row) -> list[str]:
-    """One row's texts, in the table's order."""
-    baseline = row["arm"] == BASELINE
-    drafts = "" if baseline else None
-    return [
-        str(row["arm"]),
-        "" if baseline else str(row["num_draft_tokens"]),
-        number(row.get("decode_tok_s"), 1),
-        "1.00x" if baseline else number(row.get("speedup_decode"), 2, "x"),
-        drafts if drafts is not None else interval(row),
-        drafts if drafts is not None else number(row.get("acceptance_length"), 2),
-        drafts if drafts is not None else percent(row.get("acceptance_rate")),
-        drafts if drafts is not None else number(row.get("draft_ms"), 2),
-        number(row.get("verify_ms"), 2),
-        "reference" if baseline else verdict(row),
-    ]
-
-
-def interval(row: Row) -> str:
-    low, high = row.get("speedup_decode_low"), row.get("speedup_decode_high")
-    if low is None or high is None:
-        return "too few prompts" if (row.get("paired_prompts") or 0) < MIN_PROMPTS else "no interval"
-    words = " n.d." if low <= 1.0 <= high else ""
-    return f"{low:.2f} to {high:.2f}{words}"
-
-
-def verdict(row: Row) -> str:
-    """Counts of each verdict there is, the worst first; errors beside them. A synthetic run claims none."""
-    counts = [(name, row.get(f"verdict_{name}") or 0) for name in ("mismatch", "tie", "exact", "none")]
-    texts = [f"{count} {'MISMATCH' if name == 'mismatch' else name}" for name, count in counts if count]
-    if row.get("errors"):
-        texts.insert(0, f"{row['errors']} failed")
-    if row.get("synthetic") and row.get("generations"):
-        texts[-1] = "not claimed"
-    return ", ".join(texts) or "nothing decoded"
-
-
-def accuracy(row: Row) -> str:
-    """The mean score, and how many generations it rests on where not all of them have one."""
-    scored = row.get("scored")
-    beside = f" of {scored}" if scored and scored != row.get("generations") else ""
-    return percent(row.get("accuracy")) + beside
-
-
-def number(value: float | None, digits: int, unit: str = "") -> str:
-    return "-" if value is None else f"{value:.{digits}f}{unit}"
-
-
-def percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
-
-
-def notes(summary: Mapping[str, Any]) -> list[str]:
-    """What must be read beside the table: arms against each other, and reasons to doubt a row."""
-    lines: list[str] = []
-    for pair in summary.get("pairs", []):
-        if pair.get("category", "all") != "all" or BASELINE in (pair["arm"], pair["other"]):
-            continue
-        value = pair.get("speedup_decode")
-        if value is not None:
-            lines.append(f"{pair['arm']} against {pair['other']}: {value:.2f}x, {spread(pair)}")
-    rows = overall(summary)
-    if any(interval(row).endswith("n.d.") for row in rows if row["arm"] != BASELINE):
-        lines.append("n.d.: not distinguishable from the baseline, the interval holds 1")
-    general = [f"{guard['code']}: {guard['message']}" for guard in summary.get("guards", []) if not guard.get("arm")]
-    for row in rows:
-        lines += [f"{row['arm']}: {guard}" for guard in row.get("guards") or [] if guard not in general]
-    # Doubts about the whole run once, not for each arm; a synthetic run is headed by its own line.
-    lines += [guard for guard in general if not guard.startswith(f"{SYNTHETIC}: ")]
-    noise = summary.get("noise")
-    return [*lines, f"noise: {noise['text']}"] if noise else lines
-
-
-def spread(pair: Row) -> str:
-    """The interval of a direct comparison, and what it allows one to say."""
-    low, high = pair.get("speedup_decode_low"), pair.get("speedup_decode_high")
-    words = str(pair.get("speedup_decode_words") or "not distinguishable")
-    return words if low is None or high is None else f"95 % interval {low:.2f} to {high:.2f}, {words}"
 
 
 def print_summary(
     summary: Mapping[str, Any], run_dir: Path, order: Sequence[str] = (), console: Console | None = None
 ) -> None:
-    """The table and its notes, on stdout."""
-    console = console or Console()
-    console = console if console.width >= MIN_WIDTH or console.is_terminal else Console(width=MIN_WIDTH)
+    """Print the table of arms, the arms of `order` first, and its notes."""
+    console = wide_enough(console or Console())
     if summary.get("synthetic"):
-        console.print(f"SYNTHETIC: {summary['synthetic']}", markup=False, highlight=False, soft_wrap=True)
-    console.print(render(summary, order))
+        print_line(console, f"SYNTHETIC: {summary['synthetic']}")
+    console.print(arms_table(summary, order))
     for line in notes(summary):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"files: {run_dir}", markup=False, highlight=False, soft_wrap=True)
+        print_line(console, line)
+    print_line(console, f"files: {run_dir}")
+
+
+def print_published(summary: Mapping[str, Any], run_dir: Path, console: Console | None = None) -> None:
+    """Print the run beside published figures, and their sources; nothing if it would only repeat the table of arms."""
+    figures, metrics = read_published(run_dir), read_metrics(run_dir)
+    if not figures and not ONLY_PUBLISHED & set(metrics):
+        return
+    console = wide_enough(console or Console())
+    console.print(published_table(summary, figures, metrics))
+    for source in dict.fromkeys(str(figure["source"]) for figure in figures):
+        print_line(console, f"published: {source}")
 
 
 def json_line(run_dir: Path, exit_code: int, summary: Mapping[str, Any], error: str | None = None) -> str:
@@ -184,3 +96,139 @@ def json_line(run_dir: Path, exit_code: int, summary: Mapping[str, Any], error: 
     if error:
         content["error"] = error
     return json.dumps(content, allow_nan=False)
+
+
+def wide_enough(console: Console) -> Console:
+    """`console`, or one of MIN_WIDTH columns on stdout if this one is narrow and no terminal."""
+    return console if console.width >= MIN_WIDTH or console.is_terminal else Console(width=MIN_WIDTH)
+
+
+def print_line(console: Console, line: str) -> None:
+    """Print `line` as it is: without wrapping, markup or colours."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def arms_table(summary: Mapping[str, Any], order: Sequence[str] = ()) -> Table:
+    """Every arm against the baseline of the same run, the arms of `order` first."""
+    rows = overall(summary, order)
+    interval_title = in_ascii(f"{confidence_text(summary)} interval")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("arm", no_wrap=True)
+    for title in ("k", "tok/s", "speedup", interval_title, "acc. length", "acc. rate", "draft ms", "verify ms"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    scored = any(row.get("scored") for row in rows)
+    if scored:
+        table.add_column("accuracy", justify="right", no_wrap=True)
+    batched = any(row.get("batch_size", 1) > 1 for row in rows)
+    if batched:
+        table.add_column("all rows tok/s", justify="right", no_wrap=True)
+    for row in rows:
+        more = [accuracy(row)] if scored else []
+        more += [in_ascii(number(row.get("throughput_tok_s"), 1))] if batched else []
+        # As Text: rich reads plain strings as markup, in which an arm called `a[b]` loses its end.
+        table.add_row(*map(Text, [*cells(row), *more]), style="bold red" if row.get("verdict_mismatch") else None)
+    return table
+
+
+def cells(row: SummaryRow) -> list[str]:
+    """One arm's texts, in the table's order."""
+    arm, pace, verify_ms = str(row["arm"]), number(row.get("decode_tok_s"), 1), number(row.get("verify_ms"))
+    if arm == BASELINE:
+        return [arm, "", in_ascii(pace), "1.00x", "", "", "", "", in_ascii(verify_ms), "reference"]
+    figures = (
+        pace,
+        times(row.get("speedup_decode")),
+        interval(row),
+        number(row.get("acceptance_length")),
+        percent(row.get("acceptance_rate")),
+        number(row.get("draft_ms")),
+        verify_ms,
+    )
+    return [arm, str(row["num_draft_tokens"]), *map(in_ascii, figures), verdict(row)]
+
+
+def interval(row: SummaryRow) -> str:
+    """The interval of a decode speedup, with `n.d.` if it holds 1; else why there is none."""
+    low, high = row.get("speedup_decode_low"), row.get("speedup_decode_high")
+    if low is None or high is None:
+        return "too few prompts" if (row.get("paired_prompts") or 0) < MIN_PROMPTS else "no interval"
+    return span(low, high) + (" n.d." if low <= 1.0 <= high else "")
+
+
+def verdict(row: SummaryRow) -> str:
+    """Failed generations, then the count of each verdict from the worst on. A synthetic run claims none."""
+    counts = [(name, row.get(f"verdict_{name}") or 0) for name in VERDICTS]
+    texts = [f"{count} {name.upper() if name == MISMATCH else name}" for name, count in counts if count]
+    if row.get("errors"):
+        texts.insert(0, f"{row['errors']} failed")
+    if row.get("synthetic") and row.get("generations"):
+        texts[-1] = "not claimed"
+    return ", ".join(texts) or "nothing decoded"
+
+
+def accuracy(row: SummaryRow) -> str:
+    """The mean score, with the number of scored generations if some have no score."""
+    scored = row.get("scored")
+    beside_it = f" of {scored}" if scored and scored != row.get("generations") else ""
+    return in_ascii(percent(row.get("accuracy"))) + beside_it
+
+
+def notes(summary: Mapping[str, Any]) -> list[str]:
+    """Lines below the table: arms against each other, reasons to doubt a row, and the noise of the machine."""
+    lines = []
+    for pair in overall_pairs(summary):
+        if pair.get("speedup_decode") is not None:
+            ratio = in_ascii(f"{times(pair['speedup_decode'])}, {spread(pair, confidence_text(summary))}")
+            lines.append(f"{pair['arm']} against {pair['other']}: {ratio}")
+    rows = overall(summary)
+    if any(interval(row).endswith("n.d.") for row in rows if row["arm"] != BASELINE):
+        lines.append("n.d.: not distinguishable from the baseline, the interval holds 1")
+    general = [f"{guard['code']}: {guard['message']}" for guard in summary.get("guards", []) if not guard.get("arm")]
+    for row in rows:
+        lines += [f"{row['arm']}: {guard}" for guard in row.get("guards") or [] if guard not in general]
+    # Doubts about the whole run once, not for each arm; a synthetic run is headed by its own line.
+    lines += [guard for guard in general if not guard.startswith(f"{SYNTHETIC}: ")]
+    noise = summary.get("noise")
+    return [*lines, f"noise: {noise['text']}"] if noise else lines
+
+
+def spread(pair: SummaryRow, confidence: str) -> str:
+    """The interval of a direct comparison, and the words that it allows."""
+    low, high = pair.get("speedup_decode_low"), pair.get("speedup_decode_high")
+    words = str(pair.get("speedup_decode_words") or "not distinguishable")
+    return words if low is None or high is None else f"{confidence} interval {span(low, high)}, {words}"
+
+
+def published_table(
+    summary: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], metrics: Sequence[str]
+) -> Table:
+    """An arm a row, a metric a column: ours, then in brackets each published figure and ours as a multiple of it."""
+    compared = beside(summary, figures)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("configuration", no_wrap=True)
+    for metric in metrics:
+        table.add_column(METRICS[metric].words)
+    for row in overall(summary):
+        name = row["arm"] if row["arm"] == BASELINE else f"{row['arm']} k={row['num_draft_tokens']}"
+        name += " (synthetic)" if row.get("synthetic") else ""
+        table.add_row(Text(name), *(Text(published_cell(row, metric, compared)) for metric in metrics))
+    return table
+
+
+def published_cell(row: SummaryRow, metric: str, compared: Sequence[Mapping[str, Any]]) -> str:
+    """Ours, and in brackets the published figures for the same arm."""
+    unit = METRICS[metric].unit
+    theirs = [
+        f"{published_label(figure)} {in_ascii(compact(figure['value']) + unit)}"
+        + ("" if figure["ratio"] is None else f": {in_ascii(times(figure['ratio']))}")
+        for figure in compared
+        if (figure["arm"], figure["metric"], figure["category"]) == (row["arm"], metric, ALL)
+    ]
+    return in_ascii(number(METRICS[metric].ours(row), 2, unit)) + (f" ({'; '.join(theirs)})" if theirs else "")
+
+
+def published_label(figure: Mapping[str, Any]) -> str:
+    """The figure's label and its differing settings; its target is in the label already."""
+    others = [word for word in figure["differs"] if not word.startswith("target")]
+    return ", ".join([str(figure["label"]), *others])

@@ -1,4 +1,4 @@
-"""How arms are called and coloured, and how numbers are written: the same in tables, charts and the leaderboard."""
+"""Names of arms and numbers as text: the same in the console, tables, charts and the leaderboard."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 
 from harness.vocabulary import BASELINE, VLLM
 
-#: What a config key is called where people read it; any other key stands for itself.
+#: Names of arms for people, by config key; an arm of another key is called by that key.
 ARM_NAMES = {
     BASELINE: "Baseline",
     "mtp": "MTP",
@@ -18,37 +18,47 @@ ARM_NAMES = {
     "oracle": "Oracle",
     "random": "Random",
 }
-#: Kinds that calibrate the harness. They stand in the tables, never in a headline, and in no ranking.
+#: Kinds of drafters that calibrate the harness. Tables show them; no headline names and no ranking counts them.
 CONTROL_KINDS = (BASELINE, "lookup", "oracle", "random", "synthetic")
 
 NONE = "–"
+#: The typography of numbers, as ASCII without thousands separators.
+ASCII = str.maketrans({"×": "x", "–": "-", "\N{NO-BREAK SPACE}": " ", "\N{NARROW NO-BREAK SPACE}": None})
 UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def arm_name(arm: str) -> str:
-    """An arm's name as people read it; `vllm_mtp` is `MTP in vLLM`."""
+    """An arm's name for people; `vllm_mtp` is `MTP in vLLM`."""
     own = arm.removeprefix(f"{VLLM}_")
     return ARM_NAMES.get(arm, arm) if own == arm else f"{ARM_NAMES.get(own, own)} in vLLM"
 
 
 def is_control(kind: object) -> bool:
-    """Whether a drafter of this kind calibrates the harness: it is shown, and neither leads nor is ranked."""
+    """Whether drafters of this kind calibrate the harness: they are shown, but neither lead nor are ranked."""
     return kind in CONTROL_KINDS
 
 
 def clean(text: object) -> str:
-    """`text` without what no XML file or UTF-8 stream can hold: control characters and lone surrogates."""
+    """`text` with control characters and lone surrogates replaced: no XML file or UTF-8 stream can hold them."""
     return UNSPEAKABLE.sub("\N{REPLACEMENT CHARACTER}", str(text))
 
 
 def known(value: Any) -> TypeGuard[float]:
-    """Whether `value` is a number that can be shown."""
+    """Whether `value` is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def number(value: Any, digits: int = 2, unit: str = "") -> str:
-    """`value` with thousands separated by thin spaces, a dash where it is unknown."""
-    return f"{value:,.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}") + unit if known(value) else NONE
+def number(value: Any, digits: int = 2, unit: str = "", *, signed: bool = False) -> str:
+    """`value` with so many decimals and thin spaces between thousands; a dash if unknown."""
+    if not known(value):
+        return NONE
+    sign = "+" if signed else ""
+    return f"{value:{sign},.{digits}f}".replace(",", "\N{NARROW NO-BREAK SPACE}") + unit
+
+
+def compact(value: float, digits: int = 6) -> str:
+    """`value` to so many significant digits, without trailing zeros: `0.7`, `40.3`, `16`."""
+    return f"{value:.{digits}g}"
 
 
 def times(value: Any) -> str:
@@ -56,18 +66,18 @@ def times(value: Any) -> str:
     return number(value, 2, "×")
 
 
-def percent(value: Any, digits: int = 1) -> str:
+def percent(value: Any, digits: int = 1, *, signed: bool = False) -> str:
     """A share: `43.1 %`."""
-    return number(100 * value, digits, "\N{NO-BREAK SPACE}%") if known(value) else NONE
+    return number(100 * value, digits, "\N{NO-BREAK SPACE}%", signed=signed) if known(value) else NONE
 
 
 def span(low: Any, high: Any) -> str:
-    """An interval: `2.30 to 2.61`, a dash where there is none."""
-    return f"{low:.2f} to {high:.2f}" if known(low) and known(high) else NONE
+    """An interval: `2.30 to 2.61`, a dash if there is none."""
+    return f"{number(low)} to {number(high)}" if known(low) and known(high) else NONE
 
 
 def bytes_text(value: Any) -> str:
-    """Bytes in the unit that leaves one to three digits before the point; the sign stays."""
+    """Bytes in the unit that leaves one to three digits before the point: `1.0 GiB`, `-1.9 MiB`."""
     if not known(value):
         return NONE
     size, units = float(value), ["B", "KiB", "MiB", "GiB", "TiB"]
@@ -78,8 +88,13 @@ def bytes_text(value: Any) -> str:
 
 
 def confidence_text(summary: Mapping[str, Any]) -> str:
-    """`95 %`, from what the summary says of itself."""
+    """The confidence of a summary's intervals: `95 %`."""
     return percent(summary.get("confidence", 0.95), 0)
+
+
+def in_ascii(text: str) -> str:
+    """A number's text for terminals and logs: `2.45x`, `-`, `43.1 %`, `12345.6`."""
+    return text.translate(ASCII)
 
 
 def listed(words: list[str]) -> str:

@@ -19,10 +19,9 @@ from harness.config import RunConfig, read_config
 from harness.engines.support import check_engine
 from harness.errors import EXIT_OK, InputError
 from harness.launch.estimate import estimate
-from harness.report.console import json_line, print_summary
+from harness.report.console import json_line, print_summary, published_table
 from harness.report.leaderboard.board import leaderboard
 from harness.report.leaderboard.page import markdown, write_leaderboard
-from harness.report.published.table import render
 from harness.run import Outcome, gather, run
 from tests.harness.config.test_config import composed
 from tests.helpers.checkpoint_folders import write_pair, write_prompts
@@ -139,7 +138,7 @@ def test_the_console_says_it_first(planned: Outcome) -> None:
 
 def test_published_figures_beside_it_keep_the_label(planned: Outcome) -> None:
     figure = {"label": "theirs", "arm": "mtp", "metric": "speedup", "category": "all", "value": 3.0, "k": 3}
-    table = render(planned.summary, [{**figure, "differs": []}], ["speedup"])
+    table = published_table(planned.summary, [{**figure, "differs": []}], ["speedup"])
     names, speeds = (list(column.cells) for column in table.columns)
     assert names[0] == "baseline (synthetic)"
     assert any("theirs, not synthetic 3x" in str(cell) for cell in speeds)

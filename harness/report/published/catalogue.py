@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,11 @@ from harness.config import EMBEDDED, RunConfig
 from harness.errors import InputError
 from harness.records.files import replace_file
 from harness.records.stored import read_object
+from harness.report.published.comparison import METRICS
 from harness.vocabulary import BASELINE, CONF
 
 FIGURES = CONF / "experiment" / "published"
 PUBLISHED = "published.json"
-LONG_ANSWER = 2048  # tokens that `seconds_for_2048` is about
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -56,36 +54,6 @@ class Figure:
             )
         if not 0 < self.value < math.inf:
             raise InputError(f"published figure {self.label}: value={self.value}, expected more than 0")
-
-
-def _ratio(numerator: float | None, denominator: float) -> float | None:
-    return None if numerator is None else numerator / denominator
-
-
-def _total_tok_s(row: Row) -> float | None:
-    rate = row.get("decode_tok_s")
-    return None if rate is None else rate * row["batch_size"]
-
-
-def _seconds(row: Row) -> float | None:
-    rate, first = row.get("decode_tok_s"), row.get("ttft_ms")
-    return None if not rate or first is None else first / 1e3 + (LONG_ANSWER - 1) / rate
-
-
-#: What may be published: its words, its unit, and our figure from a row of the summary.
-METRICS: dict[str, tuple[str, str, Any]] = {
-    "decode_tok_s": ("tok/s of one stream", "", lambda row: row.get("decode_tok_s")),
-    "total_tok_s": ("tok/s of all streams", "", _total_tok_s),
-    "speedup": ("speedup", "x", lambda row: row.get("speedup_decode")),
-    "acceptance_length": ("acceptance length", "", lambda row: row.get("acceptance_length")),
-    "acceptance_rate": ("acceptance rate", "", lambda row: row.get("acceptance_rate")),
-    "seconds_for_2048": ("time for 2048 tokens", " s", _seconds),
-    "extra_memory_gb": (
-        "memory over baseline",
-        " GB",
-        lambda row: _ratio(row.get("peak_memory_over_baseline_bytes"), 1e9),
-    ),
-}
 
 
 def read_figures(name: str) -> list[Figure]:
@@ -129,7 +97,7 @@ def applicable(figures: Iterable[Figure], config: RunConfig, k: Mapping[str, int
 
 
 def _at_its_k(found: list[dict[str, Any]], k: Mapping[str, int]) -> list[dict[str, Any]]:
-    def apart_from_k(figure: Row) -> str:
+    def apart_from_k(figure: Mapping[str, Any]) -> str:
         return json.dumps({key: value for key, value in figure.items() if key not in ("k", "value")}, sort_keys=True)
 
     published: dict[str, set[int | None]] = {}
@@ -166,32 +134,3 @@ def read_metrics(run_dir: Path) -> list[str]:
 
 def _kept(run_dir: Path) -> dict[str, Any] | None:
     return read_object(Path(run_dir) / PUBLISHED, "no published figures are shown; continuing the run writes it anew")
-
-
-def beside(summary: Mapping[str, Any], figures: Sequence[Row]) -> list[dict[str, Any]]:
-    """Each figure with `ours` from the summary, `ratio` = ours / theirs and `difference` = ours - theirs, or None.
-
-    Another k than the published one is added to `differs`, and that theirs is not synthetic where ours is.
-    """
-    rows = {(row["arm"], row["category"]): row for row in summary["rows"]}
-    compared = []
-    for figure in figures:
-        row = rows.get((figure["arm"], figure["category"]), {})
-        ours = METRICS[figure["metric"]][2](row)
-        differs = list(figure["differs"])
-        k = row.get("num_draft_tokens")
-        if row.get("synthetic"):
-            differs.append("not synthetic")
-        if figure["k"] is not None and k is not None and k != figure["k"]:
-            differs.append(f"k {figure['k']}")
-        theirs = figure["value"]
-        compared.append(
-            {
-                **figure,
-                "differs": differs,
-                "ours": ours,
-                "ratio": _ratio(ours, theirs),
-                "difference": None if ours is None else ours - theirs,
-            }
-        )
-    return compared

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from harness.records.csv_text import csv_text
-from harness.report.names import NONE, arm_name, clean, known, listed, number
+from harness.report.names import arm_name, clean, known, listed, number, percent
 from harness.report.page.data import RunData
-from harness.report.published.catalogue import METRICS, beside, read_published
+from harness.report.published.catalogue import read_published
+from harness.report.published.comparison import METRICS, beside
 from harness.vocabulary import ALL
 
 COLUMNS = ("label", "arm", "category", "metric", "ours", "theirs", "difference", "ratio", "differs", "source")
@@ -32,21 +33,19 @@ class Published:
 
     def text(self, value: float | None, sign: bool = False) -> str:
         """A value of this figure's metric with its unit."""
-        if value is None:
-            return NONE
-        plus = "+" if sign and value >= 0 else ""
-        return plus + number(value, 2 if abs(value) < 100 else 0) + METRICS[self.metric][1].replace("x", "×")
+        digits = 0 if value is not None and abs(value) >= 100 else 2
+        return number(value, digits, METRICS[self.metric].unit, signed=sign)
 
     @property
     def figure(self) -> str:
         """What is measured, in words, with the category where it is one."""
-        words = METRICS[self.metric][0]
+        words = METRICS[self.metric].words
         return words if self.category == ALL else f"{words}, {self.category}"
 
     @property
     def relative(self) -> str:
         """The difference as a share of theirs."""
-        return f"{100 * (self.ratio - 1):+.0f} %" if known(self.ratio) else ""
+        return percent(self.ratio - 1, 0, signed=True) if known(self.ratio) else ""
 
 
 def published(run: RunData) -> list[Published]:

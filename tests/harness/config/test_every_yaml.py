@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from harness.comparison.plan import preflight
 from harness.config import EMBEDDED, RunConfig, read_config
 from harness.errors import InputError
-from harness.report.published.catalogue import FIGURES, METRICS, read_figures
+from harness.report.published.catalogue import FIGURES, read_figures
+from harness.report.published.comparison import METRICS
 from harness.tasks.mapping import RowMapping
 from harness.tasks.scoring.scorer import Scorer
 from harness.training.config import read_config as read_training

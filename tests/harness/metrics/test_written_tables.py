@@ -18,14 +18,14 @@ from harness.metrics.definitions import BY_NAME, named
 from harness.metrics.summary import read_summary
 from harness.records.journal import GenerationRow
 from harness.report import write_report
-from harness.report.console import JSON_FIELDS, json_line, notes, render
+from harness.report.console import JSON_FIELDS, arms_table, json_line, notes, published_table
 from harness.report.leaderboard import board as boards
 from harness.report.leaderboard.page import markdown, write_leaderboard
 from harness.report.leaderboard.page import tables as leaderboard_tables
 from harness.report.names import NONE, is_control
 from harness.report.page import data, tables
-from harness.report.published import table as published_table
-from harness.report.published.catalogue import METRICS
+from harness.report.published.catalogue import read_published
+from harness.report.published.comparison import METRICS
 from harness.report.tracking import mirror
 from harness.vocabulary import BASELINE
 from tests.helpers import generated_runs as synthetic
@@ -137,12 +137,12 @@ def strict_summaries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("strict_summaries")
 def test_no_writer_asks_a_summary_for_a_name_without_a_definition(sweep: Path, tmp_path: Path) -> None:
     summary = strict(sweep / "0")
-    render(summary)
+    arms_table(summary)
     notes(summary)
     json_line(sweep, 0, summary)
     mirror.summary_figures(summary)
     mirror.positions(summary)
-    published_table.render(summary, published_table.read_published(sweep / "0"), list(METRICS))
+    published_table(summary, read_published(sweep / "0"), list(METRICS))
     write_report(sweep / "0")
     board = boards.leaderboard([sweep])
     markdown(board)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.report.charts.palette import PALETTE, arm_colour, follow_page
-from harness.report.names import arm_name, bytes_text, clean, listed, number, percent, span, times
+from harness.report.names import arm_name, bytes_text, clean, compact, in_ascii, listed, number, percent, span, times
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,13 @@ from harness.report.names import arm_name, bytes_text, clean, listed, number, pe
         (times(None), "–"),
         (number(float("nan")), "–"),
         (number(1234567, 0), "1\N{NARROW NO-BREAK SPACE}234\N{NARROW NO-BREAK SPACE}567"),
+        (number(0.5, 1, signed=True), "+0.5"),
+        (number(-1234.5, 1, " s", signed=True), "-1\N{NARROW NO-BREAK SPACE}234.5 s"),
+        (compact(40.30), "40.3"),
+        (compact(0.123456, 3), "0.123"),
+        (in_ascii(f"{times(2.5)} {number(12345.6, 1)} {percent(0.5)} {number(None)}"), "2.50x 12345.6 50.0 % -"),
         (percent(0.4312), "43.1\N{NO-BREAK SPACE}%"),
+        (percent(0.1, 0, signed=True), "+10\N{NO-BREAK SPACE}%"),
         (span(1.0, 2.0), "1.00 to 2.00"),
         (span(None, 2.0), "–"),
         (bytes_text(0), "0 B"),

@@ -13,9 +13,10 @@ from rich.console import Console
 
 from harness.config import RunConfig, read_config
 from harness.errors import InputError
+from harness.report.console import print_published
 from harness.report.published import catalogue as published
-from harness.report.published.catalogue import Figure, applicable, beside, read_figures, read_published, write_published
-from harness.report.published.table import print_published
+from harness.report.published.catalogue import Figure, applicable, read_figures, read_published, write_published
+from harness.report.published.comparison import beside
 from harness.vocabulary import CONF
 
 K = {"baseline": 0, "mtp": 8, "dflash": 15}

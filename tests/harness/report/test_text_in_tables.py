@@ -12,8 +12,7 @@ from rich.console import Console
 from harness.launch import estimate as plan
 from harness.launch.state import Job, Sweep
 from harness.progress import RunProgress
-from harness.report import console as table
-from harness.report.published import table as published_table
+from harness.report.console import arms_table, published_table
 from harness.status import as_table
 
 OVERRIDE = "drafter=[mtp,dflash]"
@@ -51,9 +50,9 @@ def row(arm: str) -> dict[str, Any]:
 
 def test_an_arm_s_name_is_no_markup() -> None:
     summary = {"rows": [row("a[b]"), row("[/x]")], "pairs": []}
-    assert "a[b]" in printed(table.render(summary)) and "[/x]" in printed(table.render(summary))
+    assert "a[b]" in printed(arms_table(summary)) and "[/x]" in printed(arms_table(summary))
     figure = {**row("a[b]"), "label": "Paper [1]", "metric": "speedup", "value": 2.0, "k": None, "differs": []}
-    text = printed(published_table.render(summary, [figure], ["speedup"]))
+    text = printed(published_table(summary, [figure], ["speedup"]))
     assert "a[b] k=4" in text and "Paper [1]" in text and "[/x] k=4" in text
 
 
