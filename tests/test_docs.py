@@ -1,0 +1,100 @@
+"""The documents keep to the tree: every link, path and module they name exists, and the README's example runs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = ("benchmarks", "conf", "docs", "drafters", "harness", "hydra_plugins", "tests", "tools")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))])
+#: Comments and docstrings name files, too.
+SOURCES = sorted(
+    path for folder in FOLDERS for ending in ("py", "yaml", "sh") for path in (ROOT / folder).rglob(f"*.{ending}")
+)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./*-]*\.(?:py|md|yaml|sh|json|jsonl|png|svg|txt|toml)\b")
+#: `drafters.` begins config keys as well, and is left out.
+MODULE = re.compile(r"(?<![\w./-])(?:harness|benchmarks)(?:\.\w+)+")
+SUFFIXES = ("py", "md", "yaml", "sh", "json", "jsonl", "png", "svg", "txt", "toml")
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def is_module(dotted: str) -> bool:
+    """True for a package, a module, or a name that a module's text holds."""
+    parts = dotted.split(".")
+    for count in range(len(parts), 0, -1):
+        place = ROOT.joinpath(*parts[:count])
+        file = place.with_suffix(".py") if place.with_suffix(".py").is_file() else place / "__init__.py"
+        if file.is_file():
+            return count == len(parts) or bool(re.search(rf"\b{parts[count]}\b", file.read_text(encoding="utf-8")))
+    return False
+
+
+def exists(path: str) -> bool:
+    """True for a file of the tree; `*` and the placeholder NAME stand for any name."""
+    return any(ROOT.glob(re.sub(r"\bNAME\b", "*", path)))
+
+
+def missing_links(path: Path) -> Iterator[str]:
+    for link in LINK.findall(path.read_text(encoding="utf-8")):
+        target, _, anchor = link.partition("#")
+        place = (path.parent / target).resolve() if target else path
+        if re.match(r"\w+:", link):
+            continue
+        if not place.exists() or (anchor and anchor not in anchors(place)):
+            yield link
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_every_relative_link_and_image_leads_somewhere(path: Path) -> None:
+    assert list(missing_links(path)) == []
+
+
+def test_a_missing_file_and_a_missing_heading_are_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A heading\n[good](#a-heading) [bad](#none) ![bad](gone.png) [web](https://example.org)\n")
+    assert list(missing_links(page)) == ["#none", "gone.png"]
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, ROOT / "Makefile"], ids=name)
+def test_every_path_and_module_in_a_document_exists(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    modules = {found for found in MODULE.findall(text) if found.rpartition(".")[2] not in SUFFIXES}
+    assert [found for found in sorted(modules) if not is_module(found)] == []
+    assert [found for found in sorted(set(PATH.findall(text))) if not exists(found)] == []
+
+
+def test_every_path_in_code_and_configs_exists() -> None:
+    found = {(name(path), one) for path in SOURCES for one in PATH.findall(path.read_text(encoding="utf-8"))}
+    assert [pair for pair in sorted(found) if not exists(pair[1])] == []
+
+
+def test_the_benchmarks_page_names_every_result() -> None:
+    named = set(LINK.findall((ROOT / "benchmarks/README.md").read_text(encoding="utf-8")))
+    kept = {str(path.relative_to(ROOT / "benchmarks")) for path in (ROOT / "benchmarks/results").rglob("*.*")}
+    assert kept == {link for link in named if link.startswith("results/")}
+
+
+def test_the_readme_is_short_and_its_example_runs() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.split()) <= 900
+    assert len(re.findall(r"\d+(?:[.,]\d+)*", text)) <= 40
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", example], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"\[\d+(, \d+)*\]\n", done.stdout)
