@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,17 +45,13 @@ class Chat:
 
     def render(self, prompt: Prompt, answers: Sequence[str]) -> Rendered:
         """Turn number `len(answers)` of `prompt`, after the given answers to the turns before it."""
-        messages = [{"role": role, "content": content} for role, content in prompt.opening]
-        for turn, answer in zip(prompt.turns, answers, strict=False):
-            messages += [{"role": "user", "content": turn}, {"role": "assistant", "content": answer}]
-        messages.append({"role": "user", "content": prompt.turns[len(answers)]})
+        messages = prompt.messages(answers)
         if self.template is None:
             # Without a template there is no mark between turns; a blank line is the least that keeps them apart.
             text = "\n\n".join(message["content"] for message in messages)
             return self._rendered(prompt, text, list(self.tokenizer(text)["input_ids"]))
-        switches = {} if self.config.thinking is None else {"enable_thinking": self.config.thinking}
         try:
-            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **switches)
+            text = templated(self.tokenizer, messages, self.config.thinking)
         except Exception as error:  # a template is a program of the checkpoint's author and may raise anything
             raise InputError(f"prompt {prompt.prompt_id}: the target's chat template refused it ({error})") from error
         # The template writes the special tokens itself.
@@ -110,6 +106,15 @@ class Chat:
         """What was chosen, for the manifest."""
         digest = hashlib.sha256(self.template.encode()).hexdigest() if self.template else None
         return {"chat_template": self.config.chat_template, "thinking": self.config.thinking, "template_sha256": digest}
+
+
+def templated(tokenizer: Any, messages: Sequence[Mapping[str, str]], thinking: bool | None) -> str:
+    """The text of a conversation that waits for the model's turn; `thinking` None leaves the template's own default.
+
+    Raises whatever the template raises.
+    """
+    switches = {} if thinking is None else {"enable_thinking": thinking}
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **switches))
 
 
 def open_chat(config: RunConfig, vocab_size: int) -> Chat:

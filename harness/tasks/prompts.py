@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.config import name_of
 from harness.errors import InputError
-from harness.tasks.rows import Row, read_rows
+from harness.tasks.rows import SourceRow, read_rows
 
 TEXT_FIELDS = ("turns", "messages", "question", "prompt")
 ID_FIELDS = ("prompt_id", "question_id", "task_id", "id")
@@ -36,6 +36,13 @@ class Prompt:
     turns: tuple[str, ...]
     opening: tuple[tuple[str, str], ...] = ()  # (role, content)
     answer: Any = None
+
+    def messages(self, answers: Sequence[str] = ()) -> list[dict[str, str]]:
+        """The conversation that waits for an answer to turn `len(answers)`, after `answers` to the turns before it."""
+        messages = [{"role": role, "content": content} for role, content in self.opening]
+        for turn, answer in zip(self.turns, answers, strict=False):
+            messages += [{"role": "user", "content": turn}, {"role": "assistant", "content": answer}]
+        return [*messages, {"role": "user", "content": self.turns[len(answers)]}]
 
 
 def read_jsonl(path: Path) -> list[Prompt]:
@@ -82,7 +89,7 @@ def check_writable(prompt: Prompt, where: str) -> None:
             raise InputError(f"{where}: its {name} cannot be written as JSON ({error})") from error
 
 
-def prompt_from(row: Row, stem: str) -> Prompt:
+def prompt_from(row: SourceRow, stem: str) -> Prompt:
     """A row that holds its text in one of TEXT_FIELDS; `stem` names what it does not name itself."""
     values, where = row.values, row.where
     kind = next((name for name in TEXT_FIELDS if values.get(name) is not None), None)

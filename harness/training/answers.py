@@ -17,6 +17,7 @@ from harness.config.checks import LARGEST_SEED, check_seed, count, is_temperatur
 from harness.decoding.api import generate
 from harness.errors import InputError
 from harness.target.target import Target
+from harness.tasks.chat import templated
 from harness.tasks.prompts import read_jsonl
 from harness.training.corpus import Chat, stream
 from harness.training.data import Sequence
@@ -46,8 +47,7 @@ class AnswerSettings:
 
 def render(tokenizer: Any, messages: list[dict[str, str]], thinking: bool) -> list[int]:
     """Token ids of a conversation that waits for the model's turn."""
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, enable_thinking=thinking)
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return list(tokenizer(templated(tokenizer, messages, thinking), add_special_tokens=False)["input_ids"])
 
 
 def prompts_of(tokenizer: Any, settings: AnswerSettings) -> list[list[int]]:
@@ -56,12 +56,8 @@ def prompts_of(tokenizer: Any, settings: AnswerSettings) -> list[list[int]]:
         chats: list[Chat] = list(islice(stream(settings.seed + 7_000_000), settings.count))
         prompts = [render(tokenizer, chat.prompt_messages, chat.thinking) for chat in chats]
     else:
-        prompts = []
-        for prompt in read_jsonl(Path(settings.path))[: settings.count]:
-            messages = [{"role": role, "content": content} for role, content in prompt.opening]
-            prompts.append(
-                render(tokenizer, [*messages, {"role": "user", "content": prompt.turns[0]}], settings.thinking)
-            )
+        chosen = read_jsonl(Path(settings.path))[: settings.count]
+        prompts = [render(tokenizer, prompt.messages(), settings.thinking) for prompt in chosen]
     return [p for p in prompts if len(p) <= settings.max_prompt_tokens]
 
 

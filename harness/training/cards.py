@@ -26,9 +26,7 @@ def measure(out: Path, per_kind: int) -> Figures:
     for prompt in read_jsonl(out / "prompts.jsonl"):
         if taken[prompt.category] < per_kind:
             taken[prompt.category] += 1
-            messages = [{"role": role, "content": text} for role, text in prompt.opening]
-            messages.append({"role": "user", "content": prompt.turns[0]})
-            prompts.append((prompt.category, render(tokenizer, messages, thinking=False)))
+            prompts.append((prompt.category, render(tokenizer, prompt.messages(), thinking=False)))
     acceptance: Figures = {}
     for name in ("mtp", "dflash"):
         drafter = load_drafter(name, str(out / name), target=target)
