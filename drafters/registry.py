@@ -14,7 +14,7 @@ import torch
 from drafters.adaptive import OPTIONS, adapted
 from drafters.base import Drafter
 from drafters.checkpoints.dflash import load_dflash
-from drafters.checkpoints.files import read_config, resolve_folder
+from drafters.checkpoints.files import read_model_config, resolve_folder
 from drafters.checkpoints.fit import check_block, check_fit, text_config
 from drafters.checkpoints.mtp import load_assistant
 from drafters.controls import OracleDrafter, PromptLookupDrafter, RandomDrafter
@@ -33,7 +33,7 @@ def _mtp(model: Any, target_config: Any, device: torch.device, dtype: torch.dtyp
     key = "drafters.mtp.path"
     if isinstance(model, str | Path):
         folder = resolve_folder(str(model), key)
-        check_fit("mtp", read_config(folder, key), target_config, key)
+        check_fit("mtp", read_model_config(folder, key), target_config, key)
         model = load_assistant(folder, key, device, dtype)
     else:
         check_fit("mtp", model.config.to_dict(), target_config, key)
@@ -47,7 +47,7 @@ def _dflash(
     key = "drafters.dflash.path"
     if isinstance(model, str | Path):
         folder = resolve_folder(str(model), key)
-        check_fit("dflash", read_config(folder, key), target_config, key)
+        check_fit("dflash", read_model_config(folder, key), target_config, key)
         model = load_dflash(folder, key, device, dtype)
     else:
         check_block(model.config, text_config(target_config), key)

@@ -20,7 +20,7 @@ from drafters.checkpoints.dflash import problems_of as block_problems
 from drafters.checkpoints.files import (
     Stored,
     is_local,
-    read_config,
+    read_model_config,
     read_tensors,
     resolve_folder,
     stored_tensors,
@@ -89,7 +89,7 @@ def _look(found: Inspection, path: str, target: str | None) -> None:
     inside = sorted(file.parent.name for file in folder.glob("*/config.json"))
     if inside and not (folder / "config.json").is_file():
         raise InputError(f"has no config.json, but its folders {', '.join(inside)} have: name one of them")
-    raw = read_config(folder, path)
+    raw = read_model_config(folder, path)
     layout = find_layout(raw)
     here = True
     try:
@@ -158,7 +158,7 @@ def _block(found: Inspection, folder: Path, layout: Layout, raw: dict[str, Any],
 
 
 def _fit(found: Inspection, layout: Layout, raw: dict[str, Any], target: str) -> None:
-    aim = read_config(resolve_folder(target, "--target", weights=False), target)
+    aim = read_model_config(resolve_folder(target, "--target", weights=False), target)
     try:
         check_target(aim, "fit")
         kv_geometry(text_config(aim))

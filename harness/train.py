@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from harness.entry import command, say, tell, through_hydra
 from harness.errors import EXIT_INTERRUPTED, EXIT_OK
-from harness.training.config import read_config
+from harness.training.config import read_train_config
 from harness.vocabulary import CONF
 
 GO_ON = "the same command goes on from the last checkpoint"
@@ -19,7 +19,7 @@ _exit_codes: list[int] = []
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def job(composed: DictConfig) -> None:
     try:
-        config = read_config(composed)
+        config = read_train_config(composed)
         from harness.training.recipes import run
 
         run(config)

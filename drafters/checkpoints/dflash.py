@@ -14,7 +14,7 @@ from torch import Tensor
 from drafters.checkpoints.files import (
     Stored,
     expected_tensors,
-    read_config,
+    read_model_config,
     read_tensors,
     refuse,
     stored_tensors,
@@ -99,7 +99,7 @@ def load_dflash(folder: Path, key: str, device: torch.device, dtype: torch.dtype
     Raises InputError for an unknown layout, an unusable config, or a tensor that is missing, unknown or misshapen; the
     latter is told from the files' headers, before any weight is read.
     """
-    raw = read_config(folder, key)
+    raw = read_model_config(folder, key)
     layout = layout_of(raw, key, "dflash")
 
     def rename(name: str) -> str | None:

@@ -62,7 +62,7 @@ def resolve_folder(name: str, key: str, revision: str | None = None, *, weights:
         ) from error
 
 
-def read_config(folder: Path, key: str) -> dict[str, Any]:
+def read_model_config(folder: Path, key: str) -> dict[str, Any]:
     """The folder's config.json. Raises InputError when it is missing or no JSON object."""
     path = folder / "config.json"
     try:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import logging
 
-from drafters.checkpoints.files import Stored, expected_tensors, read_config, read_tensors, refuse, stored_tensors
+from drafters.checkpoints.files import Stored, expected_tensors, read_model_config, read_tensors, refuse, stored_tensors
 from drafters.checkpoints.files import tensor_problems as compare
 from drafters.errors import InputError
 from drafters.layouts.known import layout_of
@@ -64,7 +64,7 @@ def load_assistant(folder: Path, key: str, device: torch.device, dtype: torch.dt
     Raises InputError for another layout, an unusable config, or a tensor that is missing, unknown or misshapen; the
     latter is told from the files' headers, before any weight is read.
     """
-    raw = read_config(folder, key)
+    raw = read_model_config(folder, key)
     layout = layout_of(raw, key, "mtp")
     model = empty_assistant(layout.parse(raw, key), layout.build)
     where = f"{key}: {folder}"

@@ -16,7 +16,7 @@ import torch
 from drafters.adaptive import read_options
 from drafters.base import Sampling
 from drafters.checkpoints.dflash import parse_config
-from drafters.checkpoints.files import is_local, read_config, resolve_folder, weight_files
+from drafters.checkpoints.files import is_local, read_model_config, resolve_folder, weight_files
 from drafters.checkpoints.fit import check_fit, text_config
 from drafters.layouts.assistant import check_entries
 from drafters.registry import DEFAULT_DRAFT_TOKENS, LOADERS, TRAINED, build_drafter
@@ -163,7 +163,7 @@ def with_candidates(planned: PlannedArm, config: RunConfig) -> PlannedArm:
 def checkpoint_config(path: str, key: str, revision: str | None = None) -> tuple[Path, dict[str, Any]]:
     """The folder of a path or a hub id and its `config.json`; one on this machine must have safetensors as well."""
     folder = resolve_folder(path, key, revision, weights=False)
-    config = read_config(folder, f"{key}={path}")
+    config = read_model_config(folder, f"{key}={path}")
     if is_local(path):
         weight_files(folder, f"{key}={path}")
     return folder, config

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from drafters.base import Drafter
-from drafters.checkpoints.files import read_config, refuse, resolve_folder
+from drafters.checkpoints.files import read_model_config, refuse, resolve_folder
 from drafters.checkpoints.mtp import load_strictly
 from drafters.registry import build_drafter
 from harness.errors import InputError
@@ -56,7 +56,7 @@ def load_target(
         raise InputError("target.token is no option: set HF_TOKEN in the environment, so that it is never written down")
     where, kind = parse_device(device), parse_dtype(dtype)
     folder = resolve_folder(str(model), key, revision)
-    raw = read_config(folder, key)
+    raw = read_model_config(folder, key)
     for note in check_loadable(raw, key, folder, where):
         log.warning("%s: %s: %s", key, folder, note)
     model_type = str(raw["model_type"])

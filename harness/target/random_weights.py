@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from drafters.base import Drafter
-from drafters.checkpoints.files import read_config
+from drafters.checkpoints.files import read_model_config
 from drafters.layouts.known import layout_of
 from drafters.registry import build_drafter
 from harness.config import Arm, TargetConfig
@@ -50,7 +50,7 @@ def target_shapes(target: TargetConfig) -> dict[str, Any]:
     """The config.json of a target with random weights. Raises InputError where neither folder nor name tells it."""
     size = published_size(target)
     if Path(str(target.path)).is_dir():
-        return read_config(Path(str(target.path)), f"target.path={target.path}")
+        return read_model_config(Path(str(target.path)), f"target.path={target.path}")
     if size is None:
         raise InputError(
             f"target.path={target.path}: no such folder, and target.weights=random downloads nothing; expected one "
@@ -66,7 +66,7 @@ def drafter_shapes(arm: Arm, target: TargetConfig) -> dict[str, Any]:
     """
     key = f"drafters.{arm.name}.path"
     if arm.path is not None and Path(arm.path).is_dir():
-        return read_config(Path(arm.path), f"{key}={arm.path}")
+        return read_model_config(Path(arm.path), f"{key}={arm.path}")
     size = published_size(target)
     known = {"mtp": shapes.NAMES, "dflash": shapes.SERVER}[arm.kind]
     if size in known and arm.path in (None, target.drafters.get(arm.kind)):

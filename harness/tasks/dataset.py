@@ -10,7 +10,7 @@ from harness.errors import InputError
 from harness.tasks.hub import fetch_rows, published_name
 from harness.tasks.mapping import RowMapping
 from harness.tasks.prompts import Prompt, distinct, stratified
-from harness.tasks.rows import Row, read_rows
+from harness.tasks.rows import SourceRow, read_rows
 from harness.tasks.token_numbers import random_prompts
 
 
@@ -50,9 +50,9 @@ def where_from(config: DatasetConfig) -> str:
     return "dataset.prompts" if config.prompts else f"dataset.source={published_name(config.source)}"
 
 
-def _rows(config: DatasetConfig, columns: Sequence[str]) -> Iterable[Row]:
+def _rows(config: DatasetConfig, columns: Sequence[str]) -> Iterable[SourceRow]:
     if config.path:
         return read_rows(Path(config.path))
     if config.prompts:
-        return [Row(dict(v), n, f"dataset.prompts, entry {n}") for n, v in enumerate(config.prompts, start=1)]
+        return [SourceRow(dict(v), n, f"dataset.prompts, entry {n}") for n, v in enumerate(config.prompts, start=1)]
     return fetch_rows(config.source, columns)

@@ -9,10 +9,10 @@ from typing import Any
 from harness.config import SourceConfig
 from harness.errors import InputError
 from harness.tasks.files import PARQUET, SEPARATORS
-from harness.tasks.rows import Row
+from harness.tasks.rows import SourceRow
 
 
-def fetch_rows(source: SourceConfig, columns: Sequence[str] = ()) -> Iterator[Row]:
+def fetch_rows(source: SourceConfig, columns: Sequence[str] = ()) -> Iterator[SourceRow]:
     """Every row of the published split, of `columns` where given. The library caches it, so a second run is offline.
 
     Nothing that comes with the data is run. Raises InputError with the library's reason and the way around it.
@@ -33,7 +33,7 @@ def fetch_rows(source: SourceConfig, columns: Sequence[str] = ()) -> Iterator[Ro
     kept = [column for column in columns if column in table.column_names]
     table = table.select_columns(kept) if kept else table
     for number, values in enumerate(table, start=1):
-        yield Row(dict(values), number, f"{name}, row {number}")
+        yield SourceRow(dict(values), number, f"{name}, row {number}")
 
 
 def published_name(source: SourceConfig) -> str:

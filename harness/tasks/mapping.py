@@ -12,7 +12,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from harness.config import RowConfig
 from harness.errors import InputError
 from harness.tasks.prompts import Prompt, columns_of, name_from, prompt_from, texts
-from harness.tasks.rows import Row
+from harness.tasks.rows import SourceRow
 
 #: Columns that hold whole conversations, as another publisher of the same dataset may have made them.
 READY = ("turns", "messages")
@@ -56,7 +56,7 @@ class RowMapping:
         ]
         return sorted({*named, *self.asked})
 
-    def __call__(self, row: Row) -> Prompt:
+    def __call__(self, row: SourceRow) -> Prompt:
         """The row as a prompt. Raises InputError naming the row, and the column or rule that did not fit."""
         prompt = self._mapped(row) if self._applies_to(row) else prompt_from(row, self.name)
         mark = self.config.placeholder
@@ -66,7 +66,7 @@ class RowMapping:
             return prompt
         return replace(prompt, opening=(("system", self.config.system), *prompt.opening))
 
-    def _applies_to(self, row: Row) -> bool:
+    def _applies_to(self, row: SourceRow) -> bool:
         """Whether these rules are meant for the row, rather than those of common fields."""
         if not self.config.is_mapped:
             return False
@@ -74,7 +74,7 @@ class RowMapping:
         asks_for_others = self.template is not None and self.asked and self.asked.isdisjoint(self._renamed(row.values))
         return not (ready and asks_for_others)
 
-    def _mapped(self, row: Row) -> Prompt:
+    def _mapped(self, row: SourceRow) -> Prompt:
         values = self._renamed(row.values)
         return Prompt(
             name_from(values, self.config.id, row.where) or f"{self.name}-{row.number}",
@@ -93,7 +93,7 @@ class RowMapping:
         }
         return {**values, **found}
 
-    def _turns(self, row: Row, columns: str) -> tuple[str, ...]:
+    def _turns(self, row: SourceRow, columns: str) -> tuple[str, ...]:
         if self.template is not None:
             try:
                 text = self._without_repeats(self.template.render(row.values))

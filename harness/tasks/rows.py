@@ -19,7 +19,7 @@ DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SourceRow:
     """One row: its columns, its number in the file (from 1), and where it stands, in words."""
 
     values: dict[str, Any]
@@ -27,7 +27,7 @@ class Row:
     where: str
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path) -> Iterator[SourceRow]:
     """Every row of `path`; blank lines of a JSONL file are skipped. Raises InputError naming the line that is bad."""
     kind = kind_of(path)
     if kind == ".parquet":
@@ -35,7 +35,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     return _csv_rows(path, SEPARATORS[kind]) if kind in SEPARATORS else _json_rows(path)
 
 
-def _json_rows(path: Path) -> Iterator[Row]:
+def _json_rows(path: Path) -> Iterator[SourceRow]:
     with open_text(path) as file:
         number, begun = 0, False
         while line := _text(path, file, lines=1):
@@ -47,13 +47,13 @@ def _json_rows(path: Path) -> Iterator[Row]:
                 yield from _array_rows(path, line + _text(path, file))
                 return
             where = f"{path}, line {number}"
-            yield Row(_object(_parsed(line, where), where), number, where)
+            yield SourceRow(_object(_parsed(line, where), where), number, where)
 
 
-def _array_rows(path: Path, text: str) -> Iterator[Row]:
+def _array_rows(path: Path, text: str) -> Iterator[SourceRow]:
     for number, value in enumerate(_parsed(text, f"dataset.path={path}"), start=1):
         where = f"{path}, entry {number}"
-        yield Row(_object(value, where), number, where)
+        yield SourceRow(_object(value, where), number, where)
 
 
 def _text(path: Path, file: IO[str], lines: int | None = None) -> str:
@@ -97,7 +97,7 @@ def _object(value: Any, where: str) -> dict[str, Any]:
     return value
 
 
-def _csv_rows(path: Path, separator: str) -> Iterator[Row]:
+def _csv_rows(path: Path, separator: str) -> Iterator[SourceRow]:
     """Every cell is text, as it is written; an empty one is missing."""
     import pandas as pd
 
@@ -110,10 +110,10 @@ def _csv_rows(path: Path, separator: str) -> Iterator[Row]:
         raise InputError(f"dataset.path={path}: its rows have more cells than its first line has column names")
     for number, cells in enumerate(table.to_dict("records"), start=1):
         values = {str(name): cell if isinstance(cell, str) and cell != "" else None for name, cell in cells.items()}
-        yield Row(values, number, f"{path}, row {number}")
+        yield SourceRow(values, number, f"{path}, row {number}")
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
+def _parquet_rows(path: Path) -> Iterator[SourceRow]:
     import pyarrow
     from pyarrow import parquet
 
@@ -123,6 +123,6 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
             for batch in parquet.ParquetFile(file).iter_batches():
                 for values in batch.to_pylist():
                     number += 1
-                    yield Row(values, number, f"{path}, row {number}")
+                    yield SourceRow(values, number, f"{path}, row {number}")
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"dataset.path={path}: no readable Parquet file ({str(error).splitlines()[0]})") from error

@@ -84,7 +84,7 @@ class TrainConfig:
 ConfigStore.instance().store("train_schema", TrainConfig)
 
 
-def read_config(composed: DictConfig | dict[str, Any]) -> TrainConfig:
+def read_train_config(composed: DictConfig | dict[str, Any]) -> TrainConfig:
     """Check a composed configuration. Raises InputError with one line that names the key."""
     try:
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), composed))

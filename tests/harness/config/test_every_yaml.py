@@ -18,7 +18,7 @@ from harness.report.published.catalogue import FIGURES, read_figures
 from harness.report.published.comparison import METRICS
 from harness.tasks.mapping import RowMapping
 from harness.tasks.scoring.scorer import Scorer
-from harness.training.config import read_config as read_training
+from harness.training.config import read_train_config
 from harness.vocabulary import CONF
 
 FAMILY = ("e2b", "e4b", "12b", "26b_a4b", "31b")
@@ -149,14 +149,15 @@ def test_the_schema_knows_every_key_of_the_targets() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_training_config_validates_for_every_recipe_and_family(recipe: str, family: str) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = read_training(compose("train", [f"recipe={recipe}", f"family={family}"]))
+        config = read_train_config(compose("train", [f"recipe={recipe}", f"family={family}"]))
     assert config.recipe == recipe
     assert config.mtp.ordered == bool(config.shape.per_layer_size) == (family == "e2b")
 
 
 def test_every_key_of_a_training_run_can_be_set_by_its_name() -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = read_training(compose("train", ["drafter_loop.precision=fp32", "shape.kv_shared_layers=2", "seed=3"]))
+        composed = compose("train", ["drafter_loop.precision=fp32", "shape.kv_shared_layers=2", "seed=3"])
+        config = read_train_config(composed)
     assert (config.drafter_loop.precision, config.shape.kv_shared_layers, config.target_loop.seed) == ("fp32", 2, 3)
     with initialize_config_dir(str(CONF), version_base="1.3"), pytest.raises(ConfigCompositionException):
         compose("train", ["drafter_loop.stepz=3"])

@@ -11,7 +11,7 @@ from harness.config import DatasetConfig, RowConfig, read_config
 from harness.errors import InputError
 from harness.tasks.mapping import RowMapping
 from harness.tasks.prompts import Prompt
-from harness.tasks.rows import Row
+from harness.tasks.rows import SourceRow
 from harness.vocabulary import CONF
 
 STEPS = "\nPlease reason step by step, and put your final answer within \\boxed{}."
@@ -24,7 +24,7 @@ def dataset(name: str) -> DatasetConfig:
 
 def prompt(name: str, values: dict[str, Any]) -> Prompt:
     config = dataset(name)
-    return RowMapping(config.row, config.label, config.source.by_hand)(Row(values, 7, "rows.jsonl, line 7"))
+    return RowMapping(config.row, config.label, config.source.by_hand)(SourceRow(values, 7, "rows.jsonl, line 7"))
 
 
 def test_gsm8k() -> None:
@@ -103,7 +103,7 @@ def test_a_suffix_that_stands_already_is_not_added_again(end: str) -> None:
 
 def test_words_around_a_column_stand_once() -> None:
     def asked(template: str, text: str) -> str:
-        return RowMapping(RowConfig(template=template), "d")(Row({"q": text}, 1, "here")).turns[0]
+        return RowMapping(RowConfig(template=template), "d")(SourceRow({"q": text}, 1, "here")).turns[0]
 
     around = "Solve this problem:\n{{ q }}\nEnd with it."
     assert asked(around, "1?") == "Solve this problem:\n1?\nEnd with it."
@@ -161,7 +161,7 @@ def test_hospital_is_one_conversation_with_a_system_message() -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = read_config(compose("config", ["dataset=hospital"])).dataset
     assert config.prompts is not None
-    asked = RowMapping(config.row, config.label)(Row(config.prompts[0], 1, "here"))
+    asked = RowMapping(config.row, config.label)(SourceRow(config.prompts[0], 1, "here"))
     assert asked.opening == (("system", "You are a helpful expert software architect."),)
     assert asked.turns == ("Design a complete hospital management system REST API.",)
 
@@ -187,19 +187,19 @@ def test_a_row_that_does_not_fit_is_named_with_its_columns(config: RowConfig, me
     values = {"text": "x", "null": None, "nan": float("nan"), "list": [1], "written": "['a', 'b']", "number": 3}
     values |= {"conversations": [{"from": "human", "value": "Hi"}]} if "ShareGPT" in message else {}
     with pytest.raises(InputError) as error:
-        RowMapping(config, "d")(Row(values, 3, "rows.jsonl, line 3"))
+        RowMapping(config, "d")(SourceRow(values, 3, "rows.jsonl, line 3"))
     assert str(error.value).startswith("rows.jsonl, line 3") and message in str(error.value)
 
 
 def test_the_first_turn_of_sharegpts_form_is_read_by_the_template_that_the_error_names() -> None:
     config = RowConfig(template="{{ conversations[0].value }}")
     turns = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]
-    assert RowMapping(config, "d")(Row({"id": "x", "conversations": turns}, 1, "here")).turns == ("Hi",)
+    assert RowMapping(config, "d")(SourceRow({"id": "x", "conversations": turns}, 1, "here")).turns == ("Hi",)
 
 
 def test_an_empty_id_or_category_is_none_and_zero_is_one() -> None:
     def asked(**values: Any) -> tuple[str, str]:
-        found = RowMapping(RowConfig(), "d")(Row({"prompt": "p", **values}, 4, "here"))
+        found = RowMapping(RowConfig(), "d")(SourceRow({"prompt": "p", **values}, 4, "here"))
         return found.prompt_id, found.category
 
     assert asked(id="", category="") == asked() == ("d-4", "d")

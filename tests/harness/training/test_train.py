@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, Gemma4AssistantForCausalLM, Gemma4ForCau
 
 from drafters.checkpoints.dflash import load_dflash
 from harness.errors import InputError
-from harness.training.config import TrainConfig, read_config
+from harness.training.config import TrainConfig, read_train_config
 from harness.training.loop import train
 from harness.training.recipes import run, train_target
 from harness.training.settings import LoopSettings
@@ -21,7 +21,7 @@ from harness.training.settings import LoopSettings
 
 def tiny(out: Path, **changes: Any) -> TrainConfig:
     loop = {"steps": 4, "batch_tokens": 512, "precision": "fp32", "warmup_steps": 1, "max_length": 400}
-    return read_config(
+    return read_train_config(
         {
             "recipe": "pair", "output_dir": str(out), "compile": False, "quality_prompts": 0,
             "tokenizer": {"vocab_size": 300, "chats": 50},
