@@ -21,6 +21,7 @@ import torch
 
 from benchmarks.common import arguments, hardware, keep
 from harness import generate
+from harness.decoding import pool
 from harness.target.random_weights import random_drafter, random_target
 
 RATES = {"mtp": [0.80 * 0.82**j for j in range(8)], "dflash": [0.75 * 0.82**j for j in range(15)]}
@@ -88,7 +89,7 @@ def decode_arm(target: Any, arm: str, k: int | None, prompts: list[list[int]], f
         "host_share": 1 - on_device / sum(g[0].decode_s for g in runs) if flags.batch == 1 else None,
         "tokens_per_round": statistics.mean(r.emitted for r in rounds),
         "peak_gib": (runs[-1][0].peak_memory_bytes or 0) / 2**30,
-        "preparation_s": target.decoders[drafter][1].preparation_s,
+        "preparation_s": pool.peek(target, drafter).preparation_s,
     }
     if flags.profile:
         few = {**options, "max_new_tokens": 16}  # the profiler keeps every kernel of every layer
@@ -180,7 +181,7 @@ def main() -> None:
         except torch.OutOfMemoryError as error:
             rows[arm] = {"failed": str(error).split(". ", 1)[0]}
         # A decoder's programs refer to it and it to them: only a collection frees its caches for the next arm.
-        target.decoders.clear()
+        pool.clear(target)
         gc.collect()
         torch.cuda.empty_cache()
         if arm == "baseline" and "failed" not in rows[arm]:

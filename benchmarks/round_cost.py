@@ -19,6 +19,7 @@ import torch
 from benchmarks.common import arguments, hardware, keep, warn_if_busy
 from benchmarks.peers import ASSETS
 from benchmarks.rounds import Point, draw_kept, growth, measure, print_table, prompt_of
+from harness.decoding import pool
 from harness.target import random_weights, shapes
 from harness.target.devices import parse_device
 
@@ -78,7 +79,7 @@ def main() -> None:
         rows = measure(target, arms, over, points, tokens=tokens, repeats=repeats)
         print_table(rows, over)
         sweeps.append({"over": over, "median_ms": rows, "draft_growth": growth(rows, over)})
-        target.decoders.clear()  # frees the caches of one sweep before the next
+        pool.clear(target)  # frees the caches of one sweep before the next
     result = {
         "synthetic": "random weights, no draft accepted",
         "size": flags.size,

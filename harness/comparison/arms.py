@@ -8,7 +8,9 @@ from drafters.base import Sampling
 from harness.comparison.models import Models, allocated_bytes, free_memory
 from harness.comparison.plan import Plan
 from harness.config import RunConfig
-from harness.decoding.loop import Settings, capacity_for, decode
+from harness.decoding import pool
+from harness.decoding.decoder import Settings
+from harness.decoding.loop import capacity_for, decode
 from harness.errors import ScoresError
 from harness.records.rounds import Generation
 from harness.vocabulary import BASELINE
@@ -106,11 +108,10 @@ class Arms:
         """The same for one arm, without end tokens, so that every width really runs."""
         length = min(self.max_new_tokens, WARM_UP_ROUNDS * (max(self.k.values()) + 1) + 1)
         generations = self._decode(arm, tokens, length, (), self.seed, answers)
-        _, decoder = self.target.decoders[self.models.drafters.get(arm)]
-        decoder.prepare(lengths, self.max_new_tokens)
+        pool.peek(self.target, self.models.drafters.get(arm)).prepare(lengths, self.max_new_tokens)
         return generations
 
     def drop(self, arm: str) -> None:
         """Forget an arm's storage, as after an error that left it in no known state."""
-        self.target.decoders.pop(self.models.drafters.get(arm), None)
+        pool.drop(self.target, self.models.drafters.get(arm))
         free_memory()

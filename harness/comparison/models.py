@@ -20,6 +20,7 @@ from drafters.checkpoints.fit import text_config
 from harness.comparison.plan import Plan
 from harness.config import RunConfig, TargetConfig
 from harness.config.synthetic import RANDOM
+from harness.decoding import pool
 from harness.target.devices import parse_device, parse_dtype
 from harness.target.load import load_drafter, load_target
 from harness.target.random_weights import build_random_drafter, build_target
@@ -68,7 +69,7 @@ def load_models(config: RunConfig, plan: Plan) -> Models:
     target = _held.target
     target.set_execution(config.execution)
     # What an earlier job left would count as this one's memory.
-    target.decoders.clear()
+    pool.clear(target)
     free_memory()
     models = Models(target)
     for planned in plan.arms:

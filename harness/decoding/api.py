@@ -10,7 +10,8 @@ from drafters.controls import OracleDrafter
 from drafters.registry import resolve_draft_tokens
 from harness.config.checks import LARGEST, LARGEST_SEED, LEAST_TEMPERATURE, is_temperature
 from harness.config.synthetic import check_count, check_rates
-from harness.decoding.loop import Settings, decode
+from harness.decoding.decoder import Settings
+from harness.decoding.loop import decode
 from harness.errors import InputError
 from harness.records.rounds import Generation
 from harness.target.target import Target

@@ -1,14 +1,15 @@
-"""Timing that synchronises where it must and nowhere else.
+"""Times rounds, synchronising only where the loop does anyway.
 
 A round is cut into draft, verify and other. On the CPU each cut is a clock reading. On CUDA each cut is an event in
-the stream; they are read once, after the one small read that ends every round has synchronised anyway.
+the stream, read one round later: the small read that ends every round has synchronised by then.
 """
 
 from __future__ import annotations
 
 import itertools
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import torch
 
@@ -40,6 +41,37 @@ class Clock:
                 marks[-1].synchronize()
             return [a.elapsed_time(b) / 1e3 for a, b in itertools.pairwise(marks)]
         return [b - a for a, b in itertools.pairwise(marks)]
+
+
+class Timed(Protocol):
+    """Takes the times of its last round."""
+
+    def add_times(self, propose_s: float, verify_s: float, observe_s: float, other_s: float) -> None: ...
+
+
+class Stopwatch:
+    """Times each round and books it one round late, while the device is busy with the next."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._clock = Clock(device)
+        self._rows: Sequence[Timed] = ()
+        self._marks: list[Any] = []
+
+    def mark(self) -> None:
+        """A cut: at the start of a round and after propose, verify and observe."""
+        self._clock.mark()
+
+    def end_round(self, rows: Sequence[Timed]) -> None:
+        """The last cut of a round that `rows` took part in."""
+        self._clock.mark()
+        self._rows, self._marks = rows, self._clock.take()
+
+    def book(self) -> None:
+        """Add the times of the last ended round to its rows."""
+        laps = self._clock.laps(self._marks)
+        for row in self._rows:
+            row.add_times(*laps)
+        self._rows, self._marks = (), []
 
 
 def now(device: torch.device) -> float:

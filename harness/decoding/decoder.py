@@ -19,7 +19,7 @@ from drafters.sampling import chosen_by_numbers, draw, token_probs
 from harness.config.checks import LARGEST_SEED
 from harness.decoding.clock import now
 from harness.decoding.frozen import frozen_weights
-from harness.decoding.programs import REACH_STEP, Program, program
+from harness.decoding.programs import REACH_STEP, Codes, Program, program
 from harness.decoding.verify import Accepted, greedy, rejection, sample_and_match, synthetic
 from harness.errors import ScoresError
 from harness.target.target import Target
@@ -80,6 +80,7 @@ class Decoder:
         batch_size: int,
         capacity: int,
         execution: str = "eager",
+        codes: Codes | None = None,
     ) -> None:
         self.target, self.drafter, self.settings, self.execution = target, drafter, settings, execution
         self.k = settings.k if drafter is not None else 0
@@ -101,6 +102,7 @@ class Decoder:
         rates = (settings.synthetic_acceptance + (0.0,) * self.k)[: self.k]
         self.rates = torch.tensor(rates, dtype=torch.float64, device=device)
         self.programs: dict[int, RoundPrograms] = {}
+        self.codes: Codes = {} if codes is None else codes
         self.preparation_s = 0.0  # what first uses have cost: compilation and capture, told apart from decoding
 
     # -- the three device programs of a round ------------------------------------------------------------------------
@@ -176,10 +178,10 @@ class Decoder:
         if self.drafter is not None:
             self.drafter.reach = reach
         if reach not in self.programs:
-            codes = self.target.codes.setdefault(self.target if self.drafter is None else self.drafter, {})
             made_for = (*self.settings.in_programs, self.batch_size, self.capacity, reach)
             parts = (self.propose, self.verify, self.observe)
-            self.programs[reach] = RoundPrograms(*(program(part, self.execution, codes, made_for) for part in parts))
+            ready = (program(part, self.execution, self.codes, made_for) for part in parts)
+            self.programs[reach] = RoundPrograms(*ready)
         return self.programs[reach]
 
     def reaches(self, length: int, max_new_tokens: int) -> set[int]:

@@ -7,7 +7,6 @@ its tokens there and returns what a drafter may see.
 from __future__ import annotations
 
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -18,7 +17,6 @@ from drafters.kernels.few_rows import read_for_few_rows
 from drafters.kernels.pieces import run_piece
 from drafters.positions import additive, positions_of_slots, visible
 from drafters.sampling import soft_cap
-from harness.decoding.programs import Codes
 from harness.target.cache import LayerBuffer, PositionCache, ring_slots
 from harness.target.execution import choose_execution
 from harness.target.experts import EXPERTS
@@ -34,8 +32,6 @@ class Target:
 
     def __init__(self, model: Any, execution: str = "auto") -> None:
         self.model = model.eval()
-        self.decoders: dict[Any, Any] = {}  # per drafter, what it was last decoded with (harness.decoding.loop)
-        self.codes: WeakKeyDictionary[Any, Codes] = WeakKeyDictionary()  # per drafter, or the target alone: programs
         self.text_model: Any = text_model_of(model)
         self.config = self.text_model.config
         self.head = model.get_output_embeddings()

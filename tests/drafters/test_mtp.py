@@ -14,7 +14,7 @@ from drafters.errors import InputError
 from drafters.mtp import MTPDrafter, ordered_logits
 from harness import generate, load_drafter
 from harness.decoding.decoder import Decoder, Settings
-from harness.decoding.loop import run
+from harness.decoding.loop import loop
 from tests.helpers import reference
 from tests.helpers import tiny_models as tiny
 from tests.helpers.steered_drafter import Steered
@@ -69,7 +69,7 @@ def test_drafting_leaves_the_targets_keys_and_values_alone(monkeypatch: pytest.M
         return proposal
 
     monkeypatch.setattr(drafter, "propose", propose)
-    run(decoder, [tiny.prompt(7)], 0, settings)
+    loop(decoder, [tiny.prompt(7)], 0, settings)
     assert len(rounds) > 10 and all(rounds)
 
 
@@ -105,7 +105,7 @@ def test_drafts_do_not_depend_on_rejected_or_forgotten_rows(structure: str, monk
         return own(self, anchor, position)
 
     monkeypatch.setattr(Steered, "propose", propose)
-    poisoned = run(decoder, [prompt], 0, settings)[0]
+    poisoned = loop(decoder, [prompt], 0, settings)[0]
     assert poisoned.token_ids == plain.token_ids
     assert steered.own == expected.own
 
@@ -130,7 +130,7 @@ def test_a_sampled_draft_is_one_of_the_scored_tokens() -> None:
     proposals: list[Proposal] = []
     own = drafter.propose
     drafter.propose = lambda *args: proposals.append(own(*args)) or proposals[-1]  # type: ignore[method-assign, func-returns-value]
-    run(decoder, [tiny.prompt(7)], 0, settings)
+    loop(decoder, [tiny.prompt(7)], 0, settings)
     for proposal in proposals:
         assert proposal.probs is not None
         assert bool(((proposal.probs > 0).sum(dim=-1) == 4 * tiny.VOCAB // 12).all())

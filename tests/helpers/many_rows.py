@@ -11,7 +11,7 @@ from torch import Tensor
 from drafters.base import TargetPass
 from drafters.sampling import draw, token_probs
 from harness.decoding.decoder import Decoder, Settings
-from harness.decoding.loop import run
+from harness.decoding.loop import loop
 from harness.target.target import Target
 
 
@@ -65,7 +65,7 @@ def answers(target: Target, drafter: Any, prompt: list[int], rows: int, settings
     """Tokens [rows, max_new_tokens], and the share of drafts that were accepted."""
     decoder = Copies(target, drafter, settings, rows, 16)
     decoder.prompt = torch.tensor([prompt])
-    found = run(decoder, [prompt] * rows, 0, settings)
+    found = loop(decoder, [prompt] * rows, 0, settings)
     rounds = [r for generation in found for r in generation.rounds]
     share = sum(r.accepted for r in rounds) / max(1, sum(r.drafted for r in rounds))
     return torch.tensor([generation.token_ids for generation in found]), share

@@ -13,7 +13,7 @@ from drafters.dflash.drafter import DFlashDrafter
 from drafters.errors import InputError
 from harness import generate, load_drafter
 from harness.decoding.decoder import Decoder, Settings
-from harness.decoding.loop import run
+from harness.decoding.loop import loop
 from tests.helpers import reference
 from tests.helpers import tiny_models as tiny
 from tests.helpers.steered_drafter import Steered
@@ -51,7 +51,7 @@ def test_drafts_do_not_depend_on_rejected_or_forgotten_rows(in_block: str, monke
         return own(self, anchor, position)
 
     monkeypatch.setattr(Steered, "propose", propose)
-    poisoned = run(decoder, [prompt], 0, settings)[0]
+    poisoned = loop(decoder, [prompt], 0, settings)[0]
     assert poisoned.token_ids == plain.token_ids
     assert steered.own == expected.own
 
@@ -106,7 +106,7 @@ def test_drafting_leaves_the_targets_keys_and_values_alone(monkeypatch: pytest.M
         return proposal
 
     monkeypatch.setattr(drafter, "propose", propose)
-    run(decoder, [tiny.prompt(7)], 0, settings)
+    loop(decoder, [tiny.prompt(7)], 0, settings)
     assert len(same) > 5 and all(same)
 
 

@@ -9,7 +9,8 @@ import torch
 
 from harness.comparison.judge import Judge
 from harness.config import DecodingConfig
-from harness.decoding.loop import Settings, decode
+from harness.decoding.decoder import Settings
+from harness.decoding.loop import decode
 from harness.target.target import Target
 from tests.helpers import tiny_models as tiny
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from harness import Generation, generate, load_drafter, load_target
+from harness.decoding import pool
 from tests.helpers import reference
 from tests.helpers import tiny_models as tiny
 
@@ -35,11 +36,11 @@ def test_a_kept_decoder_forgets_the_prompt_before(name: str | None, sampled: boo
 
     kept = fresh()
     answer(kept, SHORT, 0)
-    decoder = target.decoders[kept][1]
+    decoder = pool.peek(target, kept)
     for length, seed in ((LONGER, 1), (SHORT, 2), (LONGER, 3), (3, 4)):
         assert what_happened(answer(kept, length, seed)) == what_happened(answer(fresh(), length, seed))
         if name is not None:
-            assert target.decoders[kept][1] is decoder
+            assert pool.peek(target, kept) is decoder
 
 
 @pytest.mark.parametrize("name", ["mtp", "dflash", "oracle"])

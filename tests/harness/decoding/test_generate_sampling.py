@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from drafters.base import Sampling
 from harness import generate
 from harness.decoding.decoder import Decoder, Settings, noise_table
-from harness.decoding.loop import run
+from harness.decoding.loop import loop
 from tests.helpers import reference
 from tests.helpers import tiny_models as tiny
 
@@ -75,7 +75,7 @@ def test_a_drafter_leaves_the_targets_stream_alone() -> None:
         drafter = None if name is None else reference.drafter(name, "dense_k_eq_v")
         settings = Settings(3, 12, Sampling(1.2))
         decoder = Decoder(target, drafter, settings, 1, 64)
-        run(decoder, [prompt], 9, settings)
+        loop(decoder, [prompt], 9, settings)
         tables.append(decoder.noise.clone())
         assert torch.equal(decoder.draft_noise[0], noise_table(9, 1, 64, 1)[:, 0])
     assert all(torch.equal(table, tables[0]) for table in tables)

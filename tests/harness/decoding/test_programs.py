@@ -7,9 +7,9 @@ import torch
 from torch._dynamo.testing import CompileCounter
 
 from harness import generate, load_drafter, load_target
-from harness.decoding import programs
+from harness.decoding import pool, programs
 from harness.decoding.decoder import Decoder, RoundPrograms, Settings
-from harness.decoding.loop import run
+from harness.decoding.loop import loop
 from harness.decoding.programs import REACH_STEP, program
 from harness.errors import InputError
 from harness.target.execution import choose_execution
@@ -66,7 +66,7 @@ def test_compiled_rounds_give_the_eager_tokens(name: str, temperature: float, st
         options = {"num_draft_tokens": 3, "max_new_tokens": 30, "temperature": temperature}
         answers.append([g.token_ids for g in generate(target, drafter, prompts, **options)])
         if execution == "compile":
-            decoder = target.decoders[drafter][1]
+            decoder = pool.peek(target, drafter)
             assert set(decoder.programs) == {REACH_STEP["compile"]}
             assert decoder.preparation_s > 0
     assert answers[0] == answers[1]
@@ -86,9 +86,9 @@ def test_compiled_programs_are_kept_apart_and_found_again():
         return [generate(target, arm, p, num_draft_tokens=3 if arm else None, **options).token_ids for arm, p in asked]
 
     assert answers() == wanted
-    assert [len(target.decoders[arm][1].programs) for arm in (None, drafter)] == [1, 2]
+    assert [len(pool.peek(target, arm).programs) for arm in (None, drafter)] == [1, 2]
     compiled_so_far = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    target.decoders.clear()  # as when another k is asked for in between: storage is new, programs are not
+    pool.clear(target)  # as when another k is asked for in between: storage is new, programs are not
     assert answers() == wanted
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == compiled_so_far > 0
 
@@ -116,7 +116,7 @@ def test_pieces_of_one_kind_are_compiled_once_for_a_graph(structure: str, name: 
         decoder = Decoder(target, load_drafter(name, network, target=target), settings, 1, 64)
         rounds = (decoder.propose, decoder.verify, decoder.observe)
         decoder.programs[64] = RoundPrograms(*(program(part, "cuda_graph") for part in rounds))
-        assert run(decoder, [prompt], 0, settings)[0].token_ids == wanted
+        assert loop(decoder, [prompt], 0, settings)[0].token_ids == wanted
         counts.append(counter.frame_count)
     kinds_of_pieces = {
         "layers S and F, and those of each that an assistant would read": 4,
@@ -170,13 +170,13 @@ def test_a_decoder_is_kept_between_prompts_and_renewed_when_another_takes_its_dr
     drafter = load_drafter("mtp", drafters["mtp"], target=target)
     options = {"num_draft_tokens": 2, "max_new_tokens": 12}
     first = generate(target, drafter, tiny.prompt(9), **options)
-    kept = target.decoders[drafter][1]
+    kept = pool.peek(target, drafter)
     generate(target, drafter, tiny.prompt(5), **options)
-    assert target.decoders[drafter][1] is kept
+    assert pool.peek(target, drafter) is kept
     generate(other, drafter, tiny.prompt(5), **options)
     again = generate(target, drafter, tiny.prompt(9), **options)
     assert again.token_ids == first.token_ids
-    assert target.decoders[drafter][1] is not kept
+    assert pool.peek(target, drafter) is not kept
 
 
 def test_synthetic_rates_are_met_and_the_passes_still_run():
@@ -235,7 +235,7 @@ class TestOnCuda:
         drafter = load_drafter(name, drafters[name].cuda(), target=target)
         settings = Settings(4, 20)
         decoder = Decoder(target, drafter, settings, 1, 64)
-        run(decoder, [tiny.prompt(20)], 0, settings)
+        loop(decoder, [tiny.prompt(20)], 0, settings)
         with torch.inference_mode():
             decoder.prefill(0, tiny.prompt(20), 0)
             programs = decoder.set_reach(64)
