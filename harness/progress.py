@@ -1,4 +1,4 @@
-"""How far the run is and when it will end, on stderr, so that stdout stays the table and the last JSON line."""
+"""Progress and time left, on stderr, so that stdout stays the table and the last JSON line."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 SECONDS_BETWEEN_LINES = 20.0
+SECONDS_BETWEEN_DRAWINGS = 0.1
 
 
 class RunProgress:
-    """Counts finished generations. A live bar on a terminal, a line now and then elsewhere.
+    """Counts finished generations, or another `unit`. A live bar on a terminal, a line now and then elsewhere.
 
-    The bar refreshes only between generations: a drawing thread would take turns with the loop that is being timed.
+    The bar is drawn between generations only: a drawing thread would compete with the loop that is being timed.
     """
 
-    def __init__(self, total: int, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
+    def __init__(self, total: int, console: Console | None = None, unit: str = "generations") -> None:
+        self.console, self.unit = console or Console(stderr=True), unit
         self.total, self.done = total, 0
         self.label = ""
-        self.started = self.last_line = time.monotonic()
+        self.started = self.last_line = self.last_drawing = time.monotonic()
         self.counted_from = 0
         self.bar: Progress | None = None
         if self.console.is_terminal:
@@ -51,11 +52,11 @@ class RunProgress:
             self.bar.stop()
 
     def restart(self) -> None:
-        """Begin the estimate now: what came before was not decoding."""
+        """Begin the estimate now: the time before was not decoding."""
         self.started, self.counted_from = time.monotonic(), self.done
 
     def skip(self, count: int) -> None:
-        """Count what an earlier attempt already finished, without letting it speed up the estimate."""
+        """Count work of an earlier attempt, which must not speed up the estimate."""
         self.done += count
         self.counted_from += count
         if self.bar is not None:
@@ -63,14 +64,14 @@ class RunProgress:
             self.bar.refresh()
 
     def show(self, label: str) -> None:
-        """Say what runs now."""
+        """Show `label` beside the bar."""
         self.label = label
         if self.bar is not None:
             self.bar.update(self.task, description=label)
             self.bar.refresh()
 
     def announce(self, label: str) -> None:
-        """Say what runs now in a log, too: it can take minutes in which nothing is counted."""
+        """Show `label`, in a log as well: minutes may pass before anything is counted."""
         self.show(label)
         if self.bar is None:
             self.say(label)
@@ -80,10 +81,12 @@ class RunProgress:
         now = time.monotonic()
         if self.bar is not None:
             self.bar.update(self.task, completed=self.done)
-            self.bar.refresh()
+            if now - self.last_drawing >= SECONDS_BETWEEN_DRAWINGS or self.done == self.total:
+                self.last_drawing = now
+                self.bar.refresh()
         elif now - self.last_line >= SECONDS_BETWEEN_LINES or self.done == self.total:
             self.last_line = now
-            self.say(f"{self.done}/{self.total} generations, {self.remaining(now)} left ({self.label})")
+            self.say(f"{self.done}/{self.total} {self.unit}, {self.remaining(now)} left ({self.label})")
 
     def remaining(self, now: float) -> str:
         """Time left at the pace so far, as m:ss or h:mm:ss; a question mark before there is a pace."""

@@ -11,11 +11,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from harness.config.checks import LARGEST_SEED, check_seed, count, is_temperature
 from harness.decoding.api import generate
 from harness.errors import InputError
+from harness.progress import RunProgress
 from harness.target.target import Target
 from harness.tasks.chat import templated
 from harness.tasks.prompts import read_jsonl
@@ -79,8 +78,8 @@ def regenerate(target: Target, tokenizer: Any, settings: AnswerSettings, path: P
     prompts = prompts_of(tokenizer, settings)
     path.parent.mkdir(parents=True, exist_ok=True)
     done = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-    shown = tqdm(total=len(prompts), initial=len(done), desc="answers", mininterval=5)
-    with path.open("a", encoding="utf-8") as file, shown as bar:
+    with path.open("a", encoding="utf-8") as file, RunProgress(len(prompts), unit="answers") as progress:
+        progress.skip(len(done))
         while len(done) < len(prompts):
             start = len(done)
             # One temperature per chunk, and always the same chunks, so that a stopped run draws the same answers.
@@ -96,7 +95,7 @@ def regenerate(target: Target, tokenizer: Any, settings: AnswerSettings, path: P
             file.write("".join(json.dumps(row) + "\n" for row in made))
             file.flush()
             done += made
-            bar.update(len(made))
+            progress.advance(len(made))
     return [
         Sequence(r["prompt_ids"] + r["answer_ids"], [False] * len(r["prompt_ids"]) + [True] * len(r["answer_ids"]))
         for r in done

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from harness.errors import InputError
+from harness.progress import RunProgress
 from harness.target.devices import parse_device
 from harness.training.data import Batch, Batches
 from harness.training.muon import Muon
@@ -106,8 +106,9 @@ def train(
     kept = {n for n, p in module.named_parameters() if p.requires_grad}
     started = saved = time.monotonic()
     module.train()
-    shown = tqdm(total=settings.steps, initial=step, desc=name, mininterval=5)
-    with (folder / LOSSES).open("a", encoding="utf-8") as log, shown as bar:
+    with (folder / LOSSES).open("a", encoding="utf-8") as log, RunProgress(settings.steps, unit="steps") as progress:
+        progress.skip(step)
+        progress.show(name)
         while step < settings.steps:
             batch = next(batches).to(accelerator.device)
             for optimizer in optimizers:
@@ -131,9 +132,10 @@ def train(
             row = {"step": step, "loss": value, **{k: float(v) for k, v in figures.items()}}
             log.write(json.dumps(row) + "\n")
             step += 1
-            bar.update()
+            progress.advance()
             if step % settings.log_every == 0:
-                bar.set_postfix({"loss": f"{mean:.4f}", **{k: f"{float(v):.3f}" for k, v in figures.items()}})
+                shown = {"loss": f"{mean:.4f}", **{k: f"{float(v):.3f}" for k, v in figures.items()}}
+                progress.show(f"{name}: " + ", ".join(f"{k} {v}" for k, v in shown.items()))
                 log.flush()
                 if tracker is not None:
                     tracker.log(row, step=step)
