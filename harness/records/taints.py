@@ -1,6 +1,6 @@
 """Which times are in doubt: arrivals that cannot be decode times, and rounds that stand out.
 
-Pure functions over seconds; `harness.watching` looks at the machine itself.
+Pure functions over seconds; `harness.records.disturbance` reads the machine itself.
 """
 
 from __future__ import annotations
