@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from benchmarks.common import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("benchmarks", "conf", "docs", "drafters", "harness", "hydra_plugins", "tests", "tools")
@@ -100,6 +103,13 @@ def test_the_benchmarks_page_names_every_result() -> None:
     named = set(LINK.findall((ROOT / "benchmarks/README.md").read_text(encoding="utf-8")))
     kept = {str(path.relative_to(ROOT / "benchmarks")) for path in (ROOT / "benchmarks/results").rglob("*.*")}
     assert kept == {link for link in named if link.startswith("results/")}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks/results").rglob("*.json")), ids=name)
+def test_a_result_is_named_by_benchmark_machine_and_date(path: Path) -> None:
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    assert path.parent.name == kept["benchmark"]
+    assert path.stem.endswith(f"-{machine(kept['hardware'])}-{kept['date']}")
 
 
 def test_the_readme_is_short_and_its_example_runs() -> None:
