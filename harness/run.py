@@ -1,9 +1,23 @@
 """One run from a checked configuration to its files: the main job, without Hydra and without a console.
 
-    configs -> plan -> prompts -> models -> manifest -> warm-up -> comparison -> summary
+`run` is the table of contents of the rooms below:
 
-Everything that a config or a prompt file can tell is checked before weights are read. The run directory is the record;
-a run that stops early leaves a summary of what is there, and the same call continues it.
+    gather           check configs and prompts, render first turns       config, tasks, comparison.plan
+    run_identity     refuse a folder that holds another run              comparison.run_identity, records.identity
+    load_models      the weights; engine_facts where an engine loads     comparison.models, engines.facts
+    calibrate        the best k of each arm, where asked for             comparison.calibration
+    write_manifest   what runs, before the first prompt                  comparison.manifest
+    decode_all       every arm over every prompt, into the journal       comparison.comparison, engines.comparison
+    summarise        every figure, from the journal alone                metrics.summary
+    write_page       report.html beside the records                      report
+
+Ten calls lead from the command to the loop:
+
+    __main__.main -> job (through Hydra) -> launch.job.run_job -> attempt -> run.run -> Comparison.decode_all
+    -> TurnDecoder.decode_turn -> decode_arm -> Arms.decode -> decoding.loop.decode -> the rounds
+
+Everything that a config or a prompt file shows is checked before weights are read. The run directory is the record;
+a run that stops early leaves a summary of its finished part, and the same call continues it.
 """
 
 from __future__ import annotations
@@ -22,22 +36,25 @@ from harness.comparison.manifest import (
     describe_arms,
     describe_models,
     describe_prompts,
+    describe_target,
     write_manifest,
 )
 from harness.comparison.memory import Memory, check_room, spread_of
-from harness.comparison.models import load_models, resolve_dtype
+from harness.comparison.models import load_models
 from harness.comparison.plan import Plan, preflight
+from harness.comparison.recorder import Recorder
 from harness.comparison.run_identity import KNOWN_ONCE_LOADED, run_identity, upgrade
 from harness.comparison.schedule import Group, Share, groups_of
 from harness.comparison.watchdog import check_summary
 from harness.config import RunConfig
 from harness.engines.arms import check_servers
 from harness.engines.comparison import EngineComparison
-from harness.engines.stand_in import engine_models
+from harness.engines.facts import engine_facts
 from harness.engines.support import check_engine
 from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, GuardError, InputError
+from harness.metrics.guards import Guard
 from harness.metrics.mark_guards import mark_guards
-from harness.metrics.summary import overall, summarise
+from harness.metrics.summary import mismatched, summarise, undecoded
 from harness.progress import RunProgress, warn
 from harness.records.disturbance import stops_counted
 from harness.records.files import check_writable
@@ -72,12 +89,13 @@ class Material:
     """All that a run reads before its weights."""
 
     plan: Plan
-    prompts: list[Prompt]
+    prompts: list[Prompt]  # in the groups' order
     chat: Chat
     groups: list[Group]
-    rendered: list[Rendered]  # first turns, in the groups' order
-    models: dict[str, Any]
+    rendered: dict[str, Rendered]  # first turns by prompt id, in the same order
+    models: dict[str, Any]  # identity and size of each checkpoint
     memory: Memory | None  # estimated
+    guards: list[Guard]  # doubts about the prompts
 
     @property
     def generations(self) -> int:
@@ -89,7 +107,7 @@ class Material:
         count = min(len(self.groups), -(-config.calibration.prompts // config.batch_size))
         chosen = [self.groups[index * len(self.groups) // count] for index in range(count)]
         return [
-            Batch([self.chat.render(prompt, []).token_ids for prompt in group.prompts], group.seed(config.seed, 0))
+            Batch([self.rendered[prompt.prompt_id].token_ids for prompt in group.prompts], group.seed(config.seed, 0))
             for group in chosen
         ]
 
@@ -118,13 +136,14 @@ def gather(config: RunConfig) -> Material:
         )
     groups = groups_of(prompts, config.batch_size)
     ordered = [prompt for group in groups for prompt in group.prompts]
-    rendered = [chat.render(prompt, []) for prompt in ordered]
-    for prompt, one in zip(ordered, rendered, strict=True):
-        check_length(len(one.token_ids), config.max_new_tokens, plan.context, prompt.prompt_id)
-    for guard in mark_guards(chat.marked(ordered), chat.template is not None):
+    rendered = {prompt.prompt_id: chat.render(prompt, []) for prompt in ordered}
+    for prompt_id, one in rendered.items():
+        check_length(len(one.token_ids), config.max_new_tokens, plan.context, prompt_id)
+    guards = mark_guards(chat.marked(ordered), chat.template is not None)
+    for guard in guards:
         warn(guard.message)
-    memory = check_room(config, plan, max(len(one.token_ids) for one in rendered))
-    return Material(plan, ordered, chat, groups, rendered, describe_models(config, plan), memory)
+    memory = check_room(config, plan, max(len(one.token_ids) for one in rendered.values()))
+    return Material(plan, ordered, chat, groups, rendered, describe_models(config, plan), memory, guards)
 
 
 def run(
@@ -137,39 +156,27 @@ def run(
 ) -> Outcome:
     """Run or continue the comparison in `run_dir`, or one process's share of it.
 
-    Raises InputError for what cannot be run at all.
+    Raises InputError for a configuration that cannot be run, and for a folder that holds another run.
     """
     material = gather(config)
     check_servers(config, material.plan)
     check_writable(run_dir, "hydra.run.dir")
     share = share or Share()
     material.groups = share.of(material.groups)
-    prompts = describe_prompts(config, material.prompts, material.rendered, material.chat)
+    prompts = describe_prompts(config, material.prompts, material.rendered.values(), material.chat)
     checkpoints = checkpoint_identities(material.models)
     early = run_identity(config, checkpoints, describe_arms(material.plan), prompts, material.prompts)
-    # Before anything is loaded or written: most of what tells two runs apart is known.
+    # Before anything is loaded or written: most of what distinguishes two runs is known.
     check(run_dir, early, upgrade=partial(upgrade, given=early, about=prompts), not_yet_known=KNOWN_ONCE_LOADED)
-    own_baseline = not config.engine.runs_baseline
-    models = (load_models if own_baseline else engine_models)(config, material.plan)
-    target = models.target
-    if own_baseline and config.calibration.num_draft_tokens is not None:
+    models = None if config.engine.runs_baseline else load_models(config, material.plan)
+    facts = engine_facts(config, material.plan) if models is None else models.facts
+    if models is not None and config.calibration.num_draft_tokens is not None:
         material.plan = calibrate(config, material.plan, models, material.sample(config), run_dir)
-    arms = describe_arms(material.plan, models.drafters)
+    arms = describe_arms(material.plan, {} if models is None else models.drafters)
     kinds = {arm["name"]: arm["kind"] for arm in arms}
-    about_target = {
-        "dtype": resolve_dtype(config.target, material.plan.target_config),
-        "device": str(target.device),
-        "placement": target.placement.text if own_baseline else None,
-        "execution": target.execution,
-        "attention": "grouped attention over a position-addressed cache" if own_baseline else config.engine.name,
-        "eos_token_ids": [] if config.synthetic else list(target.eos_token_ids),
-        "context": material.plan.context,
-        "memory_estimate": None if material.memory is None else material.memory.text(),
-    }
-    loaded = {key: about_target[key] for key in ("dtype", "execution", "eos_token_ids")}
-    identity = run_identity(
-        config, checkpoints, arms, prompts, material.prompts, {**loaded, "device": target.device.type}
-    )
+    target = describe_target(config, facts, material.memory)
+    loaded = {"device": facts.device.type, **{key: target[key] for key in ("dtype", "execution", "eos_token_ids")}}
+    identity = run_identity(config, checkpoints, arms, prompts, material.prompts, loaded)
     with ExitStack() as stack:
         journal = stack.enter_context(
             Journal(run_dir, identity, upgrade=partial(upgrade, given=identity, about=prompts))
@@ -183,53 +190,36 @@ def run(
             models=material.models,
             arms=arms,
             prompts=prompts,
-            target=about_target,
-            device=target.device,
+            target=target,
+            device=facts.device,
             command=command,
         )
         write_prompts(run_dir, material.prompts)
         write_published(run_dir, config, {arm["name"]: arm["num_draft_tokens"] for arm in arms})
         tracker = stack.enter_context(start_tracking(config.tracking, run_dir, manifest, group))
         progress = stack.enter_context(RunProgress(material.generations * len(arms) * config.repeats))
+        recorder = Recorder(config, facts, material.chat, material.rendered, journal, progress)
         exit_code, error = EXIT_OK, None
-        for kind in comparisons(config) if share.decode else ():
-            comparison = kind(config, material.plan, models, material.chat, journal, progress)
-            exit_code, error = decode_all(comparison, material, config)
-            if exit_code != EXIT_OK:
-                break
+        try:
+            with stops_counted():
+                if models is not None and share.decode:
+                    Comparison(config, material.plan, models, recorder).decode_all(material.groups)
+                if config.engine.name != HARNESS and share.decode:
+                    EngineComparison(config, material.plan, facts, models, recorder).decode_all(material.groups)
+        except GuardError as stopped:
+            exit_code, error = EXIT_ARM_FAILED, str(stopped)
+        except KeyboardInterrupt:
+            exit_code, error = EXIT_INTERRUPTED, "interrupted"
         progress.show("summary")
-        marked = mark_guards(material.chat.marked(material.prompts), material.chat.template is not None)
-        summary = summarise(run_dir, kinds=kinds, run_guards=marked)
+        summary = summarise(run_dir, kinds=kinds, run_guards=material.guards)
         if exit_code == EXIT_OK:
-            exit_code, error = judge(summary, config, kinds)
-        report(run_dir)
+            exit_code, error = exit_code_of(summary, config, kinds)
+        write_page(run_dir)
         tracker.finish(exit_code)
     return Outcome(run_dir, exit_code, summary, error)
 
 
-def comparisons(config: RunConfig) -> list[type[Comparison]]:
-    """Who decodes, in order: the harness, the chosen engine, or one after the other."""
-    engine = config.engine
-    return ([] if engine.runs_baseline else [Comparison]) + ([] if engine.name == HARNESS else [EngineComparison])
-
-
-def decode_all(comparison: Comparison, material: Material, config: RunConfig) -> tuple[int, str | None]:
-    """Warm up and decode what is left to do; the exit code so far, and what stopped the run."""
-    expected = material.generations * len(comparison.names) * config.repeats
-    comparison.progress.skip(len(comparison.done))
-    if len(comparison.done) >= expected:
-        return EXIT_OK, None
-    try:
-        with stops_counted():
-            comparison.run(material.groups)
-    except GuardError as error:
-        return EXIT_ARM_FAILED, str(error)
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED, "interrupted"
-    return EXIT_OK, None
-
-
-def report(run_dir: Path) -> None:
+def write_page(run_dir: Path) -> None:
     """The page beside the records. It can be written again at any time, so a fault in it costs a warning."""
     try:
         write_report(run_dir)
@@ -239,14 +229,11 @@ def report(run_dir: Path) -> None:
         warn(f"no report: {type(error).__name__}: {error}; `python -m harness.report {run_dir}` tries again")
 
 
-def judge(summary: dict[str, Any], config: RunConfig, kinds: dict[str, str]) -> tuple[int, str | None]:
-    """The exit code of a run that went to its end, and why where it is not 0."""
-    rows = overall(summary)
-    wrong = [row["arm"] for row in rows if row["verdict_mismatch"]]
+def exit_code_of(summary: dict[str, Any], config: RunConfig, kinds: dict[str, str]) -> tuple[int, str | None]:
+    """The exit code of a run that went to its end, and the reason where it is not 0."""
+    wrong, failed = mismatched(summary), undecoded(summary, kinds)
     if config.strict and wrong:
         return EXIT_MISMATCH, f"mismatch: {', '.join(wrong)} did not reproduce the baseline's tokens (strict=true)"
-    decoded = {row["arm"] for row in rows if row["generations"]}
-    failed = [arm for arm in kinds if arm not in decoded]
     if failed:
         return EXIT_ARM_FAILED, f"{', '.join(failed)} finished no prompt, see the error fields of generations.jsonl"
     try:

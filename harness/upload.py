@@ -16,17 +16,12 @@ from harness.config import TrackingConfig
 from harness.config.tracking import TRACKING_MODES
 from harness.entry import command, say
 from harness.errors import EXIT_ARM_FAILED, EXIT_BAD_INPUT, EXIT_OK, InputError
-from harness.metrics.summary import overall, read_summary, stored_summary, summarise
+from harness.metrics.summary import mismatched, read_summary, stored_summary, summarise, undecoded
 from harness.records.files import NOTHING_YET, find_runs
 from harness.records.frames import write_rounds
 from harness.records.stored import read_manifest
 from harness.report.tracking.mirror import mirror
 from harness.report.tracking.tracker import open_run, switched_off
-
-
-def failed(run_dir: Path) -> bool:
-    """Whether the files show a run that did not end well: a mismatch, or an arm without a single generation."""
-    return any(row["verdict_mismatch"] or not row["generations"] for row in overall(read_summary(run_dir)))
 
 
 def upload(run_dir: Path, config: TrackingConfig, group: str | None) -> str:
@@ -38,7 +33,8 @@ def upload(run_dir: Path, config: TrackingConfig, group: str | None) -> str:
         write_rounds(run_dir)
         if stored_summary(run_dir) is None:  # a run that was killed before it could
             summarise(run_dir)
-    if not read_summary(run_dir)["rows"]:
+    summary = read_summary(run_dir)
+    if not summary["rows"]:
         raise InputError(f"{run_dir}: {NOTHING_YET}")
     run = open_run(config, run_dir, read_manifest(run_dir), group)
     try:
@@ -46,7 +42,7 @@ def upload(run_dir: Path, config: TrackingConfig, group: str | None) -> str:
     except BaseException:
         run.finish(exit_code=1)
         raise
-    run.finish(exit_code=int(failed(run_dir)))
+    run.finish(exit_code=int(bool(mismatched(summary) or undecoded(summary))))
     return str(run.id)
 
 

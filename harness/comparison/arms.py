@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from drafters.base import Sampling
+from drafters.controls import OracleDrafter
 from harness.comparison.models import Models, allocated_bytes, free_memory
-from harness.comparison.plan import Plan
+from harness.comparison.plan import PlannedArm
 from harness.config import RunConfig
 from harness.decoding import pool
 from harness.decoding.decoder import Settings
@@ -19,21 +20,21 @@ WARM_UP_ROUNDS = 3
 
 
 class Arms:
-    """Decodes with any arm by name.
+    """Decodes with the baseline or any of `arms` by name.
 
     `longest` is the most tokens any prompt of the run may have: every arm reserves room for it at once, so that no
     storage grows between prompts.
     """
 
-    def __init__(self, config: RunConfig, plan: Plan, models: Models, longest: int) -> None:
+    def __init__(self, config: RunConfig, arms: Sequence[PlannedArm], models: Models, longest: int) -> None:
         self.models, self.target = models, models.target
         self.names = [BASELINE, *models.drafters]
-        self.k = {BASELINE: 0, **{arm.name: arm.k for arm in plan.arms}}
-        self.kind = {BASELINE: BASELINE, **{arm.name: arm.arm.kind for arm in plan.arms}}
+        self.k = {BASELINE: 0, **{arm.name: arm.k for arm in arms}}
+        self.kind = {BASELINE: BASELINE, **{arm.name: arm.arm.kind for arm in arms}}
         self.max_new_tokens, self.seed = config.max_new_tokens, config.seed
         self.verification = config.decoding.verification
         self.sampling = Sampling(config.decoding.temperature, config.decoding.top_k, config.decoding.top_p)
-        self.rates = {arm.name: arm.arm.synthetic_acceptance for arm in plan.arms}
+        self.rates = {arm.name: arm.arm.synthetic_acceptance for arm in arms}
         # Where the tokens are made up, which of them ends an answer is chance: all answers have full length.
         self.eos_token_ids = () if config.synthetic else self.target.eos_token_ids
         widest = max(self.k.values())
@@ -41,39 +42,39 @@ class Arms:
         self.resident = {arm: models.weight_bytes.get(arm, 0) for arm in self.names}
 
     def decode(
-        self, arm: str, tokens: Sequence[list[int]], seed: int, answers: Sequence[list[int]]
+        self,
+        arm: str,
+        tokens: Sequence[list[int]],
+        seed: int,
+        answers: Sequence[list[int]],
+        *,
+        warm_up_tokens: int | None = None,
     ) -> list[Generation]:
         """Prompts as one batch. `answers` are the baseline's, which an oracle replays.
 
-        All arms' models lie in memory at once; the peak is reported as if this arm's alone did.
+        All arms' models lie in memory at once; the peak is reported as if this arm's alone did. `warm_up_tokens`
+        replaces the run's length and lets no token end an answer. Raises ScoresError that names the arm.
         """
-        generations = self._decode(arm, tokens, self.max_new_tokens, self.eos_token_ids, seed, answers)
+        drafter = self.models.drafters.get(arm)
+        if isinstance(drafter, OracleDrafter):
+            drafter.answers = answers
+        settings = Settings(
+            k=self.k[arm],
+            max_new_tokens=self.max_new_tokens if warm_up_tokens is None else warm_up_tokens,
+            sampling=self.sampling,
+            verification=self.verification,
+            eos_token_ids=self.eos_token_ids if warm_up_tokens is None else (),
+            synthetic_acceptance=self.rates.get(arm, ()),
+        )
+        try:
+            generations = decode(self.target, drafter, tokens, settings, seed=seed, capacity=self.capacity)
+        except ScoresError as error:
+            raise ScoresError(f"{arm}: {error}") from error
         others = sum(held for name, held in self.resident.items() if name != arm)
         for generation in generations:
             if generation.peak_memory_bytes is not None:
                 generation.peak_memory_bytes -= others
         return generations
-
-    def _decode(
-        self,
-        arm: str,
-        tokens: Sequence[list[int]],
-        max_new_tokens: int,
-        eos_token_ids: tuple[int, ...],
-        seed: int,
-        answers: Sequence[list[int]],
-    ) -> list[Generation]:
-        drafter = self.models.drafters.get(arm)
-        if self.kind[arm] == "oracle":
-            drafter.answers = answers  # type: ignore[union-attr]
-        settings = Settings(
-            *(self.k[arm], max_new_tokens, self.sampling, self.verification, eos_token_ids),
-            synthetic_acceptance=self.rates.get(arm, ()),
-        )
-        try:
-            return decode(self.target, drafter, tokens, settings, seed=seed, capacity=self.capacity)
-        except ScoresError as error:
-            raise ScoresError(f"{arm}: {error}") from error
 
     def warm_up(
         self,
@@ -107,7 +108,7 @@ class Arms:
     ) -> list[Generation]:
         """The same for one arm, without end tokens, so that every width really runs."""
         length = min(self.max_new_tokens, WARM_UP_ROUNDS * (max(self.k.values()) + 1) + 1)
-        generations = self._decode(arm, tokens, length, (), self.seed, answers)
+        generations = self.decode(arm, tokens, self.seed, answers, warm_up_tokens=length)
         pool.peek(self.target, self.models.drafters.get(arm)).prepare(lengths, self.max_new_tokens)
         return generations
 

@@ -65,10 +65,9 @@ def measure(config: RunConfig, planned: PlannedArm, models: Models, batches: Seq
     found = Found()
     short = replace(config, max_new_tokens=min(config.max_new_tokens, config.calibration.max_new_tokens))
     lengths = [len(tokens) for batch in batches for tokens in batch.tokens]
-    drafters = {planned.name: models.drafters[planned.name]}
+    alone = replace(models, drafters={planned.name: models.drafters[planned.name]}, weight_bytes={})
     for k in planned.candidates:
-        one = Plan({}, (replace(planned, k=k),))
-        arms = Arms(short, one, Models(models.target, drafters), max(lengths))
+        arms = Arms(short, (replace(planned, k=k),), alone, max(lengths))
         try:
             arms.warm_up_arm(planned.name, batches[0].tokens, lengths)
             decoded = [each for batch in batches for each in arms.decode(planned.name, batch.tokens, batch.seed, [])]

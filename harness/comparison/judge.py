@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,11 +18,13 @@ CHUNK = 64  # rows of logits held at a time; a row is as wide as the vocabulary
 
 
 class Judge:
-    """Verdicts of one run. Sampled decoding promises the baseline's distribution, not its tokens, unless it matches."""
+    """Verdicts of one run, from the logits of a target in `dtype`, its name.
 
-    def __init__(self, target: Target, decoding: DecodingConfig) -> None:
-        self.target, self.decoding = target, decoding
-        self.dtype = str(target.dtype).removeprefix("torch.")
+    Sampled decoding promises the baseline's distribution, not its tokens, unless it matches.
+    """
+
+    def __init__(self, decoding: DecodingConfig, dtype: str) -> None:
+        self.decoding, self.dtype = decoding, dtype
 
     def __call__(
         self, prompt_ids: Sequence[int], baseline_ids: Sequence[int], arm_ids: Sequence[int]
@@ -36,6 +39,29 @@ class Judge:
         else:
             return "none", None
         return found.kind, found.detail()
+
+    def greedy(self, prompt_ids: list[int], baseline_ids: list[int], arm_ids: list[int]) -> Verdict:
+        """The verdict on greedy tokens: against the baseline's and, past a tie, on the arm's own text."""
+        raise NotImplementedError
+
+    def matched(self, baseline_ids: list[int], arm_ids: list[int]) -> Verdict:
+        """Sample-and-match draws every token from the same noise, so equal seeds promise equal tokens."""
+        index = first_difference(baseline_ids, arm_ids)
+        if index is None:
+            return Verdict("exact")
+        pair = (_at(baseline_ids, index), _at(arm_ids, index))
+        if self.dtype in ("float32", "float64"):
+            return Verdict("mismatch", index, tokens=pair, reason="the same seed drew another token")
+        # The distance of a draw from its boundary is unknown here, so rounding looks like a fault.
+        return Verdict("none", index, tokens=pair, reason=f"sampled in {self.dtype}, where rounding moves draws")
+
+
+class TargetJudge(Judge):
+    """Judges by the logits of the loaded target."""
+
+    def __init__(self, target: Target, decoding: DecodingConfig) -> None:
+        super().__init__(decoding, str(target.dtype).removeprefix("torch."))
+        self.target = target
 
     def greedy(self, prompt_ids: list[int], baseline_ids: list[int], arm_ids: list[int]) -> Verdict:
         """Against the baseline up to the first difference and, past a tie, against the target on the arm's own text."""
@@ -56,15 +82,7 @@ class Judge:
             logits = self.logits_before(prompt_ids + arm_ids[: begin + len(chunk)], len(chunk))
             found = holds_throughout(chunk, logits, self.dtype)
             if found.kind == "mismatch":
-                return Verdict(
-                    "mismatch",
-                    begin + (found.index or 0),
-                    found.gap,
-                    found.tolerance,
-                    found.gap_ulps,
-                    found.tokens,
-                    found.reason,
-                )
+                return replace(found, index=begin + (found.index or 0))
         return None
 
     @torch.inference_mode()
@@ -76,23 +94,10 @@ class Judge:
         positions = torch.arange(len(read), device=self.target.device)[None]
         return self.target.logits(self.target.run(cache, tokens, positions).hidden[0, -count:])
 
-    def matched(self, baseline_ids: list[int], arm_ids: list[int]) -> Verdict:
-        """Sample-and-match draws every token from the same noise, so equal seeds promise equal tokens."""
-        index = first_difference(baseline_ids, arm_ids)
-        if index is None:
-            return Verdict("exact")
-        pair = (_at(baseline_ids, index), _at(arm_ids, index))
-        if self.target.dtype in (torch.float32, torch.float64):
-            return Verdict("mismatch", index, tokens=pair, reason="the same seed drew another token")
-        # How near a draw lay to a boundary is not known here, so rounding cannot be told from a fault.
-        return Verdict("none", index, tokens=pair, reason=f"sampled in {self.dtype}, where rounding moves draws")
 
-
-class NoJudge(Judge):
-    """Claims nothing: what the judge of a synthetic run says of tokens that are nobody's answer."""
-
-    def __call__(self, prompt_ids: Sequence[int], baseline_ids: Sequence[int], arm_ids: Sequence[int]) -> Judgement:
-        return "none", None
+def no_verdict(prompt_ids: Sequence[int], baseline_ids: Sequence[int], arm_ids: Sequence[int]) -> Judgement:
+    """The judgement on a synthetic run, whose tokens answer nothing."""
+    return "none", None
 
 
 def _at(token_ids: list[int], index: int) -> int | None:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from typing import Any
 import torch
 
 from drafters.checkpoints.files import resolve_folder
-from harness.comparison.models import resolve_dtype
+from harness.comparison.memory import Memory
+from harness.comparison.models import TargetFacts, resolve_dtype
 from harness.comparison.plan import Plan
 from harness.config import Arm, RunConfig
 from harness.config.synthetic import RANDOM
@@ -96,13 +97,27 @@ def assumed(arm: Arm) -> dict[str, Any]:
     return {**({"weights": RANDOM} if arm.weights == RANDOM else {}), **rates}
 
 
-def describe_prompts(config: RunConfig, prompts: Sequence[Prompt], rendered: Sequence[Rendered], chat: Chat) -> Any:
+def describe_target(config: RunConfig, target: TargetFacts, memory: Memory | None) -> dict[str, Any]:
+    """How the target ran; `memory` is the estimate from before anything was loaded."""
+    return {
+        "dtype": target.dtype,
+        "device": str(target.device),
+        "placement": target.placement,
+        "execution": target.execution,
+        "attention": target.attention,
+        "eos_token_ids": [] if config.synthetic else list(target.eos_token_ids),
+        "context": target.max_positions,
+        "memory_estimate": None if memory is None else memory.text(),
+    }
+
+
+def describe_prompts(config: RunConfig, prompts: Sequence[Prompt], rendered: Iterable[Rendered], chat: Chat) -> Any:
     """Which prompts, how they were rendered, and hashes of what the target really reads in first turns."""
-    text, token_ids = hashlib.sha256(), hashlib.sha256()
+    text, token_ids, lengths = hashlib.sha256(), hashlib.sha256(), []
     for one in rendered:
         text.update(hashlib.sha256(one.text.encode()).digest())
         token_ids.update(hashlib.sha256(str(one.token_ids).encode()).digest())
-    lengths = [len(one.token_ids) for one in rendered]
+        lengths.append(len(one.token_ids))
     dataset = config.dataset
     return {
         "dataset": dataset.name,

@@ -36,11 +36,29 @@ class Held:
     target: Target
 
 
+@dataclass(frozen=True, slots=True)
+class TargetFacts:
+    """Facts of a target that a run needs, whether the harness or an engine holds its weights.
+
+    `dtype` is a name; `execution`, `attention` and `placement` are words for the manifest, None where unknown.
+    """
+
+    device: torch.device
+    dtype: str
+    vocab_size: int
+    max_positions: int
+    eos_token_ids: tuple[int, ...]
+    execution: str
+    attention: str
+    placement: str | None
+
+
 @dataclass(slots=True)
 class Models:
-    """The models of one run. `weight_bytes` is the device memory of each arm's drafter, 0 where none is counted."""
+    """The loaded models of one run. `weight_bytes` is the device memory of each arm's drafter, 0 if not counted."""
 
     target: Target
+    facts: TargetFacts
     drafters: dict[str, Drafter] = field(default_factory=dict)
     weight_bytes: dict[str, int] = field(default_factory=dict)
 
@@ -71,7 +89,7 @@ def load_models(config: RunConfig, plan: Plan) -> Models:
     # What an earlier job left would count as this one's memory.
     pool.clear(target)
     free_memory()
-    models = Models(target)
+    models = Models(target, facts_of(target, dtype))
     for planned in plan.arms:
         arm = planned.arm
         if arm.engine != HARNESS:
@@ -85,6 +103,20 @@ def load_models(config: RunConfig, plan: Plan) -> Models:
         models.drafters[arm.name] = drafter
         models.weight_bytes[arm.name] = allocated_bytes(target.device) - before
     return models
+
+
+def facts_of(target: Target, dtype: str) -> TargetFacts:
+    """The facts of a loaded target; `dtype` as the run asked for it."""
+    return TargetFacts(
+        device=target.device,
+        dtype=dtype,
+        vocab_size=target.vocab_size,
+        max_positions=target.max_positions,
+        eos_token_ids=tuple(target.eos_token_ids),
+        execution=target.execution,
+        attention="grouped attention over a position-addressed cache",
+        placement=target.placement.text,
+    )
 
 
 def stamps(path: str) -> list[tuple[str, int, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import overload
+from typing import Protocol, overload
 
 from drafters.base import Drafter, Sampling
 from drafters.controls import OracleDrafter
@@ -32,7 +32,16 @@ def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -
     return Sampling(float(temperature), top_k, top_p)
 
 
-def check_prompts(prompts: Sequence[Sequence[int]], target: Target, max_new_tokens: int, k: int) -> None:
+class Bounded(Protocol):
+    """A target, loaded or described: the tokens it knows and the positions it has."""
+
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def max_positions(self) -> int: ...
+
+
+def check_prompts(prompts: Sequence[Sequence[int]], target: Bounded, max_new_tokens: int, k: int) -> None:
     """Raise InputError for a prompt that is empty, outside the vocabulary or too long for the target's context."""
     if not 1 <= max_new_tokens <= LARGEST:
         raise InputError(f"max_new_tokens is {max_new_tokens}, expected at least 1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,21 +14,22 @@ from harness.engines.session import Session
 from harness.engines.worker import EngineError
 from harness.metrics.losslessness import Verdict, first_difference, holds_throughout, verdict
 
-UNTOLD = "the engine tells no logits, so a difference counts as a mismatch"
+NO_LOGITS = "the engine tells no logits, so a difference counts as a mismatch"
 
 
 class EngineJudge(Judge):
-    """As `Judge`, with logits asked of the session that decoded the arm."""
+    """Judges by logits asked of the session that decoded the arm. `vocab` is the target's number of tokens."""
 
     def __init__(self, session: Callable[[], Session | None], decoding: DecodingConfig, dtype: str, vocab: int) -> None:
-        self.session, self.decoding = session, decoding
-        self.dtype, self.vocab = dtype, vocab
+        super().__init__(decoding, dtype)
+        self.session, self.vocab = session, vocab
 
     def greedy(self, prompt_ids: list[int], baseline_ids: list[int], arm_ids: list[int]) -> Verdict:
+        """As against a loaded target; a difference that the engine gives no logits for is a mismatch."""
         index = first_difference(baseline_ids, arm_ids)
         if index is None or index == min(len(baseline_ids), len(arm_ids)):
             return verdict(baseline_ids, arm_ids, np.zeros(self.vocab), self.dtype)
-        reason = UNTOLD
+        reason = NO_LOGITS
         try:
             logits = self.logits(prompt_ids + baseline_ids[:index])
         except EngineError as error:
@@ -44,29 +46,31 @@ class EngineJudge(Judge):
         return later if later is not None else found
 
     def past_the_tie(self, prompt_ids: list[int], arm_ids: list[int], start: int) -> Verdict | None:
+        """The first mismatch at or after output token `start` on the arm's own text. Raises EngineError."""
         session, rest = self.session(), arm_ids[start:]
-        told = session.gaps(prompt_ids + arm_ids[:start], rest) if session is not None and rest else []
-        for offset, gap in enumerate(told or []):
+        gaps = session.gaps(prompt_ids + arm_ids[:start], rest) if session is not None and rest else []
+        for offset, gap in enumerate(gaps or []):
             if gap <= 0:
                 continue
             logits = self.logits(prompt_ids + arm_ids[: start + offset])
-            assert logits is not None  # the session told gaps, so it tells logits
+            assert logits is not None  # a session that reports gaps reports logits
             found = holds_throughout([rest[offset]], logits[None], self.dtype)
             if found.kind == "mismatch":
-                return Verdict(
-                    "mismatch", start + offset, found.gap, found.tolerance, found.gap_ulps, found.tokens, found.reason
-                )
+                return replace(found, index=start + offset)
         return None
 
     def logits(self, before: list[int]) -> NDArray[np.float64] | None:
-        """Logits [V] after `before`; those that the engine leaves out lie no higher than the lowest it tells."""
+        """Logits [V] after `before`, None where the engine reports none.
+
+        Those that it leaves out are set to the lowest that it reports: they lie no higher. Raises EngineError.
+        """
         session = self.session()
-        told = session.scores(before) if session is not None else None
-        if not told:
+        scores = session.scores(before) if session is not None else None
+        if not scores:
             return None
-        beyond = [token for token in told if not 0 <= token < self.vocab]
+        beyond = [token for token in scores if not 0 <= token < self.vocab]
         if beyond:
             raise EngineError(f"it has a logit of token {beyond[0]}, and the target {self.vocab} tokens")
-        row = np.full(self.vocab, min(told.values()))
-        row[list(told)] = list(told.values())
+        row = np.full(self.vocab, min(scores.values()))
+        row[list(scores)] = list(scores.values())
         return row

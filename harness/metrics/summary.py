@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,18 @@ def overall(summary: Mapping[str, Any], order: Sequence[str] = ()) -> list[Summa
 def overall_pairs(summary: Mapping[str, Any]) -> list[SummaryRow]:
     """The direct comparisons of two drafting arms over all categories."""
     return [pair for pair in summary.get("pairs") or () if pair["category"] == ALL]
+
+
+def mismatched(summary: Mapping[str, Any]) -> list[str]:
+    """Arms that did not reproduce the baseline's tokens, which makes a strict run a failure."""
+    return [str(row["arm"]) for row in overall(summary) if row["verdict_mismatch"]]
+
+
+def undecoded(summary: Mapping[str, Any], arms: Iterable[str] = ()) -> list[str]:
+    """Those of `arms` that finished no prompt, which makes a run a failure; without `arms`, those of the summary."""
+    rows = overall(summary)
+    finished = {row["arm"] for row in rows if row["generations"]}
+    return [arm for arm in (arms or dict.fromkeys(str(row["arm"]) for row in rows)) if arm not in finished]
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

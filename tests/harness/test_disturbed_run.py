@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.comparison import arms as arms_module
-from harness.comparison.comparison import Comparison
+from harness.comparison.turns import TurnDecoder
 from harness.config import read_config
 from harness.metrics.clocks import ClockReading
 from harness.metrics.summary import build_summary
@@ -36,7 +36,7 @@ def test_a_stopped_process_leaves_a_mark_and_no_time(tmp_path: Path, monkeypatch
         return made
 
     monkeypatch.setattr(arms_module, "decode", decode)
-    monkeypatch.setattr(Comparison, "read_clocks", lambda _: ClockReading(None, next(throttled)))
+    monkeypatch.setattr(TurnDecoder, "read_clocks", lambda _: ClockReading(None, next(throttled)))
     composed = {
         "target": {"path": pair["target"], "dtype": "float32", "device": "cpu"},
         "dataset": {"path": write_prompts(tmp_path / "prompts.jsonl", 2, 1)},

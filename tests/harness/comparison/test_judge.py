@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from harness.comparison.judge import Judge
+from harness.comparison.judge import TargetJudge
 from harness.config import DecodingConfig
 from harness.decoding.decoder import Settings
 from harness.decoding.loop import decode
@@ -29,7 +29,7 @@ def answer(target: Target) -> list[int]:
 
 
 def judged(target: Target, theirs: list[int], ours: list[int], **decoding: Any) -> tuple[str, dict[str, Any] | None]:
-    return Judge(target, DecodingConfig(**decoding))(PROMPT, theirs, ours)
+    return TargetJudge(target, DecodingConfig(**decoding))(PROMPT, theirs, ours)
 
 
 def test_equal_tokens_are_exact(target: Target, answer: list[int]) -> None:
