@@ -135,7 +135,7 @@ def stored_summary(run_dir: str | Path) -> dict[str, Any] | None:
     found = read_object(path, f"its figures are {'computed again from the journals' if journalled else 'lost'}")
     if found is None or not isinstance(found.get("rows"), list):
         if path.exists() and not journalled:
-            raise InputError(f"{path} is damaged, and there is no {GENERATIONS} to make it anew from")
+            raise InputError(f"{path} is damaged, and there is no {GENERATIONS} to restore it from")
         return None
     covers = found.get("covers")  # absent in summaries of earlier versions
     if journalled and covers is not None and covers != journal_bytes(folder).decode():

@@ -1,4 +1,4 @@
-"""Tables as CSV text in which a spreadsheet finds text and numbers, and no formula."""
+"""Tables as CSV text that is safe to open in a spreadsheet: text and numbers, no formulas."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-#: A cell that begins with one of these is run as a formula, or hides one behind white space.
+#: A spreadsheet runs a cell that begins with one of these as a formula, or looks for one behind the white space.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """`table` as CSV, one line per row. Texts that a spreadsheet would run begin with an apostrophe instead.
+    """`table` as CSV, one line per row; an apostrophe stands before texts that a spreadsheet would run.
 
-    Numbers stay as they are, negative ones too. What UTF-8 cannot write becomes a question mark.
+    Numbers stay as they are, negative ones too. Characters that UTF-8 cannot write become question marks.
     """
     safe = pd.DataFrame({name: _inert(column) for name, column in table.items()}, columns=table.columns)
     return str(safe.to_csv(index=False, lineterminator="\n")).encode("utf-8", "replace").decode("utf-8")
@@ -22,7 +22,7 @@ def csv_text(table: pd.DataFrame) -> str:
 def _inert(column: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(column):
         return column
-    # As objects: a column of counts with a gap must not turn into floats.
+    # As objects, so that a column of counts with a gap does not turn into floats.
     return pd.Series([_inert_cell(value) for value in column], index=column.index, dtype=object)
 
 

@@ -1,6 +1,6 @@
-"""What else happened while a generation was timed: stops, jumps of the clock, and other processes on the CPUs.
+"""Disturbances of a timed generation: stops, jumps of the clock, and other processes on the CPUs.
 
-Readings are taken before and after a generation, never within one: each opens a few small files.
+Readings are taken before and after a generation, never within it: each opens a few small files.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from harness.records.taints import of_rounds
 #: Clocks are slewed by 0.05 %, so a difference beyond a tenth of a second and 0.1 % is a jump or a sleep.
 JUMP_S = 0.1
 JUMP_SHARE = 1e-3
-#: Threads kept from a CPU this share of the time they wanted one: beyond what an idle machine's services do.
+#: Threads that wait for a CPU this share of their time: more than the services of an idle machine cause.
 BUSY_SHARE = 0.1
-#: And this share of the wall time, since a process that mostly waits for a GPU loses little by it.
+#: And this share of the wall time: a process that mostly waits for a GPU loses little.
 BUSY_WALL_SHARE = 0.05
-#: One generation alone may meet one burst of a service, so it takes more to mark it.
+#: A single generation may meet one burst of a service, so its thresholds are higher.
 TAINT_SHARE = 0.2
 TAINT_S = 0.05
-#: CPUs without idle time, as far as ticks of 10 ms can tell.
+#: CPUs without idle time, as far as ticks of 10 ms show.
 FULL_SHARE = 0.95
-#: Seconds summed over generations to speak of a run at all.
+#: Least seconds, summed over generations, to judge a run.
 LEAST_WALL_S = 1.0
 
 _stops = 0
@@ -40,7 +40,7 @@ _stops = 0
 
 @contextmanager
 def stops_counted() -> Iterator[None]:
-    """Count how often this process is continued after a stop; outside the main thread nothing can be counted."""
+    """Count how often this process is continued after a stop; counts nothing outside the main thread."""
 
     def continued(number: int, frame: FrameType | None) -> None:
         global _stops
@@ -58,7 +58,7 @@ def stops_counted() -> Iterator[None]:
 
 
 def relatives(pid: int) -> list[int]:
-    """A process and all below it."""
+    """The ids of a process and of all its descendants."""
     try:
         return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
     except psutil.Error:
@@ -67,7 +67,7 @@ def relatives(pid: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One look at clocks and CPUs. Seconds since some start; None where it cannot be read."""
+    """One look at clocks and CPUs. Seconds since an arbitrary start; None if unreadable."""
 
     at: float  # the clock that times rounds
     wall_clock: float
@@ -76,7 +76,7 @@ class Reading:
     cpu_s: float | None = None  # used by the run's own processes
     waited_s: float | None = None  # their threads' wait for a CPU
     busy_s: float | None = None  # used by all processes, on the CPUs that this one may use
-    present_s: float | None = None  # what these CPUs had to give
+    present_s: float | None = None  # the capacity of these CPUs
     stolen_s: float | None = None  # taken from them by the hypervisor
     throttled_s: float | None = None  # by the container's quota
     pressure_s: float | None = None  # in which some process of the system waited for a CPU
@@ -84,7 +84,7 @@ class Reading:
 
 
 def read(family: Sequence[int] | None, root: Path = Path("/")) -> Reading:
-    """Look at everything that can be read. `family` are the run's own processes; None where they are out of sight."""
+    """Read clocks and CPUs. `family` are the run's own processes, None if they cannot be seen."""
     proc, cgroup = root / "proc", root / "sys/fs/cgroup"
     slept = None
     if hasattr(time, "CLOCK_BOOTTIME"):
@@ -110,7 +110,7 @@ def read(family: Sequence[int] | None, root: Path = Path("/")) -> Reading:
 
 
 def between(before: Reading, after: Reading, threads: int = 1) -> dict[str, Any]:
-    """What happened from one reading to the other, as it stands in a record. Unknown entries are left out."""
+    """The change from one reading to the next, as a record holds it; unknown entries are left out. Seconds."""
 
     def grown(name: str) -> float | None:
         first, last = getattr(before, name), getattr(after, name)
@@ -120,7 +120,7 @@ def between(before: Reading, after: Reading, threads: int = 1) -> dict[str, Any]
     found: dict[str, float | None] = {"wall_s": wall, "slept_s": grown("slept_s")}
     found["jumped_s"] = after.wall_clock - before.wall_clock - wall - (found["slept_s"] or 0.0)
     found |= {name: grown(name) for name in ("cpu_s", "waited_s", "throttled_s", "pressure_s")}
-    if present:  # some containers show CPUs that stand still
+    if present:  # in some containers the counters stand still
         busy, own = grown("busy_s") or 0.0, found["cpu_s"] or 0.0
         found |= {"present_s": present, "others_s": max(0.0, busy - own), "stolen_s": grown("stolen_s")}
     found["load"] = after.load
@@ -129,15 +129,15 @@ def between(before: Reading, after: Reading, threads: int = 1) -> dict[str, Any]
 
 
 def lost_seconds(seen: Mapping[str, Any]) -> float:
-    """Seconds for which the run's own threads wanted a CPU and others had it; 0 where nothing says so."""
+    """Seconds for which other processes kept the run's own threads from a CPU; 0 without evidence."""
     others = seen.get("others_s", 0.0)
     waited = seen.get("waited_s")
-    if waited is None:  # no such count: CPUs without idle time, and fewer seconds than the threads could have used
+    if waited is None:  # not counted: estimated, if the CPUs had no idle time, from what the threads could have used
         used = others + seen.get("cpu_s", 0.0)
         full = used >= FULL_SHARE * seen.get("present_s", float("inf"))
         waited = max(0.0, seen.get("threads", 1) * seen["wall_s"] - seen.get("cpu_s", 0.0)) if full else 0.0
-    # Own threads also wait for each other, where there are more of them than CPUs. So others are charged with no more
-    # than two threads' wait for each second that they used.
+    # With more threads than CPUs, the run's own threads wait for each other, too. So each second that others used
+    # accounts for at most two seconds of waiting.
     return float(min(waited, 2 * others) + seen.get("stolen_s", 0.0) + seen.get("throttled_s", 0.0))
 
 
@@ -154,7 +154,7 @@ def is_busy(seen: Mapping[str, Any], share: float = BUSY_SHARE, least_s: float =
 
 
 def taint_of(seen: Mapping[str, Any]) -> str:
-    """The taint of a generation that was timed between two readings; "" where there is none."""
+    """The taint of a generation timed between two readings; "" for none."""
     allowed = JUMP_S + JUMP_SHARE * seen["wall_s"]
     if seen["stops"] or seen.get("slept_s", 0.0) > allowed:
         return "stopped"
@@ -164,12 +164,12 @@ def taint_of(seen: Mapping[str, Any]) -> str:
 
 
 def note(generations: Sequence[Generation], seen: Mapping[str, Any]) -> None:
-    """Write what was seen, and the taint that follows, into the generations of one batch."""
+    """Write the change between two readings, and the taint that follows, into the generations of one batch."""
     machine = taint_of(seen)
     for one in generations:
         one.machine = dict(seen)
         times = [(r.draft_s or 0.0) + (r.verify_s or 0.0) + (r.other_s or 0.0) for r in one.rounds]
-        # A stop explains a stall, and either explains more than a busy machine.
+        # The stronger explanation wins: a stop before a stall, either before a busy machine.
         words = [machine if machine != "busy" else "", one.taint, of_rounds(times), machine]
         one.taint = next((word for word in words if word), "")
 
@@ -196,7 +196,7 @@ def _waited_seconds(proc: Path, family: Sequence[int]) -> float | None:
             try:
                 on_cpu, waiting, _ = path.read_text().split()
                 ran, waited = ran + int(on_cpu), waited + int(waiting)
-            except (OSError, ValueError):  # a thread that ended, or a kernel that does not say
+            except (OSError, ValueError):  # a thread that ended, or a kernel without the count
                 continue
     return waited / 1e9 if ran else None
 
@@ -213,7 +213,7 @@ def _cpus() -> tuple[float | None, float | None, float | None]:
     for one in chosen:
         part = one._asdict()
         stolen += part.get("steal", 0.0)
-        # Guests' seconds are counted among the user's already.
+        # `user` already includes the seconds of guests.
         used = sum(part.get(name, 0.0) for name in ("user", "nice", "system", "irq", "softirq", "interrupt", "dpc"))
         busy += used
         present += used + part.get("idle", 0.0) + part.get("iowait", 0.0) + part.get("steal", 0.0)

@@ -1,4 +1,4 @@
-"""The names of a run's files, and replacing one so that a crash leaves the old file or the new one, never half."""
+"""The names of a run's files, and their replacement: a crash leaves the old file or the new one, never half of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MANIFEST = "manifest.json"
 REPORT = "report.html"
 CALIBRATION = "calibration.json"
 SUPERSEDED = "superseded"  # a sweep's folder for records that its jobs no longer ask for
-#: What every reader says of a run that was stopped before its first generation was committed.
+#: The error of every reader for a run that was stopped before its first generation was committed.
 NOTHING_YET = "nothing is committed yet, expected a run with at least one finished generation"
 
 
@@ -41,7 +41,7 @@ def find_runs(folder: Path) -> list[Path]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a new or renamed name in `folder` survive a power cut. A no-op where folders cannot be opened."""
+    """Make a new or renamed file in `folder` survive a power cut. Does nothing where folders cannot be opened."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -53,8 +53,8 @@ def sync_folder(folder: Path) -> None:
 def replace_file(path: Path, content: bytes | str) -> None:
     """Write `path` whole or not at all: a temporary neighbour, synced, then renamed over it.
 
-    Text may hold the half surrogates that Python makes of folder names which are not UTF-8: they are written as
-    backslash escapes, which JSON reads back. Raises OSError that names `path`.
+    Half surrogates, which Python makes of folder names that are not UTF-8, are written as backslash escapes; JSON
+    reads them back. Raises OSError that names `path`.
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     with naming(path):
@@ -64,7 +64,7 @@ def replace_file(path: Path, content: bytes | str) -> None:
 
 @contextlib.contextmanager
 def naming(path: Path | str) -> Iterator[None]:
-    """Let an OSError of the block name `path`: what the system says of a full disk names no file."""
+    """Let an OSError of the block name `path`: the system's error for a full disk names no file."""
     try:
         yield
     except OSError as error:
@@ -72,7 +72,7 @@ def naming(path: Path | str) -> Iterator[None]:
 
 
 def check_writable(folder: Path, key: str) -> None:
-    """Make `folder` where it is missing. Raises InputError that names `key` where a run could not be recorded in it."""
+    """Create `folder` if it is missing. Raises InputError that names `key` if a run cannot be recorded in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -1,4 +1,4 @@
-"""A run's records read back as two tables, and the rounds written as Parquet once a run has ended."""
+"""Reads a run's records back as two tables, and writes the rounds as Parquet after the run."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from harness.records.stored import warn_once
 
 KEY = ("prompt_id", "turn", "arm", "repeat")
 ROUND_COLUMNS = (*KEY, *ROUND_COUNTS, *ROUND_SECONDS)
-# Which journal bytes a Parquet file covers; when they no longer match, the file is out of date.
+# The sizes of the journals that a Parquet file was made from; if they differ, the file is out of date.
 COVERS = b"harness_journal_bytes"
 
 
 def read_generations(run_dir: str | Path) -> pd.DataFrame:
-    """One row per committed generation, the later line where a key was run again after an error.
+    """One row per committed generation; the later line wins if a key was run again after an error.
 
-    Columns as in `generations.jsonl`, with `dataset`, `category` and `turn` filled in where a line left them out, and
+    Columns as in `generations.jsonl`, with `dataset`, `category` and `turn` filled in if a line lacks them, and
     `new_tokens` = len(token_ids). Raises InputError for a damaged line.
     """
     return generations_frame(_committed(Path(run_dir)).values())
@@ -39,7 +39,7 @@ def generations_frame(lines: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def with_defaults(generations: pd.DataFrame) -> pd.DataFrame:
-    """Fill the columns that summaries group by; a copy, the caller's table stays as it is."""
+    """A copy of the table with defaults in every column that summaries use."""
     filled = generations.copy()
     defaults: dict[str, Any] = {
         "prompt_id": "", "arm": "", "turn": 0, "repeat": 0, "batch_size": 1, "num_draft_tokens": 0, "prompt_tokens": 0,
@@ -75,7 +75,7 @@ def read_rounds(run_dir: str | Path) -> pd.DataFrame:
 
 
 def write_rounds(run_dir: str | Path) -> Path:
-    """Write `rounds.parquet` from the journal, atomically; nothing is done when it is whole and up to date."""
+    """Write `rounds.parquet` from the journal, atomically, unless it is whole and up to date; returns its path."""
     folder = Path(run_dir)
     path = folder / ROUNDS
     if current_parquet(folder) is None:
@@ -87,15 +87,15 @@ def write_rounds(run_dir: str | Path) -> Path:
 
 
 def journal_bytes(folder: Path) -> bytes:
-    """How long both journals are. They only grow, so what was made from as many bytes is up to date."""
+    """The sizes of both journals. They only grow, so a file made from the same sizes is up to date."""
     sizes = [path.stat().st_size if path.exists() else 0 for path in (folder / GENERATIONS, folder / ROUNDS_JOURNAL)]
     return f"{sizes[0]},{sizes[1]}".encode()
 
 
 def current_parquet(folder: Path) -> pa.Table | None:
-    """The rounds as `rounds.parquet` has them; None where it is absent, older than its journal, or damaged.
+    """The rounds in `rounds.parquet`; None if it is absent, older than its journal, or damaged.
 
-    Raises InputError for a damaged one without a journal, which is then the record itself.
+    Raises InputError for a damaged file without a journal: the record itself is lost then.
     """
     path = folder / ROUNDS
     if not path.exists():
@@ -112,7 +112,7 @@ def current_parquet(folder: Path) -> pa.Table | None:
         reason = str(error).strip().splitlines()
         damage = f"{path} is damaged ({reason[0] if reason else type(error).__name__})"
         if not journalled:
-            raise InputError(f"{damage}, and there is no {ROUNDS_JOURNAL} to make it anew from") from error
+            raise InputError(f"{damage}, and there is no {ROUNDS_JOURNAL} to restore it from") from error
         warn_once(f"{damage}: the rounds are read from {ROUNDS_JOURNAL}")
         return None
 

@@ -1,8 +1,8 @@
-"""The key of what changes a run's numbers, so that one run directory never mixes two configurations.
+"""The run key: a hash of everything that changes a run's numbers, so that a directory never mixes two configurations.
 
-The identity is a plain dictionary: the resolved configuration without what cannot change a number (UNCHANGING), plus
-the prompts' and checkpoints' hashes. Its hash is the run key; the identity itself is kept beside it, so that a refusal
-can name what differs. `harness.comparison.run_identity` says what a run's identity holds.
+The identity is a plain dictionary: the resolved configuration without settings that cannot change a number
+(UNCHANGING), plus the prompts' and checkpoints' hashes. It is kept beside the key, so that a refusal can name the
+differences. `harness.comparison.run_identity` builds it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Upgrade = Callable[[dict[str, Any], int, Path], dict[str, Any]]
 
 
 class AnotherRun(InputError):
-    """A run directory holds the records of another configuration; `differing` says in what."""
+    """A run directory holds the records of another configuration; `differing` lists the differences."""
 
     def __init__(self, message: str, differing: str) -> None:
         super().__init__(message)
@@ -60,14 +60,14 @@ def semantic(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def identity(config: Mapping[str, Any], checkpoints: Mapping[str, Any]) -> dict[str, Any]:
-    """What changes the numbers: `config` without what does not, and the checkpoints' identities."""
+    """The identity: `config` without the settings that change nothing, and the checkpoints' identities."""
     return {"config": semantic(config), "checkpoints": dict(checkpoints)}
 
 
 def run_key(identity: Mapping[str, Any]) -> str:
-    """16 hex digits, the same for equal content whatever the order of keys; 0 and 0.0 are equal.
+    """16 hex digits, the same for equal content in any order of keys; 0 and 0.0 are equal.
 
-    Raises ValueError for a value that has no stable text (anything but None, bool, numbers, str, list, dict; NaN).
+    Raises ValueError for NaN, infinities and values other than None, bool, numbers, str, list and dict.
     """
     text = json.dumps(_canonical(identity, ""), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
@@ -78,7 +78,7 @@ def differing_keys(
 ) -> list[str]:
     """`path: stored -> given` for every leaf that differs, in a stable order: settings first, single prompts last.
 
-    Below the paths in `not_yet_known` the given identity may still lack what the stored one has.
+    Below the paths in `not_yet_known`, the given identity may lack leaves of the stored one.
     """
     old, new = dict(_leaves(_canonical(stored, ""))), dict(_leaves(_canonical(given, "")))
     missing = "(absent)"
@@ -93,9 +93,9 @@ def differing_keys(
 def claim(run_dir: Path, given: Mapping[str, Any], *, upgrade: Upgrade | None = None, records: bool = False) -> str:
     """Write the key into a fresh run directory, or check it against the one that is there; gives the key.
 
-    `upgrade` reads the identity of a run that an earlier version began; such a run keeps its key. `records` says that
-    the directory is not fresh: without a readable key they belong to this run only if its manifest says so.
-    Raises AnotherRun that names the differing keys when the directory holds another configuration's run.
+    `upgrade` reads the identity of a run that an earlier version began; such a run keeps its key. `records` means that
+    the directory already holds records: without a readable key, they belong to this run only if its manifest says so.
+    Raises AnotherRun that names the differing keys if the directory holds another configuration's run.
     """
     path = run_dir / RUN_KEY
     stored = _read(path)
@@ -111,7 +111,10 @@ def claim(run_dir: Path, given: Mapping[str, Any], *, upgrade: Upgrade | None = 
 def check(
     run_dir: Path, given: Mapping[str, Any], *, upgrade: Upgrade | None = None, not_yet_known: Collection[str] = ()
 ) -> None:
-    """Raise AnotherRun where `run_dir` holds a run that `given` does not continue; `not_yet_known` as above."""
+    """Raise AnotherRun if `run_dir` holds a run that `given` does not continue.
+
+    `not_yet_known` as in `differing_keys`.
+    """
     stored = _read(run_dir / RUN_KEY)
     if stored is None:
         return
@@ -134,8 +137,8 @@ def _write(path: Path, key: str, given: Mapping[str, Any]) -> str:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """What is kept in `path`, None where it is absent or damaged. Raises InputError for a later version's."""
-    stored = read_object(path, f"whose run this is must be told by {MANIFEST}")
+    """The content of `path`, None if it is absent or damaged. Raises InputError if a later version wrote it."""
+    stored = read_object(path, f"{MANIFEST} must name the run")
     if stored is None or not isinstance(stored.get("run_key"), str) or not isinstance(stored.get("identity"), dict):
         return None
     version = stored.get("version", 1)
@@ -145,8 +148,8 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _check_manifest(run_dir: Path, key: str) -> None:
-    """The manifest names the run, too: where it has the same key, a lost or damaged key file can be made anew."""
-    named = (read_object(run_dir / MANIFEST, "it cannot tell whose run this is") or {}).get("run_key")
+    """Raise InputError unless the manifest has the same key: then a lost or damaged key file can be restored."""
+    named = (read_object(run_dir / MANIFEST, "it cannot name the run") or {}).get("run_key")
     if named != key:
         raise InputError(
             f"{run_dir / RUN_KEY}: expected a JSON object with run_key and identity; the file is damaged or gone, and "

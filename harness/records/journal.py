@@ -1,9 +1,8 @@
-"""The record of a run while it goes on: appended, synced, and safe to cut off at any moment.
+"""The record of a run in progress: appended, synced, and safe to cut off at any moment.
 
 A generation's rounds are appended to `rounds.jsonl` and synced first; its line in `generations.jsonl` follows and is
-the commit marker. Both carry one random `commit` word, so rounds whose generation line was never written belong to
-nothing and are passed over. A last line without its newline was torn by a crash: it is cut off before anything is
-appended, and passed over by readers.
+the commit marker. Both carry one random `commit` word, so readers skip rounds whose generation line was never written.
+A last line without its newline was torn by a crash: readers skip it, and it is cut off before anything is appended.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ ROUND_SECONDS = ("draft_s", "verify_s", "other_s")
 
 
 class GenerationKey(NamedTuple):
-    """What makes a generation unique within a run."""
+    """The fields that make a generation unique within a run."""
 
     prompt_id: str
     turn: int
@@ -64,9 +63,9 @@ class GenerationRow:
     score: float | None = None
     engine: str = HARNESS
     engine_counters: dict[str, Any] | None = None  # what another engine counted over this generation alone
-    thinking_tokens: int | None = None  # tokens of thought where thinking was asked for
-    taint: str | None = None  # a word of TAINTS, "" for none; None where it was not watched for
-    machine: dict[str, Any] | None = None  # what else happened meanwhile, as `disturbance.between` says it
+    thinking_tokens: int | None = None  # tokens of thought, if thinking was requested
+    taint: str | None = None  # a word of TAINTS, "" for none; None if it was not watched for
+    machine: dict[str, Any] | None = None  # disturbances meanwhile, from `disturbance.between`
 
     def __post_init__(self) -> None:
         if not isinstance(self.prompt_id, str) or not isinstance(self.arm, str):
@@ -88,11 +87,11 @@ class GenerationRow:
 
 
 class Journal:
-    """An open run directory: what is done in it, and the way to add to it.
+    """An open run directory: its committed generations, and the only way to add more.
 
     Use it as a context manager. `rows` maps every committed key to its line of `generations.jsonl` as a dictionary.
-    Raises InputError when another process is writing there, when the directory belongs to another configuration, or
-    when a line before the last cannot be read.
+    Raises InputError if another process is writing there, if the directory belongs to another configuration, or if a
+    line before the last cannot be read.
     """
 
     def __init__(
@@ -118,7 +117,7 @@ class Journal:
 
     @property
     def attempt(self) -> int:
-        """The number of this start among those that decoded something; every line says which one wrote it."""
+        """The number of this start among those that decoded something; every line names its own."""
         if self._attempt is None:
             self._attempt = 1 + max((row.get("attempt") or 0 for row in self.rows.values()), default=0)
         return self._attempt
@@ -130,8 +129,8 @@ class Journal:
     def append_all(self, finished: Iterable[tuple[GenerationRow, Sequence[Round]]]) -> None:
         """Commit several generations with one sync per file: the arms of a prompt, or the rows of a batch.
 
-        Raises ValueError when the rounds do not account for the tokens (`len(token_ids) == 1 + sum(emitted)`), and
-        OSError when the disk refuses; what was half written is then taken back.
+        Raises ValueError if the rounds do not account for the tokens (`len(token_ids) == 1 + sum(emitted)`), and
+        OSError if the disk refuses; a half-written line is then cut off again.
         """
         round_lines: list[dict[str, Any]] = []
         generation_lines: list[dict[str, Any]] = []
@@ -146,9 +145,9 @@ class Journal:
         self.rows.update((key_of(line), line) for line in generation_lines)
 
     def absorb(self, folder: Path, prompt_ids: Collection[str]) -> None:
-        """Add what another journal of the same run holds of these prompts and this one lacks, or has as an error.
+        """Add another journal's generations of these prompts that this one lacks, or holds as an error.
 
-        Raises AnotherRun where the other journal is of another run.
+        Raises AnotherRun if the other journal belongs to another run.
         """
         check(folder, self.identity, upgrade=self.upgrade)
 
@@ -204,12 +203,12 @@ def _check_encodable(*names: str) -> None:
 
 
 def _clean(text: str | None) -> Any:
-    """Half a surrogate pair, which byte-level decoding can leave, becomes a question mark: UTF-8 cannot write it."""
+    """`text` with question marks for half surrogate pairs: byte-level decoding leaves them, UTF-8 cannot write them."""
     return None if text is None else text.encode(errors="replace").decode()
 
 
 def _check_counts(row: GenerationRow, rounds: Sequence[Round]) -> None:
-    if row.status != "ok" or (row.engine != HARNESS and not rounds):  # an engine may tell no rounds
+    if row.status != "ok" or (row.engine != HARNESS and not rounds):  # an engine may report no rounds
         return
     expected = 1 + sum(r.emitted for r in rounds)
     if len(row.token_ids) != expected:

@@ -1,4 +1,4 @@
-"""JSONL files that survive a crash: appended with a sync, cut after their last whole line, read past what was lost."""
+"""JSONL files that survive a crash: appended with a sync, cut after the last whole line, read past lost lines."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ BLOCK = 1 << 16
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSONL file; nothing when it is absent. A torn last line is passed over.
+    """The objects of a JSONL file; none if it is absent. A torn last line is skipped.
 
-    So is a line of NUL bytes, which a power cut leaves where a block was never written: its record is lost, with a
-    warning. Raises InputError with file and line number for any other line that is not a JSON object.
+    A line of NUL bytes, which a power cut leaves of an unwritten block, is skipped with a warning. Raises InputError
+    with file and line number for any other line that is not a JSON object.
     """
     if not path.exists():
         return
@@ -39,7 +39,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
                 warn_once(f"{path}:{number}: the line holds NUL bytes only, as after a power cut: {lost}")
                 continue
             try:
-                # Left to guess, the parser takes NUL bytes for UTF-32.
+                # Decoded here, since the parser would take NUL bytes for UTF-32.
                 line = json.loads(raw.decode())
             except ValueError as error:
                 raise InputError(
@@ -52,7 +52,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def open_for_append(path: Path) -> FileIO:
-    # Unbuffered: after a failed write nothing may linger that a later flush would add.
+    # Unbuffered: after a failed write, a later flush must not add the rest.
     return open(path, "a+b", buffering=0)
 
 
@@ -100,7 +100,7 @@ def append_lines(file: FileIO, lines: Sequence[Mapping[str, Any]]) -> None:
                 data = data[file.write(data) :]
             os.fsync(file.fileno())
     except BaseException:
-        # A full disk must not leave half a line in front of later ones; a dying one may refuse even that.
+        # A full disk must not leave half a line before later ones; a dying disk may refuse even this.
         with contextlib.suppress(OSError):
             file.truncate(before)
         raise

@@ -23,7 +23,7 @@ GPU_FIELDS = (
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of Python, of the harness and of what decides its numbers."""
+    """Versions of Python, the harness and the packages that decide its numbers; None if not installed."""
     found: dict[str, str | None] = {"python": platform.python_version(), "cuda": torch.version.cuda}
     for package in ("drafthouse", *PACKAGES):
         try:
@@ -34,7 +34,7 @@ def versions() -> dict[str, str | None]:
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """Commit and cleanliness of the source tree that runs; None where it is no checkout."""
+    """Commit of the source tree that runs, and whether it is `dirty`; None if it is not a checkout."""
     commit = _output(["git", "-C", str(folder), "rev-parse", "HEAD"])
     status = _output(["git", "-C", str(folder), "status", "--porcelain"])
     return {"commit": commit, "dirty": None if status is None else bool(status)}

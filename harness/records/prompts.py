@@ -1,4 +1,4 @@
-"""The prompts of a run, kept beside its records: a report is then readable where the dataset is not."""
+"""The prompts of a run, kept beside its records, so that a report can show them without the dataset."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Prompt(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeptPrompt:
-    """What was asked: `opening` are (role, text) before the first turn, `turns` the user's messages in order."""
+    """A prompt read back: `opening` are (role, text) before the first turn, `turns` the user's messages in order."""
 
     prompt_id: str
     category: str
@@ -54,7 +54,7 @@ def write_prompts(run_dir: str | Path, prompts: Iterable[Prompt]) -> None:
 
 
 def read_prompts(run_dir: str | Path) -> dict[str, KeptPrompt]:
-    """The kept prompts by id; empty for a run that kept none. A damaged line leaves its prompt out, with a warning."""
+    """The kept prompts by id; empty for a run without any. A damaged line is skipped with a warning."""
     path = Path(run_dir) / PROMPTS
     kept: dict[str, KeptPrompt] = {}
     damaged = 0

@@ -1,6 +1,6 @@
-"""Rounds and generations: what a run writes down.
+"""Rounds and generations: the two records of a run.
 
-Everything the harness reports is derived from these two records, so they hold raw counts and raw seconds only.
+Every reported figure is derived from them, so they hold raw counts and raw seconds only.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-#: Why a generation's times are in doubt, and what that means. The first three are no times of decoding at all.
+#: Why a generation's times are in doubt, with an explanation. Those of the first three are not decode times at all.
 TAINTS = {
     "stopped": "the process was stopped or the machine slept meanwhile",
     "clock_jump": "the machine's clock jumped meanwhile",
@@ -25,8 +25,8 @@ class Round:
     """One propose-verify-accept turn.
 
     `position` is the absolute index of the anchor token when the round began. `accepted` is the verifier's raw count,
-    before any EOS or length cut; `emitted` is what was really committed. Times are seconds, None where an engine does
-    not tell them.
+    before any EOS or length cut; `emitted` counts the committed tokens. Times are seconds, None if an engine does not
+    report them.
     """
 
     round: int
@@ -44,9 +44,9 @@ class Round:
 class Generation:
     """One decoded prompt; the first token comes from prefill, so `len(token_ids) == 1 + sum(emitted)`.
 
-    `wall_share_s` is what the whole batch took, from its first prefill to its last token, divided by its prompts.
-    Another engine may tell no rounds; `engine_counters` are its own counts over this generation, where it has them.
-    `taint` is a word of TAINTS where the times are in doubt.
+    `wall_share_s` is the time of the whole batch, from its first prefill to its last token, divided by its prompts.
+    Another engine may report no rounds; `engine_counters` are its own counts over this generation, if it has any.
+    `taint` is a word of TAINTS if the times are in doubt.
     """
 
     token_ids: list[int]
@@ -58,4 +58,4 @@ class Generation:
     peak_memory_bytes: int | None = None
     engine_counters: dict[str, Any] | None = None
     taint: str = ""
-    machine: dict[str, Any] | None = None  # what else happened while it was timed (harness.records.disturbance)
+    machine: dict[str, Any] | None = None  # disturbances while it was timed (harness.records.disturbance)

@@ -17,7 +17,7 @@ URL_PASSWORD = re.compile(r"(://)[^/@\s]+@")
 
 
 def redact(text: str) -> str:
-    """`text` without what looks like a credential."""
+    """`text` with `<redacted>` in place of anything that looks like a credential."""
     return SECRET_VALUE.sub("<redacted>", URL_PASSWORD.sub(r"\1<redacted>@", text))
 
 
@@ -38,7 +38,7 @@ def redact_command(arguments: Sequence[str]) -> list[str]:
 
 
 def redact_tree(value: Any, key: str = "") -> Any:
-    """Nested plain values without secrets, by key and by look."""
+    """Nested plain values without secrets, recognised by key and by look."""
     if isinstance(value, dict):
         return {name: redact_tree(inner, str(name)) for name, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -1,7 +1,7 @@
-"""A run's files that can be made anew: used where they are whole, passed over with a warning where they are not.
+"""Reads the files of a run that can be restored: a damaged one is skipped with a warning.
 
-The journals and the run key are the record. Everything else is derived from them, so damage to it must not stop
-anything, and must not pass in silence.
+The journals and the run key are the record. Every other file is derived from them, so damage to it must not stop a
+command, and must not pass in silence.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def warn_once(text: str) -> None:
 
 
 def read_object(path: Path, instead: str) -> dict[str, Any] | None:
-    """The JSON object in `path`; None where there is no such file, or where it is damaged.
+    """The JSON object in `path`; None if the file is absent or damaged.
 
-    Damage is a warning, which ends in what is used `instead`.
+    Damage is a warning that ends in `instead`: the consequence, or the source used in its place.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -43,7 +43,7 @@ def read_object(path: Path, instead: str) -> dict[str, Any] | None:
 
 
 def read_manifest(run_dir: str | Path) -> dict[str, Any]:
-    """`manifest.json`; where it is absent or damaged, what the run key tells of the arms and the settings."""
+    """`manifest.json`; if it is absent or damaged, the arms and settings of the run key; {} without either."""
     folder = Path(run_dir)
     found = read_object(folder / MANIFEST, f"arms and settings are read from {RUN_KEY}")
     if found is not None:
@@ -57,14 +57,14 @@ def read_manifest(run_dir: str | Path) -> dict[str, Any]:
 
 
 def arms_of_key(run_dir: Path) -> list[dict[str, Any]]:
-    """The arms as the run key describes them, the baseline first; none where there is no key yet."""
+    """The arms as the run key describes them, the baseline first; none without a key."""
     drafters = _key(run_dir)[1].get("drafters") or {}
     arms = [{"name": name, "num_draft_tokens": 0, **(about or {})} for name, about in drafters.items()]
     return sorted(arms, key=lambda arm: arm["name"] != BASELINE)
 
 
 def _key(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """The run key and the settings that are kept with it; (None, {}) where there is none."""
+    """The run key and the settings kept with it; (None, {}) without a key."""
     stored = read_object(folder / RUN_KEY, "its arms and settings are unknown") or {}
     identity = stored.get("identity")
     return stored.get("run_key"), dict((identity.get("config") or {}) if isinstance(identity, dict) else {})

@@ -106,7 +106,7 @@ def test_without_its_journal_a_damaged_parquet_file_is_named(run_dir: Path) -> N
     (run_dir / "rounds.jsonl").unlink()
     assert len(read_rounds(run_dir)) == 6 * 20
     halve(run_dir / "rounds.parquet")
-    with pytest.raises(InputError, match=r"rounds\.parquet is damaged .* no rounds\.jsonl to make it anew from"):
+    with pytest.raises(InputError, match=r"rounds\.parquet is damaged .* no rounds\.jsonl to restore it from"):
         read_rounds(run_dir)
 
 
@@ -116,7 +116,7 @@ def test_a_damaged_summary_without_journals_is_named(run_dir: Path, capsys: pyte
     assert len(leaderboard([run_dir]).overall) == 2, "a summary may be passed on alone"
     halve(run_dir / "summary.json")
     assert compare.main([str(run_dir)]) == EXIT_BAD_INPUT
-    assert "there is no generations.jsonl to make it anew from" in capsys.readouterr().err
+    assert "there is no generations.jsonl to restore it from" in capsys.readouterr().err
 
 
 def test_a_summary_older_than_its_journals_is_not_used(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
