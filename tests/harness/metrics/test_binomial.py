@@ -21,7 +21,7 @@ def test_small_probabilities_of_many_trials_stay_exact() -> None:
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, float("nan")])
-def test_a_rate_that_is_none_is_refused(rate: float) -> None:
+def test_a_rate_outside_0_and_1_is_refused(rate: float) -> None:
     with pytest.raises(ValueError, match="expected a number between 0 and 1"):
         at_most(1, 5, rate)
 

@@ -1,4 +1,4 @@
-"""Every figure against its definition: worked examples by hand, identities on any rounds at all."""
+"""Every figure against its definition: examples worked by hand, identities on random rounds."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def test_draft_lengths_and_batch_sizes_are_cells_of_their_own() -> None:
     assert found == [[1, "baseline", 0], [1, "mtp", 2], [4, "baseline", 0], [4, "mtp", 5]]
 
 
-def test_several_draft_lengths_of_one_prompt_need_rounds_that_say_which() -> None:
+def test_several_draft_lengths_of_one_prompt_need_rounds_with_their_length() -> None:
     rounds, generations = tables([record("p", "mtp", [(2, 1, 2)]), record("p", "mtp", [(5, 1, 2)])])
     with pytest.raises(ValueError, match="more than once"):
         cell_metrics(rounds, generations)
@@ -226,7 +226,7 @@ def test_several_draft_lengths_of_one_prompt_need_rounds_that_say_which() -> Non
     assert cell_metrics(counted, generations).query("category == 'all'")["num_draft_tokens"].tolist() == [2, 5]
 
 
-def test_a_category_that_is_called_all_is_not_counted_twice() -> None:
+def test_a_category_called_all_is_not_counted_twice() -> None:
     cells = cell_metrics(*tables([record("p", "mtp", [(2, 1, 2)], category="all")]))
     assert cells["category"].tolist() == ["all", "all (category)"]
     assert cells["rounds"].tolist() == [1, 1]
@@ -240,7 +240,7 @@ def test_a_prompt_that_ends_at_prefill_has_no_rounds_and_breaks_nothing() -> Non
     assert row["acceptance_length"] == row["acceptance_length_prompt_mean"] == 4.0
 
 
-def test_what_is_divided_by_rounds_is_of_the_generations_whose_rounds_are_known() -> None:
+def test_figures_per_round_rest_on_generations_with_rounds() -> None:
     known = record("p", "mtp", [(4, 3, 4), (4, 1, 2)], (0.001, 0.009, 0.0), engine="vllm", num_draft_tokens=4)
     unknown = record("q", "mtp", [], engine="vllm", num_draft_tokens=4, token_ids=list(range(100)), decode_s=9.0)
     row = cell(cell_metrics(*tables([known, unknown])), "mtp")

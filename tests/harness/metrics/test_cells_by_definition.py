@@ -1,4 +1,4 @@
-"""Every figure of every cell, worked out generation by generation in plain Python, on runs that have a bit of all."""
+"""Every figure of every cell, computed generation by generation in plain Python, on runs that cover every case."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COUNTS = {one.name for one in DEFINITIONS if one.unit in ("count", "tokens")} - 
 
 
 def a_run(seed: int) -> list[Record]:
-    """Two datasets, two batch sizes, three categories, errors, tainted times, an engine that gives no rounds."""
+    """Two datasets, two batch sizes, three categories, errors, tainted times, an engine that reports no rounds."""
     rng = random.Random(seed)
     records: list[Record] = []
     for index in range(24):
@@ -65,13 +65,13 @@ def over(top: float, bottom: float) -> float:
 
 
 def total(values: list[Any]) -> float:
-    """The sum of what is known; not a number where nothing is."""
+    """The sum of the known values; NaN if all are unknown."""
     known = [value for value in values if value is not None]
     return sum(known) if known else NAN
 
 
 def grams(ids: list[int]) -> tuple[int, int]:
-    """8-grams that stood earlier in these ids, and all of them."""
+    """Counts of 8-grams that occurred earlier in these ids, and of all 8-grams."""
     found = [tuple(ids[start : start + 8]) for start in range(len(ids) - 7)]
     return len(found) - len(set(found)), len(found)
 
@@ -88,7 +88,7 @@ def positions(rounds: list[dict[str, Any]]) -> dict[str, list[float]]:
 
 
 def figures(records: list[Record]) -> dict[str, Any]:
-    """The figures of one cell that need no other cell."""
+    """The figures of one cell that do not need another cell."""
     ok = [one for one in records if one[1]["status"] == "ok"]
     reported = [one for one in ok if one[1]["engine"] == "harness" or one[0] or len(one[1]["token_ids"]) == 1]
     timed = [one for one in ok if one[1]["taint"] not in UNTIMED]
@@ -145,7 +145,7 @@ def figures(records: list[Record]) -> dict[str, Any]:
 
 
 def speeds(timed: list[Record], measured: list[Record]) -> dict[str, Any]:
-    """`timed` have times of decoding, `measured` rounds as well."""
+    """`timed` have decode times, `measured` have rounds as well."""
     tokens = sum(len(one["token_ids"]) for _, one in timed)
     decode_s, prefill_s, wall_s = (
         total([one[name] for _, one in timed]) for name in ("decode_s", "prefill_s", "wall_share_s")
@@ -206,7 +206,7 @@ def test_every_figure_of_every_cell_is_its_definition(seed: int) -> None:
             assert same(row[name], wanted[key][name]), (key, name, row[name], wanted[key][name])
 
 
-def test_the_made_run_has_a_bit_of_all() -> None:
+def test_the_generated_run_covers_every_case() -> None:
     """Otherwise the comparison above would compare blanks with blanks."""
     cells = cell_metrics(*tables([one for seed in range(3) for one in a_run(seed)][: 24 * 6]))
     for name in ("errors", "tainted", "untimed", "unreported", "finish_eos", "looping_generations", "verdict_mismatch"):
@@ -215,7 +215,7 @@ def test_the_made_run_has_a_bit_of_all() -> None:
         assert cells[name].notna().any(), name
 
 
-def test_what_cannot_be_divided_is_no_figure() -> None:
+def test_a_division_by_zero_gives_no_figure() -> None:
     records = [
         record("p", "baseline", [(0, 0, 1)], (0.0, 0.0, 0.0), prefill_s=0.0),
         record("p", "mtp", [], num_draft_tokens=4, status="error", token_ids=[]),
@@ -264,11 +264,11 @@ def test_each_round_finds_its_generation(read: Callable[[pd.DataFrame], pd.DataF
             generation_index(read(lost), generations)
 
 
-def test_a_generation_that_stands_twice_is_named() -> None:
+def test_a_duplicate_generation_is_named() -> None:
     rounds, generations = tables([record("p", "mtp", [(2, 1, 2)])] * 2)
     key = {"prompt_id": "p", "turn": 0, "arm": "mtp", "repeat": 0}
     with pytest.raises(ValueError, match=whole(f"generations: {key} appears more than once, expected one row each")):
         generation_index(rounds, generations)
-    # Tables of several runs say which run a line is of.
+    # Tables of several runs name the run of each line.
     runs = generations.assign(run=["a", "b"])
     assert generation_index(rounds.assign(run=["b", "a"]), runs).tolist() == [1, 0]

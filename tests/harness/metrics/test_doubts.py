@@ -1,4 +1,4 @@
-"""Every doubt of a row, whole: its code, its severity and its line, and the values at which it begins."""
+"""Every doubt of a row: its code, severity and whole message, and the values at which it begins."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_row_is_doubted_for_this_and_nothing_else(
     assert doubts(changes, {"batch_size": changes.get("batch_size", 1)}, kind) == found
 
 
-def test_a_made_up_run_is_not_doubted_for_what_it_made_up() -> None:
+def test_a_synthetic_run_is_not_doubted_for_its_assumptions() -> None:
     looping = {"accepted": 1598, "repeated": 2000}
     assert [code for code, _, _ in doubts(looping)] == ["acceptance_full", "repetition_loop"]
     assert doubts(looping | {"synthetic": True}) == []
@@ -165,7 +165,7 @@ def test_outputs_cut_more_or_less_often_than_the_baselines(
     assert doubts(row, base) == ([] if said is None else [("truncation", "warning", said)])
 
 
-def test_a_row_with_nothing_beside_it_is_judged_by_what_it_has() -> None:
+def test_a_row_without_a_baseline_is_judged_by_its_own_figures() -> None:
     bare = {name: value for name, value in HONEST.items() if name not in (*OPTIONAL, *(f"taint_{w}" for w in TAINTS))}
     for rows in ([bare], [bare, bare | {"arm": "baseline"}]):
         assert cell_guards(pd.DataFrame(rows)) == [[]] * len(rows)

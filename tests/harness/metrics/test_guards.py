@@ -1,4 +1,4 @@
-"""A number that cannot be true, or flatters, says so."""
+"""A guard marks every number that cannot be true, or that flatters."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_category_of_one_prompt_is_never_doubted_for_its_rate() -> None:
 
 
 def test_honest_drafters_are_doubted_less_often_than_stated() -> None:
-    """The worst honest drafters, which stand at the edges: the share of alarms is below the tests' error rate."""
+    """For the worst honest drafters, at the edges, the share of alarms stays below the tests' error rate."""
     rng = np.random.default_rng(0)
     trials, alarms = 4000, 0
     for accepted in rng.binomial(3000, FULL_RATE, size=trials):
@@ -99,7 +99,7 @@ def test_honest_drafters_are_doubted_less_often_than_stated() -> None:
     assert 0 < alarms <= 2 * trials * ERROR_RATE
 
 
-def test_the_controls_are_known_for_what_they_are() -> None:
+def test_controls_are_recognised() -> None:
     oracle = guards_of(drafting([(4, 4, 5)] * 60, "perfect", prompts=3), "perfect", kinds={"perfect": "oracle"})
     assert set(oracle) == {"synthetic_acceptance"}
     chance = guards_of(drafting([(4, 0, 1)] * 40, "random", prompts=3), "random")
@@ -138,7 +138,7 @@ def test_few_prompts_for_the_interval_and_errors_and_mismatches() -> None:
 
 
 @pytest.mark.parametrize(("rounds", "batch_size", "said"), [(50, 1, True), (49, 1, False), (50, 4, False)])
-def test_time_outside_the_rounds_is_said(rounds: int, batch_size: int, said: bool) -> None:
+def test_time_outside_the_rounds_is_reported(rounds: int, batch_size: int, said: bool) -> None:
     """Not of a short decode, nor in a batch, where other rows are prefilled meanwhile."""
     records = drafting([(4, 2, 3)] * rounds, batch_size=batch_size)
     records[1][1]["decode_s"] *= 2
@@ -172,7 +172,7 @@ def test_an_arm_without_any_pair_has_too_few() -> None:
     ]
 
 
-def test_rounds_that_do_not_add_up_to_the_tokens_are_an_error() -> None:
+def test_rounds_and_tokens_that_do_not_add_up_are_an_error() -> None:
     found = guards_of(drafting([(4, 2, 3)] * 13, token_ids=list(range(99))))
     assert found["inconsistent_records"].severity == "error"
 
@@ -190,7 +190,7 @@ def test_a_doubt_is_listed_once_and_a_category_alone_only_where_it_stands_out() 
     assert listed == [("truncation", "all"), ("few_prompts", "all"), ("repetition_loop", "code")]
 
 
-def test_clocks_that_were_held_back_are_named() -> None:
+def test_throttled_clocks_are_named() -> None:
     steady = ClockReading(gpu_reasons=0x1, cpu_throttle_events=7)
     assert clock_guards([steady, steady]) == []
     assert clock_guards([]) == clock_guards([ClockReading()]) == []
@@ -201,7 +201,7 @@ def test_clocks_that_were_held_back_are_named() -> None:
     assert "unknown meaning (0x400)" in clock_guards([ClockReading(gpu_reasons=0x400 | 0x1)])[0].message
 
 
-def test_a_gpu_whose_clocks_cannot_be_read_is_not_taken_for_a_steady_one() -> None:
+def test_a_gpu_with_unreadable_clocks_does_not_pass_as_steady() -> None:
     assert [guard.code for guard in clock_guards([ClockReading(gpu=True)] * 2)] == ["unread_clocks"]
     assert clock_guards([ClockReading(gpu=True), ClockReading(gpu_reasons=0x1, gpu=True)]) == []
 

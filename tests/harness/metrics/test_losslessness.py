@@ -1,4 +1,4 @@
-"""exact, tie or mismatch: the line lies where the dtype's spacing puts it."""
+"""Exact, tie or mismatch: the dtype's spacing decides."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def test_two_close_competitors_are_a_tie_with_its_gap_in_spacings() -> None:
     }  # fmt: skip
 
 
-def test_no_detail_of_what_was_not_judged_unless_there_is_a_reason() -> None:
+def test_an_output_that_was_not_judged_has_a_detail_only_with_a_reason() -> None:
     assert Verdict("none").detail() is None
     unasked = Verdict("none", reason="the engine gives no logits").detail()
     assert unasked is not None and unasked["reason"] == "the engine gives no logits"
 
 
 @pytest.mark.parametrize(("gap", "kind"), [(0.5, "tie"), (0.501, "mismatch"), (1.0, "mismatch")])
-def test_the_tolerance_is_where_it_is_said_to_be(gap: float, kind: str) -> None:
+def test_the_tolerance_lies_at_the_stated_gap(gap: float, kind: str) -> None:
     assert verdict([3], [4], logits(t3=20.0, t4=20.0 - gap), "bfloat16").kind == kind
     assert verdict([4], [3], logits(t3=20.0, t4=20.0 - gap), "bfloat16").kind == kind
 
@@ -181,7 +181,7 @@ def test_a_row_that_is_not_finite_holds_nothing(value: float) -> None:
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (2,)])
-def test_logits_that_do_not_go_with_the_output_are_refused(shape: tuple[int, ...]) -> None:
+def test_logits_of_another_shape_than_the_output_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=whole(f"expected logits [2, V], got shape {list(shape)}")):
         holds_throughout([1, 1], np.zeros(shape), "bfloat16")
 

@@ -1,4 +1,4 @@
-"""The noise of a run, from its records: how far the baseline's pace varied, and who else used the machine."""
+"""The noise of a run, from its records: the spread of the baseline's pace, and other load on the machine."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def doubts(generations: pd.DataFrame) -> dict[str, str]:
         ([0.01] * 9, "(80 % of 9 generations); +0 % from its first third to its last; 0 of 9"),
     ],
 )
-def test_the_line_is_there_whatever_there_is(steps: list[float], said: str) -> None:
+def test_the_line_is_written_for_any_number_of_generations(steps: list[float], said: str) -> None:
     found = noise_of(table(steps) if steps else pd.DataFrame())
     assert said in found["text"]
     assert doubts(table(steps) if steps else pd.DataFrame()) == {}
@@ -66,7 +66,7 @@ def test_a_pace_that_fell_by_a_third_is_doubted() -> None:
     assert doubts(table([0.01] * 4 + [0.015] * 4)) == {}, "8 generations have no thirds"
 
 
-def test_stopped_generations_and_other_arms_say_nothing_of_the_pace() -> None:
+def test_stopped_generations_and_other_arms_do_not_enter_the_pace() -> None:
     mixed = table([0.01] * 6 + [1.2, 0.02], taint=[""] * 6 + ["stopped", ""], arm=["baseline"] * 7 + ["mtp"])
     assert relative_paces(mixed.assign(new_tokens=11, prompt_tokens=0, dataset="d", batch_size=1)) == pytest.approx(1)
     assert noise_of(mixed)["text"].endswith("1 of 8 generations have doubtful times")
@@ -92,7 +92,7 @@ def test_a_busy_part_of_a_run_is_enough_and_one_generation_is_not() -> None:
 def test_records_of_a_server_and_of_older_versions_prove_nothing() -> None:
     mixed = [None, {"wall_s": 1.0, "threads": 1, "stops": 0}] * 5
     assert doubts(table([0.01] * 10, machine=mixed)) == {}
-    # Beside the harness's own they do not dilute what was seen there.
+    # Beside the harness's own records they do not dilute its readings.
     assert set(doubts(table([0.01] * 10, machine=[LOADED, mixed[1]] * 5))) == {"busy_machine"}
 
 

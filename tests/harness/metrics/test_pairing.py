@@ -1,4 +1,4 @@
-"""Which times are compared with which, worked out generation by generation in plain Python."""
+"""The paired times, computed generation by generation in plain Python."""
 
 from __future__ import annotations
 

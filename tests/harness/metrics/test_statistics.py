@@ -1,4 +1,4 @@
-"""The interval keeps its promise."""
+"""The interval covers the truth as often as stated."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_the_turns_of_a_conversation_are_one_prompt_and_an_unfinished_one_is_not
     assert row["speedup_decode_token_weighted"] == pytest.approx(2.0)
 
 
-def test_unequal_counts_are_compared_per_token_and_said() -> None:
+def test_unequal_counts_are_compared_per_token_and_counted() -> None:
     records = []
     for index in range(12):
         records += [
@@ -131,7 +131,7 @@ def test_the_count_beside_a_speedup_is_of_the_prompts_it_rests_on() -> None:
     assert any(guard.startswith("unequal_tokens: 3 of 3") for guard in row["guards"])
 
 
-def test_an_arm_without_a_finished_baseline_is_paired_with_nothing() -> None:
+def test_an_arm_without_a_finished_baseline_has_no_pair() -> None:
     records = a_run(4)
     for _, generation in records:
         if generation["arm"] == "baseline":
@@ -198,7 +198,7 @@ def test_the_csv_holds_the_rows(tmp_path: Path) -> None:
     assert (row["rounds"], row["accuracy"]) == ("3", "")
 
 
-def test_a_run_without_anything_done_has_an_empty_summary(tmp_path: Path) -> None:
+def test_a_run_without_generations_has_an_empty_summary(tmp_path: Path) -> None:
     with Journal(tmp_path, {"config": {}}):
         pass
     summary = summarise(tmp_path)
@@ -213,7 +213,7 @@ def test_unknown_numbers_are_null_in_json() -> None:
     }
 
 
-def test_the_document_says_what_the_registry_says() -> None:
+def test_the_document_holds_the_current_definitions() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     assert fill_in(text) == text, "run: python -m harness.metrics.definitions docs/metrics.md"
     assert len(BY_NAME) == len(DEFINITIONS)

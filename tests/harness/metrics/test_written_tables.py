@@ -1,4 +1,4 @@
-"""Every table that is written: its names are those of the definitions, and no column of it stays empty."""
+"""Every written table uses the names of the definitions, and has no empty column."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.helpers import generated_runs as synthetic
 
 REPORT_TABLES = ("speedups", "positions", "round_times", "prompts", "published")
 CSV_FILES = ("sweep.csv", "leaderboard.csv", "0/summary.csv", *(f"0/report/{name}.csv" for name in REPORT_TABLES))
-#: What a direct comparison has besides its figures.
+#: The fields of a direct comparison besides its figures.
 PAIR_NAMES = {"other", "other_num_draft_tokens"}
 
 
@@ -50,7 +50,7 @@ def write_job(sweep: Sweep, job: int, arms: dict[str, synthetic.ArmShape], overr
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two finished jobs in which everything was measured, with all that is written from them."""
+    """Two finished jobs in which everything was measured, with every table written from them."""
     sweep = Sweep(tmp_path_factory.mktemp("sweep"))
     for job, k in enumerate((2, 4)):
         arms = {name: dataclasses.replace(shape, k=k) for name, shape in synthetic.ARMS.items()}
@@ -107,7 +107,7 @@ def test_no_column_of_a_page_is_empty(sweep: Path) -> None:
 
 
 class Strict(dict[str, Any]):
-    """A row of a summary that knows the names of the definitions and no others."""
+    """A row of a summary that accepts the names of the definitions and no others."""
 
     def known(self, name: str) -> str:
         assert name in BY_NAME or name in PAIR_NAMES, f"no definition has the name {name}"
@@ -181,7 +181,7 @@ def test_no_cell_of_a_written_table_is_a_formula(tmp_path: Path) -> None:
                 float(cell)
 
 
-def test_a_finished_job_whose_summary_is_damaged_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_job_with_a_damaged_summary_is_reported_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = Sweep(tmp_path)
     for job, content in enumerate(("{", '{"rows": [{"arm": "mtp", "tau": 3.0}]}', "[]", '{"rows": null}')):
         (tmp_path / str(job)).mkdir()

@@ -1,4 +1,4 @@
-"""A CSV holds text and numbers, whatever the text says."""
+"""A CSV holds text and numbers, and no formulas."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_an_empty_table_is_its_header_and_half_a_surrogate_pair_is_written() -> 
     assert csv_text(pd.DataFrame({"a": pd.Series(["\ud83d"], dtype=object)})) == "a\n?\n"
 
 
-def test_every_csv_is_written_here() -> None:
+def test_no_other_module_writes_csv() -> None:
     sources = Path(harness.__file__).parent.rglob("*.py")
     writers = {path.name for path in sources if re.search(r"to_csv|csv\.(Dict)?[wW]riter", path.read_text("utf-8"))}
     assert writers == {"csv_text.py"}

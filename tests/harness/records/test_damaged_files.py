@@ -1,4 +1,4 @@
-"""Damage to what is derived from sound journals costs a warning, and no figure."""
+"""Damage to files derived from sound journals costs a warning, and no figure."""
 
 from __future__ import annotations
 
@@ -80,13 +80,13 @@ def test_report_and_compare_give_the_figures_of_the_journals(
     }
     pd.testing.assert_frame_equal(again.rounds, whole.rounds, check_dtype=False, check_categorical=False)
     assert len(leaderboard([run_dir]).overall) == 2
-    told = capsys.readouterr().err
-    assert f"warning: {run_dir / name} is damaged" in told
-    assert all(line.startswith("warning: ") for line in told.splitlines())
+    warnings = capsys.readouterr().err
+    assert f"warning: {run_dir / name} is damaged" in warnings
+    assert all(line.startswith("warning: ") for line in warnings.splitlines())
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_parquet_file_is_written_anew(run_dir: Path, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_parquet_file_is_rewritten(run_dir: Path, damage: Callable[[Path], None]) -> None:
     whole = pd.read_parquet(run_dir / "rounds.parquet")
     damage(run_dir / "rounds.parquet")
     write_rounds(run_dir)
@@ -120,7 +120,7 @@ def test_a_damaged_summary_without_journals_is_named(run_dir: Path, capsys: pyte
 
 
 def test_a_summary_older_than_its_journals_is_not_used(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As after a continued run that was killed: the summary tells of its first attempt only."""
+    """As after a killed continuation: the summary covers the first attempt only."""
     lines = (run_dir / "generations.jsonl").read_text().splitlines(keepends=True)
     row = {**json.loads(lines[-1]), "prompt_id": "one more", "commit": "0123456789ab"}
     (run_dir / "generations.jsonl").write_text("".join(lines) + json.dumps(row) + "\n")
@@ -128,7 +128,7 @@ def test_a_summary_older_than_its_journals_is_not_used(run_dir: Path, capsys: py
     assert "summary.json is older than the journals" in capsys.readouterr().err
 
 
-def test_upload_sends_figures_made_anew(run_dir: Path) -> None:
+def test_upload_sends_recomputed_figures(run_dir: Path) -> None:
     for name in ("rounds.parquet", "manifest.json", "summary.json"):
         halve(run_dir / name)
     assert upload.main([str(run_dir), "--mode", "offline"]) == EXIT_OK
@@ -138,7 +138,7 @@ def test_upload_sends_figures_made_anew(run_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_continued_run_writes_its_manifest_anew(
+def test_a_continued_run_rewrites_its_manifest(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None]
 ) -> None:
     monkeypatch.setattr(manifest, "hardware", lambda _: {})
@@ -153,7 +153,7 @@ def test_a_continued_run_writes_its_manifest_anew(
     assert "manifest.json is damaged" in capsys.readouterr().err
 
 
-def test_prompts_that_are_cut_are_told(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lost_prompts_are_reported(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = run_dir / "prompts.jsonl"
     halve(path)
     assert [*read_prompts(run_dir)] == [*read_run(run_dir).prompts] == ["p0", "p1", "p2"]
@@ -177,7 +177,7 @@ def test_a_line_of_nul_bytes_loses_its_own_record_alone(
 
 
 @pytest.mark.parametrize("raw", [b"\0\0\0{}\n", b"\xff\xfe{\0}\0\n", b'{"arm"\n'])
-def test_a_damaged_line_is_told_in_words_that_fit(run_dir: Path, raw: bytes) -> None:
+def test_a_damaged_line_is_reported_with_a_fitting_reason(run_dir: Path, raw: bytes) -> None:
     path = run_dir / "generations.jsonl"
     path.write_bytes(raw + path.read_bytes())
     with pytest.raises(InputError, match=r"generations\.jsonl:1: expected a JSON object") as refusal:
@@ -185,7 +185,7 @@ def test_a_damaged_line_is_told_in_words_that_fit(run_dir: Path, raw: bytes) -> 
     assert "utf-32" not in str(refusal.value) and "utf-16" not in str(refusal.value)
 
 
-def test_a_line_without_a_key_is_no_crash(run_dir: Path) -> None:
+def test_a_line_without_a_key_is_an_input_error(run_dir: Path) -> None:
     path = run_dir / "generations.jsonl"
     path.write_bytes(b'{"status": "ok"}\n' + path.read_bytes())
     with pytest.raises(InputError, match="expected prompt_id and arm"):

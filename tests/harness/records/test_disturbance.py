@@ -18,7 +18,7 @@ START = Reading(100.0, 1e9, 5.0, 0, 50.0, 1.0, 80.0, 1000.0, 0.0, 0.0, 3.0)
 
 
 def after(wall: float = 2.0, threads: int = 1, **grown: Any) -> dict[str, Any]:
-    """What two readings say that lie `wall` apart; everything else stands still, or grows as told."""
+    """The change between two readings `wall` seconds apart; values not named in `grown` stand still."""
     moved = {"at": wall, "wall_clock": wall, "present_s": 2 * wall, **grown}
     later = {name: getattr(START, name) + by for name, by in moved.items()}
     return between(START, replace(START, **later), threads)
@@ -48,7 +48,7 @@ def test_the_taint_of_a_generation(seen: dict[str, Any], taint: str) -> None:
     assert taint_of(seen) == taint
 
 
-def test_without_counts_of_waiting_full_cpus_and_missing_seconds_say_the_same() -> None:
+def test_full_cpus_and_missing_seconds_stand_in_for_counts_of_waiting() -> None:
     blind = replace(START, waited_s=None)
 
     def seen(cpu_s: float, busy_s: float, threads: int) -> dict[str, Any]:
@@ -64,11 +64,11 @@ def test_without_counts_of_waiting_full_cpus_and_missing_seconds_say_the_same() 
     assert not is_busy(seen(4.0, 4.0, 2))
 
 
-def test_what_cannot_be_read_is_left_out_and_proves_nothing() -> None:
+def test_unreadable_values_are_left_out_and_prove_nothing() -> None:
     seen = between(Reading(1.0, 1e9), Reading(3.0, 1e9 + 2))
     assert seen == {"wall_s": 2.0, "jumped_s": 0.0, "threads": 1, "stops": 0}
     assert (taint_of(seen), lost_share(seen), is_busy(seen)) == ("", 0.0, False)
-    # Containers may show CPUs that stand still, and then nothing is known of others.
+    # In some containers the counters stand still: then nothing is known of other processes.
     frozen = after(present_s=0.0, cpu_s=1.0, waited_s=1.0)
     assert "others_s" not in frozen
     assert taint_of(frozen) == ""
@@ -111,7 +111,7 @@ def test_a_continued_process_knows_that_it_was_stopped() -> None:
     assert signal.getsignal(signal.SIGCONT) == signal.SIG_DFL
 
 
-def test_outside_the_main_thread_nothing_is_counted_and_nothing_fails() -> None:
+def test_stops_are_not_counted_outside_the_main_thread() -> None:
     ended: list[int] = []
 
     def work() -> None:
@@ -124,7 +124,7 @@ def test_outside_the_main_thread_nothing_is_counted_and_nothing_fails() -> None:
     assert ended == [1]
 
 
-def test_the_graver_word_stands_in_the_record() -> None:
+def test_the_record_holds_the_strongest_taint() -> None:
     def noted(seen: dict[str, Any], taint: str = "", longest: float = 0.01) -> Generation:
         rounds = [Round(i, i, 0, 0, 1, 0.0, 0.01, None) for i in range(10)]
         made = Generation([1] * 12, "eos", [*rounds, Round(10, 10, 0, 0, 1, 0.0, longest, 0.0)], taint=taint)

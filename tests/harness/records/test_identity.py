@@ -1,4 +1,4 @@
-"""The run key changes with what changes the numbers, and with nothing else."""
+"""The run key changes with the settings that change the numbers, and with no others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ configs = st.dictionaries(st.sampled_from(["", "a", "b", ".", "a.b"]), leaves | 
 
 @given(configs)
 @settings(deadline=None)
-def test_the_order_of_keys_is_no_difference(config: dict[str, Any]) -> None:
+def test_the_order_of_keys_does_not_matter(config: dict[str, Any]) -> None:
     turned = dict(reversed(config.items()))
     assert run_key(turned) == run_key(config)
     assert differing_keys(config, turned) == []
@@ -45,7 +45,7 @@ def test_trackers_and_strictness_are_left_out() -> None:
     assert run_key(identity(config, weights)) != run_key(identity(config, {"target": {"sha256": "cd"}}))
 
 
-def test_the_list_of_what_changes_nothing_names_settings_that_there_are() -> None:
+def test_every_unchanging_setting_exists() -> None:
     known = {"hydra", *_keys(asdict(read_config({"target": {"path": "a"}, "dataset": {"path": "b"}})))}
     assert {*UNCHANGING} <= known
 

@@ -1,4 +1,4 @@
-"""A run directory that is cut off anywhere holds every committed generation once, and takes up where it stopped."""
+"""A run directory, cut off anywhere, holds every committed generation once and can be continued."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fill(folder: Path, *prompts: str) -> None:
             journal.append(row(prompt_id), rounds(3, 2))
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+def test_written_records_are_read_back(tmp_path: Path) -> None:
     with Journal(tmp_path, IDENTITY) as journal:
         journal.append(row("p", category="code", verdict="tie", verdict_detail={"gap": 0.1}), rounds(3, 2))
         journal.append(row("p", "baseline", repeat=1, turn=2), rounds(1, 1, 1, 1, 1, k=0))
@@ -50,7 +50,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert read["other_s"].unique().tolist() == [0.0005]
 
 
-def test_a_second_opening_knows_what_is_done(tmp_path: Path) -> None:
+def test_a_second_opening_knows_the_finished_generations(tmp_path: Path) -> None:
     fill(tmp_path, "p", "q")
     with Journal(tmp_path, IDENTITY) as journal:
         assert {*journal.rows} == {GenerationKey("p", 0, "mtp", 0), GenerationKey("q", 0, "mtp", 0)}
@@ -60,7 +60,7 @@ def test_a_second_opening_knows_what_is_done(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [GENERATIONS, ROUNDS_JOURNAL])
-def test_a_torn_last_line_is_passed_over_then_cut_off(tmp_path: Path, name: str) -> None:
+def test_a_torn_last_line_is_skipped_then_cut_off(tmp_path: Path, name: str) -> None:
     fill(tmp_path, "p", "q")
     path = tmp_path / name
     whole = path.read_bytes()
@@ -87,7 +87,7 @@ def test_cut_at_every_byte_no_generation_is_half_there(tmp_path: Path) -> None:
         assert len(read_rounds(cut)) == 2 * complete
 
 
-def test_rounds_whose_generation_was_never_committed_belong_to_nothing(tmp_path: Path) -> None:
+def test_rounds_without_a_committed_generation_are_skipped(tmp_path: Path) -> None:
     fill(tmp_path, "p", "q")
     path = tmp_path / GENERATIONS
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
@@ -186,12 +186,12 @@ def test_any_text_survives(tmp_path: Path) -> None:
         ({"prompt_id": 3}, "expected two strings"),
     ],
 )
-def test_a_row_that_cannot_be_is_refused(fields: dict[str, Any], message: str) -> None:
+def test_an_impossible_row_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         GenerationRow(**{"prompt_id": "p", "arm": "mtp", "token_ids": [1], **fields})
 
 
-def test_parquet_is_written_once_and_again_when_the_run_went_on(tmp_path: Path) -> None:
+def test_parquet_is_written_once_and_again_after_a_continued_run(tmp_path: Path) -> None:
     fill(tmp_path, "p")
     path = write_rounds(tmp_path)
     stamp = path.stat().st_mtime_ns

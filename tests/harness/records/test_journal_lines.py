@@ -1,4 +1,4 @@
-"""What stands in the journals byte for byte, what is taken over from another one, and what is refused."""
+"""The journals byte for byte: their lines, lines taken over from another journal, and refused ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def lines(folder: Path, name: str = GENERATIONS) -> list[dict[str, Any]]:
     return list(read_lines(folder / name))
 
 
-def test_a_generation_and_its_rounds_are_one_line_each_with_one_word_in_common(tmp_path: Path) -> None:
+def test_a_generation_and_its_rounds_are_one_line_each_with_one_commit_word(tmp_path: Path) -> None:
     done = row("p", "dflash", turn=1, repeat=2, text="so")
     rough = [Round(0, 9, 4, 3, 3, 0.12345678949, None, 0.0), Round(1, 12, 4, 1, 2, 1 / 3, 0.25, None)]
     with Journal(tmp_path / "made" / "on" / "the" / "way", IDENTITY) as journal:
@@ -73,7 +73,7 @@ def absorbed(mine: Journal, *prompts: str) -> list[str]:
     return [line["prompt_id"] for line in lines(mine.run_dir)]
 
 
-def test_what_another_journal_has_more_is_taken_over_with_its_rounds(tmp_path: Path) -> None:
+def test_generations_that_only_another_journal_has_are_taken_over_with_their_rounds(tmp_path: Path) -> None:
     fill(tmp_path / "theirs", "p", "q", "r")
     with Journal(tmp_path / "mine", IDENTITY) as mine:
         mine.append(GenerationRow("q", "mtp", status="error", error="lost"))
@@ -124,7 +124,7 @@ def test_another_runs_journal_is_not_taken_over(tmp_path: Path) -> None:
         assert absorbed(mine, "p") == ["p"]
 
 
-def test_a_run_of_an_earlier_version_goes_on_where_it_can_be_read_as_this_ones(tmp_path: Path) -> None:
+def test_a_run_of_an_earlier_version_continues_if_its_upgraded_identity_fits(tmp_path: Path) -> None:
     fill(tmp_path, "p")
     now: dict[str, Any] = {"config": {"seed": 0, "fresh": 1}, "checkpoints": {}}
     with Journal(tmp_path, now, upgrade=lambda kept, version, folder: {**now, "checkpoints": {}}) as journal:
@@ -158,7 +158,7 @@ def test_a_second_writer_is_refused_by_the_folders_name(tmp_path: Path) -> None:
         ({"arm": "\ud83d"}, "'\\ud83d': expected text that UTF-8 can write, it holds half a surrogate pair"),
     ],
 )
-def test_a_row_that_cannot_be_is_refused_in_one_line(fields: dict[str, Any], line: str) -> None:
+def test_an_impossible_row_is_refused_in_one_line(fields: dict[str, Any], line: str) -> None:
     with pytest.raises(ValueError, match=whole(line)):
         GenerationRow(**{"prompt_id": "p", "arm": "mtp", "token_ids": [1], **fields})
 
@@ -182,7 +182,7 @@ def test_half_surrogates_become_question_marks_in_every_text() -> None:
     assert (broken.text, broken.error, broken.category) == ("a?", "b?", "c?")
 
 
-def test_a_line_without_a_key_is_named_by_what_it_has() -> None:
+def test_a_line_without_a_key_is_named_by_its_fields() -> None:
     assert key_of({"prompt_id": "p", "arm": "mtp"}) == GenerationKey("p", 0, "mtp", 0)
     for line, has in (({}, "no key"), ({"prompt_id": "p", "turn": 1}, "prompt_id, turn"), ({"arm": "mtp"}, "arm")):
         with pytest.raises(InputError, match=whole(f"a line of the journals has {has}: expected prompt_id and arm")):
@@ -208,7 +208,7 @@ def test_a_file_is_cut_after_its_last_newline(tmp_path: Path, block: int, monkey
         assert path.read_bytes() == content[: content.rfind(b"\n") + 1] + b'{"a": 1}\n'
 
 
-def test_a_write_that_the_system_cuts_short_is_gone_on_with(tmp_path: Path) -> None:
+def test_a_short_write_is_continued(tmp_path: Path) -> None:
     class Short(FileIO):
         def write(self, data: Any) -> int:
             return super().write(data[:3])
@@ -219,7 +219,7 @@ def test_a_write_that_the_system_cuts_short_is_gone_on_with(tmp_path: Path) -> N
     assert (tmp_path / "file").read_bytes() == b'{"a": 1}\n{"b": "\\u00e9"}\n'
 
 
-def test_what_a_full_disk_left_half_written_is_taken_back_and_the_file_named(tmp_path: Path) -> None:
+def test_a_half_written_line_on_a_full_disk_is_cut_off_and_the_file_named(tmp_path: Path) -> None:
     class Full(FileIO):
         room = 4
 
@@ -239,7 +239,7 @@ def test_what_a_full_disk_left_half_written_is_taken_back_and_the_file_named(tmp
         append_lines(file, [{"a": float("nan")}])
 
 
-def test_lines_lost_in_a_power_cut_are_passed_over_with_a_warning(
+def test_lines_lost_in_a_power_cut_are_skipped_with_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []

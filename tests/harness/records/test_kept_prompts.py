@@ -1,4 +1,4 @@
-"""Prompts kept beside a run come back as they were asked."""
+"""Prompts kept beside a run are read back unchanged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness.records.prompts import read_prompts, write_prompts
 from harness.tasks.prompts import Prompt
 
 
-def test_prompts_come_back_whole_and_without_their_answers(tmp_path: Path) -> None:
+def test_prompts_are_read_back_whole_and_without_their_answers(tmp_path: Path) -> None:
     odd = "line\nbreak \u2028 </script> \ud800"
     write_prompts(tmp_path, [Prompt("p1", "code", ("first", odd), (("system", "be brief"),), answer="secret")])
     kept = read_prompts(tmp_path)["p1"]
@@ -16,5 +16,5 @@ def test_prompts_come_back_whole_and_without_their_answers(tmp_path: Path) -> No
     assert "secret" not in (tmp_path / "prompts.jsonl").read_text()
 
 
-def test_a_run_that_kept_none_has_none(tmp_path: Path) -> None:
+def test_a_run_without_kept_prompts_has_none(tmp_path: Path) -> None:
     assert read_prompts(tmp_path) == {}

@@ -44,7 +44,7 @@ def test_secrets_are_removed_from_nested_values() -> None:
 
 
 @pytest.mark.parametrize("name", ["revision", "run_key", "mask_token", "num_draft_tokens"])
-def test_revisions_and_names_that_only_sound_alike_are_no_secrets(name: str) -> None:
+def test_revisions_and_similar_names_are_not_secrets(name: str) -> None:
     value = "77d4202772dfe50b2396ec7bac9cfffc7b9e7057"
     assert redact_tree({name: value}) == {name: value}
     assert redact_command([f"{name}={value}"]) == [f"{name}={value}"]
