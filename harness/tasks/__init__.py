@@ -1,1 +1,1 @@
-"""Published datasets as prompts: where their rows are, and how a row becomes what the target is asked."""
+"""Datasets become prompts, prompts token ids, and answers scores."""

@@ -1,4 +1,4 @@
-"""Prompts become token ids: the target's own tokenizer renders its own chat template."""
+"""Turns prompts into token ids, with the target's own tokenizer and chat template."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Rendered:
 
 
 class Chat:
-    """Renders turns of prompts and reads answers back, always in the same way within a run."""
+    """Renders turns of prompts and reads answers back, in one way for the whole run."""
 
     def __init__(self, tokenizer: Any, config: DatasetConfig, vocab_size: int | None = None) -> None:
         self.tokenizer = tokenizer
@@ -44,21 +44,21 @@ class Chat:
             self._check_thinking()
 
     def render(self, prompt: Prompt, answers: Sequence[str]) -> Rendered:
-        """Turn number `len(answers)` of `prompt`, after the given answers to the turns before it."""
+        """Turn number `len(answers)` of `prompt`, after `answers` to the turns before it. Raises InputError."""
         messages = prompt.messages(answers)
         if self.template is None:
-            # Without a template there is no mark between turns; a blank line is the least that keeps them apart.
+            # Without a template nothing marks the turns; a blank line is the least that separates them.
             text = "\n\n".join(message["content"] for message in messages)
             return self._rendered(prompt, text, list(self.tokenizer(text)["input_ids"]))
         try:
             text = templated(self.tokenizer, messages, self.config.thinking)
-        except Exception as error:  # a template is a program of the checkpoint's author and may raise anything
+        except Exception as error:  # a template is a program of the checkpoint's author: it may raise anything
             raise InputError(f"prompt {prompt.prompt_id}: the target's chat template refused it ({error})") from error
         # The template writes the special tokens itself.
         return self._rendered(prompt, text, list(self.tokenizer(text, add_special_tokens=False)["input_ids"]))
 
     def _rendered(self, prompt: Prompt, text: str, token_ids: list[int]) -> Rendered:
-        """Raises InputError for a token that the target does not have: no embedding stands for it."""
+        """Raises InputError for a token beyond the target's vocabulary: it has no embedding."""
         beyond = [token for token in token_ids if self.vocab_size is not None and token >= self.vocab_size]
         if beyond:
             raise InputError(
@@ -68,7 +68,7 @@ class Chat:
         return Rendered(text, token_ids)
 
     def marked(self, prompts: Iterable[Prompt]) -> dict[str, list[str]]:
-        """Prompts whose own text holds special tokens, and which. They are rendered as they stand."""
+        """Special tokens in the text of prompts, by prompt id. They are rendered unchanged."""
         return marked_prompts(prompts, self.tokenizer)
 
     def _check_thinking(self) -> None:
@@ -79,31 +79,31 @@ class Chat:
         ]
         if both[0] == both[1]:
             raise InputError(
-                "dataset.thinking=true: the target's chat template writes the same with it and without; "
+                "dataset.thinking=true: the target's chat template ignores it; "
                 "set dataset.thinking to null or false"
             )
 
     def answer(self, token_ids: Sequence[int]) -> str:
-        """What the model says to the reader: the text without its thinking."""
+        """The answer for the reader: the text without its thinking."""
         return self.text(self.marks.split(token_ids)[1])
 
     def thinking_tokens(self, token_ids: Sequence[int]) -> int | None:
-        """How many tokens of thought an answer has, None where thinking was not asked for."""
+        """The number of tokens of thought in an answer; None if thinking was not requested."""
         return self.marks.count(token_ids) if self.config.thinking else None
 
     def text(self, token_ids: Sequence[int]) -> str:
-        """An answer as people read it."""
+        """An answer as people read it, without special tokens."""
         return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
 
     def history(self, token_ids: Sequence[int], eos_token_ids: Sequence[int]) -> str:
-        """An answer as later turns repeat it: without its end mark, thinking marks kept for the template to strip."""
+        """An answer as later turns repeat it: without its end token; the template strips the thinking."""
         kept = list(token_ids)
         while kept and kept[-1] in eos_token_ids:
             kept.pop()
         return str(self.tokenizer.decode(kept, skip_special_tokens=False))
 
     def describe(self) -> dict[str, Any]:
-        """What was chosen, for the manifest."""
+        """The template and the thinking mode, for the manifest."""
         digest = hashlib.sha256(self.template.encode()).hexdigest() if self.template else None
         return {"chat_template": self.config.chat_template, "thinking": self.config.thinking, "template_sha256": digest}
 
@@ -118,9 +118,9 @@ def templated(tokenizer: Any, messages: Sequence[Mapping[str, str]], thinking: b
 
 
 def open_chat(config: RunConfig, vocab_size: int) -> Chat:
-    """The run's chat; prompts and answers are token numbers where prompts are, and where no tokenizer is at hand.
+    """The run's chat. With random tokens, or without a tokenizer, prompts and answers are token numbers.
 
-    The latter is so with random weights at shapes that come without a tokenizer: nothing is downloaded for them.
+    Random weights need no tokenizer: none is downloaded for shapes that come without one.
     """
     path = str(config.target.path)
     without = config.target.weights == RANDOM and not (Path(path) / TOKENIZER).is_file()
@@ -130,18 +130,18 @@ def open_chat(config: RunConfig, vocab_size: int) -> Chat:
 
 
 def load_tokenizer(path: str, revision: str | None = None) -> Any:
-    """The tokenizer beside a target. Raises InputError naming the folder where there is none."""
+    """The tokenizer beside a target. Raises InputError that names the folder if it cannot be loaded."""
     from transformers import AutoTokenizer
 
     try:
         return AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)
-    except Exception as error:  # transformers and tokenizers raise their own kinds
+    except Exception as error:  # transformers and tokenizers raise errors of their own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"target.path={path}: no tokenizer could be loaded from it ({reason})") from error
 
 
 def check_length(prompt_tokens: int, max_new_tokens: int, context: int, prompt_id: str) -> None:
-    """Raises InputError where a prompt and its answer cannot stand in the target's context."""
+    """Raises InputError if a prompt and its answer do not fit into the target's context."""
     if prompt_tokens + max_new_tokens > context:
         raise InputError(
             f"prompt {prompt_id}: {prompt_tokens} tokens and max_new_tokens={max_new_tokens} need "

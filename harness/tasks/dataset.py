@@ -1,4 +1,4 @@
-"""The prompts of a run: inline, from a local file, or from where the dataset is published."""
+"""The prompts of a run: inline, from a local file, or from a published dataset."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.tasks.token_numbers import random_prompts
 
 
 def load_prompts(config: DatasetConfig, seed: int) -> list[Prompt]:
-    """The prompts that `dataset` asks for, in the publisher's order. Raises InputError naming the row or the key."""
+    """The selected prompts, in the publisher's order. Raises InputError that names the row or the key."""
     prompts = read_prompts(config, seed)
     if config.categories is not None:
         known = {prompt.category for prompt in prompts}
@@ -42,7 +42,7 @@ def read_prompts(config: DatasetConfig, seed: int) -> list[Prompt]:
 
 
 def where_from(config: DatasetConfig) -> str:
-    """Where the rows come from, in words."""
+    """The source of the rows, in words."""
     if config.random_tokens:
         return "dataset.random_tokens"
     if config.path:

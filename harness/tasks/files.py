@@ -1,4 +1,4 @@
-"""What a data file is, by its first bytes: it is opened and decompressed, or refused by what it is instead."""
+"""Recognises a data file by its first bytes: opens and decompresses it, or refuses it with its actual kind."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ FORMATS = "JSON (one object per line, or one array), CSV or Parquet"
 PARQUET = (".parquet", ".pq")
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 COMPRESSED = (".gz", ".bz2", ".xz")
-#: Read whatever the file is called.
+#: Chosen by the first bytes, not by the file's name.
 OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
-#: Files that stand where data was meant to be.
+#: Other kinds of files, with the remedy.
 FOREIGN = {
     b"version https://git-lfs": "a Git LFS pointer, not the data; run `git lfs pull` in its repository",
     b"PK\x03\x04": "a ZIP archive; unpack it and name the file inside",
@@ -32,9 +32,9 @@ FOREIGN = {
 
 
 def kind_of(path: Path) -> str:
-    """The suffix that says how the file is read: `.parquet`, `.csv`, `.tsv`, or `.json` for anything else.
+    """The suffix of the file's format: `.parquet`, `.csv`, `.tsv`, or `.json` for anything else.
 
-    Raises InputError where no data is there.
+    Raises InputError if the path holds no data.
     """
     if not path.is_file():
         found = "a folder" if path.is_dir() else "none"
@@ -55,7 +55,7 @@ def kind_of(path: Path) -> str:
 
 
 def open_text(path: Path) -> IO[str]:
-    """The file's text, decompressed, without a byte order mark. Only line feeds end a line: a text may hold others."""
+    """The file's text, decompressed, without a byte order mark. Only line feeds end a line."""
     with path.open("rb") as file:
         start = file.read(8)
     opener = next((opener for mark, opener in OPENERS.items() if start.startswith(mark)), None)

@@ -1,4 +1,4 @@
-"""Rows from where they are published. `datasets` is imported here and nowhere else, and only when it is needed."""
+"""Rows of published datasets. `datasets` is imported here alone, and only when needed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from harness.tasks.rows import SourceRow
 
 
 def fetch_rows(source: SourceConfig, columns: Sequence[str] = ()) -> Iterator[SourceRow]:
-    """Every row of the published split, of `columns` where given. The library caches it, so a second run is offline.
+    """Every row of the published split, cut to `columns` if given. The library caches it, so a second run is offline.
 
-    Nothing that comes with the data is run. Raises InputError with the library's reason and the way around it.
+    No code of the dataset is run. Raises InputError with the library's reason and a way around it.
     """
     name = published_name(source)
     try:
@@ -55,7 +55,7 @@ def _load(source: SourceConfig) -> Any:
 
 
 def file_urls(source: SourceConfig) -> list[str]:
-    """Addresses of the source's files, at its revision where they belong to a repository."""
+    """Addresses of the source's files, at its revision if they belong to a repository."""
     if source.hub is None:
         return list(source.files or [])
     at = f"@{source.revision}" if source.revision else ""

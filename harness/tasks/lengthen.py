@@ -1,4 +1,4 @@
-"""Prompts of a chosen length: other text of the same dataset stands before the question, as a long document would."""
+"""Lengthens prompts to a chosen number of tokens: other text of the dataset is put before the question."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from harness.tasks.prompts import Prompt
 
 BETWEEN = "\n\n"
 FIRST_GUESS = 64  # characters, whose tokens say how long a text is needed
-#: Hardly a text has more characters per token, so a text that gives fewer tokens than this adds none.
+#: Text hardly ever has more characters per token; text with more adds no tokens at all.
 MOST_PER_TOKEN = 64
-#: More without a blank is text that is written without blanks.
+#: Longer runs of characters without a blank belong to a language written without blanks.
 LONGEST_WORD = 24
 
 
 def lengthen(prompts: Sequence[Prompt], tokens: int, count: Callable[[Prompt], int]) -> list[Prompt]:
-    """Each prompt with as much text before its first turn as `tokens` allow, `count` being the tokens it then has.
+    """Each prompt with as much text before its first turn as `tokens` allow; `count` gives a prompt's tokens.
 
-    The text is that of the prompts after it, and around again where it does not suffice. It ends between two words
-    where that is within a token of the length asked for, else inside one: several languages write no blanks. A prompt
-    that is as long already stays as it is.
+    The text is that of the following prompts, repeated if it does not suffice. It ends between two words if that
+    reaches the length to within a token, else inside a word: several languages write no blanks. A prompt that is long
+    enough stays unchanged.
     """
     return [_longer(prompt, _Material(prompts, index), tokens, count) for index, prompt in enumerate(prompts)]
 
 
 class _Material:
-    """The text of the prompts other than number `index`, as far as it is asked for."""
+    """The text of the prompts other than number `index`, joined on demand."""
 
     def __init__(self, prompts: Sequence[Prompt], index: int) -> None:
         self.text = ""
@@ -40,11 +40,11 @@ class _Material:
         return self.text[:characters].strip()
 
     def word_around(self, characters: int) -> list[int]:
-        """Where the word ends and begins that a cut after so many `characters` parts; none where it parts none."""
+        """The end and the start of the word that a cut after `characters` splits; none if it splits no word."""
         self.first(characters + LONGEST_WORD)
         before = re.search(r"\S*\Z", self.text[:characters])
         after = re.match(r"\S*", self.text[characters:])
-        assert before is not None and after is not None  # both patterns match nothing, too
+        assert before is not None and after is not None  # both patterns match the empty text, too
         ends = [characters + after.end(), before.start()]
         parted = before.group() and after.group() and len(before.group() + after.group()) <= LONGEST_WORD
         return [end for end in ends if end] if parted else []
@@ -59,9 +59,9 @@ def _longer(prompt: Prompt, material: _Material, tokens: int, count: Callable[[P
     own = count(prompt)
     if own >= tokens:
         return prompt
-    # Tokens grow almost evenly with characters, so that a straight line between two known lengths leads to the third.
-    low, low_count = 0, own  # at most as long as asked for
-    high, high_count = 0, 0  # longer, once one is known
+    # Tokens grow almost evenly with characters, so a line through two known lengths predicts the next guess.
+    low, low_count = 0, own  # at most the requested length
+    high, high_count = 0, 0  # too long; 0 until a length is known to be
     guess = FIRST_GUESS
     while low_count < tokens and (not high or high - low > 1):
         found = count(with_text(guess))

@@ -1,4 +1,4 @@
-"""A row of a published dataset becomes a prompt, by the rules of its YAML."""
+"""Maps a row of a published dataset to a prompt, by the rules of its YAML."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from harness.errors import InputError
 from harness.tasks.prompts import Prompt, columns_of, name_from, prompt_from, texts
 from harness.tasks.rows import SourceRow
 
-#: Columns that hold whole conversations, as another publisher of the same dataset may have made them.
+#: Columns with whole conversations, as some copies of a dataset have them.
 READY = ("turns", "messages")
 
 
 def _written(value: Any) -> Any:
-    """A value on its way into a prompt. A missing one must not become the word None."""
+    """Finalise a value for a prompt. A missing value must not become the word None."""
     if value is None or value != value:  # NaN is not itself
         raise TemplateError(f"a column that it writes is missing ({value})")
     return value
@@ -29,7 +29,7 @@ ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trai
 
 
 class RowMapping:
-    """Turns rows of the dataset `name` into prompts. Raises InputError for a template that is none."""
+    """Turns rows of the dataset `name` into prompts. Raises InputError for an invalid template."""
 
     def __init__(self, config: RowConfig, name: str, by_hand: str | None = None) -> None:
         self.config, self.name, self.by_hand = config, name, by_hand
@@ -39,11 +39,11 @@ class RowMapping:
             self.around = ("", "") if config.template is None else literals(config.template)
             self.asked = meta.find_undeclared_variables(ENVIRONMENT.parse(config.template or ""))
         except TemplateError as error:
-            raise InputError(f"dataset.row.template: no Jinja template ({error})") from error
+            raise InputError(f"dataset.row.template: not a Jinja template ({error})") from error
 
     @property
     def columns(self) -> list[str]:
-        """The columns that are read; empty where any may be."""
+        """The columns that are read; empty if any column may be."""
         config = self.config
         if not config.is_mapped:
             return []
@@ -67,7 +67,7 @@ class RowMapping:
         return replace(prompt, opening=(("system", self.config.system), *prompt.opening))
 
     def _applies_to(self, row: SourceRow) -> bool:
-        """Whether these rules are meant for the row, rather than those of common fields."""
+        """Whether these rules apply to the row, rather than those of the common fields."""
         if not self.config.is_mapped:
             return False
         ready = any(row.values.get(name) for name in READY)
@@ -84,7 +84,7 @@ class RowMapping:
         )
 
     def _renamed(self, values: dict[str, Any]) -> dict[str, Any]:
-        """`values`, where a column that another copy names differently also stands under its name here."""
+        """`values`, with every column that another copy names differently also under its name here."""
         found = {
             ours: values[name]
             for ours, theirs in self.config.aliases.items()
@@ -113,7 +113,7 @@ class RowMapping:
         return texts([found] if isinstance(found, str) else found, row.where, "turns")
 
     def _without_repeats(self, rendered: str) -> str:
-        """`rendered`, without the template's own words where the row's text already stands between them."""
+        """`rendered`, without the template's own words if the row's text already includes them."""
         before, after = self.around
         text = rendered[len(before) : len(rendered) - len(after)]
         bare, start, end = (" ".join(part.split()) for part in (text, before, after))
@@ -133,7 +133,7 @@ class RowMapping:
 
 
 def literals(template: str) -> tuple[str, str]:
-    """The words that `template` writes before its first column and after its last one."""
+    """The literal text of `template` before its first column and after its last one."""
     body = ENVIRONMENT.parse(template).body
     outputs = [body[index] for index in (0, -1)] if body else []
     ends = [node.nodes[index] for node, index in zip(outputs, (0, -1), strict=False) if isinstance(node, nodes.Output)]
@@ -144,5 +144,5 @@ def literals(template: str) -> tuple[str, str]:
 
 
 def first_of(values: Mapping[str, Any], columns: list[str]) -> Any:
-    """The first of `columns` that the row has, None where it has none."""
+    """The value of the first of `columns` that the row has; None if it has none."""
     return next((values[name] for name in columns if values.get(name) is not None), None)

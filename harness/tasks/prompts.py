@@ -1,4 +1,4 @@
-"""Datasets become prompts: rows of a file, as their publishers wrote them.
+"""Prompts, and their reading from rows of a file.
 
 A row holds one of `question`, `prompt`, `turns` or `messages`. Nothing here knows a model; `chat.py` renders.
 """
@@ -28,7 +28,7 @@ CONVERSATIONS = "conversations"
 class Prompt:
     """One conversation to be decoded: `turns` are asked in order, each after the baseline's answer to the one before.
 
-    `opening` holds what stands before the first turn: a system message, or turns whose answers are given.
+    `opening` holds the messages before the first turn: a system message, or turns with given answers.
     """
 
     prompt_id: str
@@ -46,7 +46,7 @@ class Prompt:
 
 
 def read_jsonl(path: Path) -> list[Prompt]:
-    """Every row of `path` as a prompt. Blank lines are skipped; a bad one is named by its number."""
+    """Every row of `path` as a prompt; blank lines are skipped. Raises InputError that names the bad line."""
     prompts = distinct((prompt_from(row, name_of(path)), row.where) for row in read_rows(path))
     if not prompts:
         raise InputError(f"dataset.path={path}: the file holds no row, expected at least one")
@@ -54,7 +54,7 @@ def read_jsonl(path: Path) -> list[Prompt]:
 
 
 def distinct(found: Iterable[tuple[Prompt, str]]) -> list[Prompt]:
-    """The prompts of (prompt, where it stands). Raises InputError where two have one id."""
+    """The prompts of (prompt, place) pairs. Raises InputError if two share an id."""
     seen: dict[str, str] = {}
     prompts: list[Prompt] = []
     for prompt, where in found:
@@ -68,7 +68,7 @@ def distinct(found: Iterable[tuple[Prompt, str]]) -> list[Prompt]:
 
 
 def check_writable(prompt: Prompt, where: str) -> None:
-    """Raises InputError for what no later step can hash, encode or write down, naming the place and the field."""
+    """Raises InputError, naming the place and the field, for a value that cannot be hashed, encoded or written."""
     fields = {
         "id": prompt.prompt_id,
         "category": prompt.category,
@@ -90,7 +90,7 @@ def check_writable(prompt: Prompt, where: str) -> None:
 
 
 def prompt_from(row: SourceRow, stem: str) -> Prompt:
-    """A row that holds its text in one of TEXT_FIELDS; `stem` names what it does not name itself."""
+    """The prompt of a row with its text in one of TEXT_FIELDS; `stem` stands in for a missing id or category."""
     values, where = row.values, row.where
     kind = next((name for name in TEXT_FIELDS if values.get(name) is not None), None)
     if kind is None:
@@ -116,7 +116,7 @@ def columns_of(values: Mapping[str, Any]) -> str:
 
 
 def name_from(values: Mapping[str, Any], columns: Iterable[str], where: str) -> str | None:
-    """The first of `columns` that holds something, as text. Raises InputError where that names nothing."""
+    """The first non-empty value of `columns`, as text. Raises InputError if it is a list, an object or NaN."""
     for column in columns:
         value = values.get(column)
         if value is None or value == "":
@@ -128,7 +128,7 @@ def name_from(values: Mapping[str, Any], columns: Iterable[str], where: str) -> 
 
 
 def texts(values: Any, where: str, name: str) -> tuple[str, ...]:
-    """`values` as a tuple of texts that are not empty. Raises InputError naming the place and the field."""
+    """`values` as a tuple of non-empty texts. Raises InputError that names the place and the field."""
     if not isinstance(values, list) or not values:
         raise InputError(f"{where}: {name} must be a list of texts with at least one entry")
     for value in values:
@@ -165,6 +165,6 @@ def stratified(prompts: Sequence[Prompt], limit: int | None, seed: int) -> list[
         shares[category] += 1
     chosen: list[int] = []
     for category, rows in groups.items():
-        # A string seed, so that the draw of one category does not depend on which others are there.
+        # Seeded per category, so that its draw does not depend on the other categories.
         chosen += random.Random(f"{seed}/{category}").sample(rows, shares[category])
     return [prompts[index] for index in sorted(chosen)]

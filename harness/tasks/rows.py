@@ -1,4 +1,4 @@
-"""Rows of a local file, one object each, with the place that an error can name: JSON, CSV or Parquet."""
+"""Rows of a local JSON, CSV or Parquet file: one object each, with its place for errors."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import IO, Any
 from harness.errors import InputError
 from harness.tasks.files import FORMATS, SEPARATORS, kind_of, open_text
 
-#: What reading compressed text raises where the file is cut or damaged.
+#: Errors of reading compressed text from a cut or damaged file.
 DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """One row: its columns, its number in the file (from 1), and where it stands, in words."""
+    """One row: its columns, its number in the file (from 1), and its place in words."""
 
     values: dict[str, Any]
     number: int
@@ -28,7 +28,7 @@ class SourceRow:
 
 
 def read_rows(path: Path) -> Iterator[SourceRow]:
-    """Every row of `path`; blank lines of a JSONL file are skipped. Raises InputError naming the line that is bad."""
+    """Every row of `path`; blank lines of a JSONL file are skipped. Raises InputError that names the bad line."""
     kind = kind_of(path)
     if kind == ".parquet":
         return _parquet_rows(path)
@@ -80,7 +80,7 @@ def _parsed(text: str, where: str) -> Any:
 
 
 def _constant(name: str) -> None:
-    """NaN is how several libraries write a cell that is missing."""
+    """Several libraries write a missing cell as NaN."""
     if name != "NaN":
         raise ValueError(f"{name} is no JSON number")
 
@@ -98,7 +98,7 @@ def _object(value: Any, where: str) -> dict[str, Any]:
 
 
 def _csv_rows(path: Path, separator: str) -> Iterator[SourceRow]:
-    """Every cell is text, as it is written; an empty one is missing."""
+    """Rows of a CSV file. Every cell is text; an empty one is missing."""
     import pandas as pd
 
     try:

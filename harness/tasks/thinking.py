@@ -1,4 +1,4 @@
-"""Telling a model's thinking from its answer, by the marks that its tokenizer has for it."""
+"""Separates a model's thinking from its answer, by the marks of its tokenizer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 #: Opening and closing marks of the chat formats in use; Gemma 4's first.
 MARKS = (("<|channel>", "<channel|>"), ("<think>", "</think>"))
-#: What a channel is called before its thought begins; alone it is no thought.
+#: Labels of a channel, before its thought; a label alone is no thought.
 LABELS = ("", "thought", "thinking", "analysis")
 
 
@@ -21,10 +21,10 @@ class Thinking:
         self.opening, self.closing = {a for a, _ in pairs}, {b for _, b in pairs}
 
     def split(self, token_ids: Sequence[int]) -> tuple[list[int], list[int]]:
-        """The thought and the answer, both without marks. A thought that was never closed has no answer after it.
+        """The thought and the answer, both without marks. An unclosed thought has no answer after it.
 
-        What stands before a thought and between two is answer. The opening mark may be missing: some templates write
-        it into the prompt, so a mark that closes with none open ends a thought that began after the mark before it.
+        Text before and between thoughts is answer. Some templates write the opening mark into the prompt, so a closing
+        mark without an open one ends a thought that began after the previous mark.
         """
         thought: list[int] = []
         answer: list[int] = []
@@ -43,6 +43,6 @@ class Thinking:
         return thought, answer
 
     def count(self, token_ids: Sequence[int]) -> int:
-        """Tokens of thought; an empty channel, which some models write when they skip thinking, has none."""
+        """The number of tokens of thought. An empty channel, which some models write without thinking, has none."""
         thought, _ = self.split(token_ids)
         return len(thought) if self.tokenizer.decode(thought).strip() not in LABELS else 0

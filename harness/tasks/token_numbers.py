@@ -1,4 +1,4 @@
-"""Token ids in place of text: prompts and answers as numbers, where no tokenizer is at hand or none is wanted."""
+"""Token ids in place of text: prompts and answers as numbers, for runs without a tokenizer."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from harness.tasks.prompts import Prompt
 
-RANGE = 1 << 30  # more than any vocabulary, so that prompts can be made before one is known
+RANGE = 1 << 30  # more than any vocabulary: prompts are made before the vocabulary is known
 
 
 class NumberTokenizer:
-    """What `chat.py` needs of a tokenizer: every number is a token, and so is every other word, by its checksum.
+    """A tokenizer for `chat.py`: every number is a token, and every other word becomes one by its checksum.
 
     Numbers beyond the vocabulary are wrapped around.
     """
@@ -33,7 +33,7 @@ class NumberTokenizer:
 
 
 def random_prompts(count: int, tokens: int, seed: int) -> list[Prompt]:
-    """`count` prompts of `tokens` random numbers each; prompt i is the same whatever `count` is."""
+    """`count` prompts of `tokens` random numbers each; prompt i does not depend on `count`."""
     return [
         Prompt(f"random-{index}", "random", (" ".join(map(str, _numbers(tokens, f"{seed}/{index}"))),))
         for index in range(count)

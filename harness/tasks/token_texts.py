@@ -1,4 +1,4 @@
-"""An answer cut into one text per token, so that a report can show which round wrote what without any tokenizer."""
+"""Splits an answer into one text per token, so that a report can colour it by round without a tokenizer."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 def token_pieces(tokenizer: Any, token_ids: Sequence[int]) -> list[str]:
     """One text per token, special tokens included; joined they are the whole answer.
 
-    A character spread over several tokens belongs to the last of them, and the others are empty. Bytes at the end that
-    never make a character are left out.
+    A character spread over several tokens belongs to the last of them, and the others are empty. Bytes at the end
+    that never make a character are left out.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:

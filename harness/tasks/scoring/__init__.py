@@ -1,1 +1,1 @@
-"""Task accuracy: is an answer right? Taken from the very outputs that were timed, the same way for every arm."""
+"""Task accuracy: scores the outputs that were timed, in one way for every arm."""

@@ -1,16 +1,16 @@
-r"""Finding the last `\boxed{...}` of an answer, braces inside it included."""
+r"""Finds the last `\boxed{...}` of an answer, including braces inside it."""
 
 from __future__ import annotations
 
 import re
 
-#: A box opens, or a brace opens or closes. After a backslash a brace is a character to be shown.
+#: A box opens, or a brace opens or closes. After a backslash a brace is a printed character.
 MARK = re.compile(r"(?P<box>\\(?:boxed|fbox)\s*\{)|\\.|[{}]", re.DOTALL)
 
 
 def last_boxed(text: str) -> str | None:
-    """What the complete box that opens last holds, None where there is none."""
-    opened: list[tuple[bool, int]] = []  # whether it is a box, and where what it holds begins
+    """The content of the last-opened complete box; None without one."""
+    opened: list[tuple[bool, int]] = []  # (is it a box, start of its content)
     found: tuple[int, int] | None = None
     for mark in MARK.finditer(text):
         if mark["box"] or mark.group() == "{":

@@ -1,4 +1,4 @@
-"""Checkers: is a reply right? One rule per kind of chat, usable on any text that claims to answer the prompt."""
+"""Scores replies to the procedural corpus, by one rule per kind of chat."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def _json_is(answer: str, text: str) -> bool:
 
 
 def score(category: str, answer: str | None, text: str) -> float | None:
-    """1.0 for a right reply, 0.0 for a wrong one, None where there is no key.
+    """1.0 for a right reply, 0.0 for a wrong one, None without a key.
 
-    Arithmetic compares the number after `Answer:`, extraction the parsed JSON, stories and dialogue ask whether the key
-    occurs, every other kind wants the exact text.
+    Arithmetic compares the number after `Answer:`, extraction the parsed JSON, stories and dialogue look for the key in
+    the text, every other kind compares the exact text.
     """
     if answer is None:
         return None

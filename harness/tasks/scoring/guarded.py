@@ -1,6 +1,6 @@
-"""Runs `program.py` of the current folder under limits; started by `sandbox.py` in a process of its own.
+"""Runs `program.py` of the current folder under limits; `sandbox.py` starts it in its own process.
 
-Imports nothing of the project: it must start fast and hold nothing worth stealing.
+Imports nothing of the project, so that it starts fast and holds no secrets.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PROCESSES = 64
 
 
 def limit(memory_mb: int, seconds: int) -> None:
-    """Hard limits, which the process cannot raise again."""
+    """Set hard limits, which the process cannot raise again."""
     wanted = {
         resource.RLIMIT_AS: memory_mb << 20,
         resource.RLIMIT_CPU: seconds,
@@ -34,7 +34,7 @@ def limit(memory_mb: int, seconds: int) -> None:
 
 
 def leave_network() -> None:
-    """An empty network namespace where the system grants one; a closed door in Python in any case."""
+    """Enter an empty network namespace if the system grants one, and refuse sockets in Python in any case."""
     try:
         unshare = ctypes.CDLL(None, use_errno=True).unshare
         if unshare(CLONE_NEWNET) != 0:
@@ -44,7 +44,7 @@ def leave_network() -> None:
     import socket
 
     class Refused(socket.socket):
-        """A class still, because `ssl` derives its own from it."""
+        """Still a class, because `ssl` derives from it."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             refuse()

@@ -1,7 +1,7 @@
-r"""Answers that are a mathematical expression (MATH-500): equal in meaning, not in letters.
+r"""Compares mathematical expressions (MATH-500) by meaning.
 
-`math-verify` decides where it is installed (the `math` extra). Without it the last box is compared as text after
-trivial differences are taken away: that misses answers written differently, and never passes a wrong one.
+`math-verify` decides if it is installed (the `math` extra). Otherwise the last box is compared as text without trivial
+differences: this misses right answers in another form, and never passes a wrong one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from harness.tasks.scoring.boxed import last_boxed
 
 LIBRARY = "math-verify"
-TIMEOUT_S = 30  # the first use compiles grammars, which a busy machine takes seconds for
+TIMEOUT_S = 30  # the first use compiles grammars: seconds on a busy machine
 SPELLINGS = (
     (r"\\[dt]frac", r"\\frac"),
     (r"\\left(?![a-zA-Z])|\\right(?![a-zA-Z])|\\[,;!: ]|\\displaystyle|\\\$|\$|\s", ""),
@@ -31,12 +31,12 @@ def has_library() -> bool:
 
 
 def compares_by() -> str:
-    """What decides here, for the manifest."""
+    """The method of comparison, for the manifest."""
     return f"{LIBRARY} {metadata.version(LIBRARY)}" if has_library() else "text of the last box"
 
 
 def expression_is_right(answer: Any, text: str) -> float:
-    """1.0 when the answer that `text` settles on means the key, else 0.0."""
+    """1.0 if the final answer of `text` equals the key in meaning, else 0.0."""
     if has_library():
         return float(_verified(str(answer), text))
     boxed = last_boxed(text)
@@ -46,7 +46,7 @@ def expression_is_right(answer: Any, text: str) -> float:
 def _verified(answer: str, text: str) -> bool:
     from math_verify import parse, verify
 
-    # The library's time limit is an alarm signal, which only the main thread can have.
+    # The library's time limit is an alarm signal, which only the main thread can receive.
     limit = TIMEOUT_S if threading.current_thread() is threading.main_thread() else None
     gold = parse(f"\\boxed{{{answer}}}", parsing_timeout=limit)
     boxed = last_boxed(text)
@@ -55,7 +55,7 @@ def _verified(answer: str, text: str) -> bool:
 
 
 def plain(expression: str) -> str:
-    """An expression without spacing, units' marks and spelling variants that never change its meaning."""
+    """An expression without spacing, marks of units and spelling variants, none of which change its meaning."""
     for pattern, replacement in SPELLINGS:
         expression = re.sub(pattern, replacement, expression)
     return expression

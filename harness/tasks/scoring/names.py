@@ -1,4 +1,4 @@
-"""Names in Python source, read by its own parser: which ones tests need, which ones an answer has."""
+"""Names in Python source, found by its own parser: those that tests need, and those that an answer defines."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import symtable
 from collections.abc import Iterator, Sequence
 
 BUILTINS = frozenset(dir(builtins))
-#: What the parser raises for source that is no program: bad syntax, NUL characters, nesting without end.
+#: Errors of the parser for invalid source: bad syntax, NUL characters, too deep nesting.
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
 def needed_names(tests: Sequence[str], around: Sequence[str] = (), reference: str | None = None) -> list[str]:
-    """The names that `tests` expect an answer to define. Raises ValueError for a test that is no Python.
+    """The names that `tests` expect an answer to define. Raises ValueError for a test that is not Python.
 
-    `around` are imports and set-up that stand beside the tests; `reference` is the dataset's own solution, which says
-    what is the answer's even where a function is called like a builtin.
+    `around` are the imports and set-up beside the tests. `reference` is the dataset's own solution: it identifies the
+    answer's names even if a function is named like a builtin.
     """
     whole = "\n".join([*around, *tests])
     try:
         free = free_names(whole)
         called = [_called(ast.parse(test)) for test in tests]
     except UNREADABLE as error:
-        raise ValueError(f"its tests are no Python ({error})") from error
+        raise ValueError(f"its tests are not Python ({error})") from error
     by_reference = free & set(bound_names(reference or ""))
     if by_reference:
         return sorted(by_reference)
     own = free - BUILTINS
     if own:
-        # A module that a test uses without importing it is read, never called.
+        # A module that a test uses without an import is read, but never called.
         return sorted({name for names in called for name in names} & own or own)
-    # Only builtins are called, so the function is called like one: the one that no test goes without.
+    # Only builtins are called, so the function is named like one: the one that every test calls.
     everywhere = set.intersection(*called) if called else set()
     return sorted(everywhere) if len(everywhere) == 1 else []
 
@@ -50,7 +50,7 @@ def free_names(source: str) -> set[str]:
 
 
 def bound_names(source: str) -> list[str]:
-    """Names that `source` binds at its top level, however it does; none where it does not parse."""
+    """Names that `source` binds at its top level, by any statement; none if it does not parse."""
     try:
         top = symtable.symtable(source, "answer", "exec")
     except UNREADABLE:
@@ -75,7 +75,7 @@ def functions_for(source: str, name: str, tests: Sequence[str]) -> list[str]:
 
 def _takes(expected: ast.arguments, call: ast.Call) -> bool:
     if any(isinstance(value, ast.Starred) for value in call.args):
-        return True  # how many that is, only a run shows
+        return True  # their number is known at run time only
     positional = [*expected.posonlyargs, *expected.args]
     if len(call.args) > len(positional) and expected.vararg is None:
         return False

@@ -1,9 +1,9 @@
-"""Answers that are one number: GSM8K's, AIME's.
+"""Compares answers that are one number (GSM8K, AIME).
 
-How an ambiguous form is read: a comma before exactly three digits groups thousands (`1,000`), any other comma stands
-before decimals (`5,6`, `0,125`). Points group only where there are several (`1.234.567`), spaces only where every
-group after one has three digits (`1 000 000`). `2 1/2` is two and a half. A percent sign, a currency and a unit are
-not part of the number: `50%` is 50.
+Ambiguous forms are read as follows: a comma before exactly three digits groups thousands (`1,000`), any other comma
+stands before decimals (`5,6`, `0,125`). Points group only if there are several (`1.234.567`), spaces only if every
+group after the first has three digits (`1 000 000`). `2 1/2` is two and a half. A percent sign, a currency and a unit are not
+part of the number: `50%` is 50.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.tasks.scoring.boxed import last_boxed
 
-#: One spelling for each thing that can be written in several, so that the pattern below knows one.
+#: Reduces alternative notations to the one that the pattern below knows.
 SPELLINGS = (
     (r"\\[,!;:]", ""),
     (r"\{,\}", ","),
@@ -36,8 +36,8 @@ CHARACTERS = str.maketrans(
     | dict.fromkeys("\u00a0\u2009\u202f", " ")
     | dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True))
 )
-# An exponent, an index and the rest of a longer number begin no number. A sign counts only where it follows nothing:
-# the 12 of `10-12` is not negative.
+# An exponent, an index and the rest of a longer number begin no number. A sign counts only at the start: the 12 of
+# `10-12` is not negative.
 NUMBER = re.compile(
     r"""
     (?:(?<![\w)\]}])(?P<sign>[-+–]))?
@@ -58,15 +58,15 @@ NUMBER = re.compile(
     re.VERBOSE,
 )
 FINAL_MARK = re.compile(r"####\s*(.+)")
-#: Words inside LaTeX, and remarks: a number there is not the answer while one stands outside.
+#: Words inside LaTeX, and remarks: a number in them is the answer only if there is none outside.
 REMARKS = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s*\{[^{}]*\}|\([^()]*\)")
-#: Beside these a number is a factor of another one.
+#: Next to these, a number is only a factor.
 IRRATIONAL = re.compile(r"\\(?:pi|sqrt|ln|log|infty)(?![a-zA-Z])|[π√∞]")
-MOST_POWER = 1000  # a larger one is no answer, and would take all memory there is
+MOST_POWER = 1000  # a larger power is no answer, and would exhaust the memory
 
 
 def number_is_right(answer: Any, text: str) -> float:
-    """1.0 when the number that `text` settles on equals the key, else 0.0. Raises ValueError for a key without one.
+    """1.0 if the final number of `text` equals the key, else 0.0. Raises ValueError for a key without one.
 
     The key is a number, or a text that holds one (GSM8K's stands after `####`).
     """
@@ -85,7 +85,7 @@ def key_number(answer: Any) -> Fraction:
 
 
 def final_number(text: str) -> Fraction | None:
-    """The number that a worked answer ends in: the last box, else the last `####` line, else the last number of all."""
+    """The final number of a worked answer: in the last box, else in the last `####` line, else the last number."""
     boxed = last_boxed(text)
     if boxed is not None:
         return read_number(boxed)
@@ -99,7 +99,7 @@ def final_number(text: str) -> Fraction | None:
 def read_number(text: str) -> Fraction | None:
     """The only number in a short answer, which may carry a unit, a currency or LaTeX around it.
 
-    Of an equation it is the last side's. An answer that holds two different numbers settles on none.
+    An equation gives the number of its last side. An answer with two different numbers gives None.
     """
     if IRRATIONAL.search(text):
         return None
@@ -112,14 +112,14 @@ def read_number(text: str) -> Fraction | None:
 
 
 def tidy(text: str) -> str:
-    """`text` with numbers in the one spelling that NUMBER knows."""
+    """`text` with numbers in the one notation that NUMBER knows."""
     for pattern, replacement in SPELLINGS:
         text = re.sub(pattern, replacement, text)
     return text.translate(CHARACTERS)
 
 
 def exact(found: re.Match[str]) -> Fraction | None:
-    """A written number as an exact one: `1,200`, `-0.5`, `3/4`, `1.5e3`, `2 1/2`. None where it has no value."""
+    """The exact value of a written number: `1,200`, `-0.5`, `3/4`, `1.5e3`, `2 1/2`. None if it has no value."""
     try:
         value = Fraction(Decimal(decimal(found["value"])))
         power = int(found["e"] or found["ten"] or found["power"] or 0)
@@ -139,7 +139,7 @@ def exact(found: re.Match[str]) -> Fraction | None:
 
 
 def decimal(written: str) -> str:
-    """A written value with a point before its decimals and nothing between its thousands."""
+    """A written value with a decimal point and without separators of thousands."""
     bare = re.sub(r"[ '’_]", "", written)
     if bare.count(".") > 1 or ("," in bare and "." in bare and bare.index(".") < bare.index(",")):
         return bare.replace(".", "").replace(",", ".")

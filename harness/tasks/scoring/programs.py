@@ -1,4 +1,4 @@
-"""From an answer to a program that passes or does not: HumanEval's and MBPP's tests around the model's code."""
+"""Builds a test program from an answer: HumanEval's or MBPP's tests around the model's code."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from markdown_it import MarkdownIt
 
 from harness.tasks.scoring.names import bound_names, functions_for, needed_names
 
-#: Fences as Markdown has them: a closing one stands on its own line, so that three backticks in a text end nothing.
+#: Fences as in Markdown: a closing fence stands on its own line, so three backticks inside a line end nothing.
 MARKDOWN = MarkdownIt("zero").enable("fence")
-PYTHON = ("", "py", "python", "python3")  # what models call their code; a shell or output block is none
+PYTHON = ("", "py", "python", "python3")  # labels of code blocks; a shell or output block does not count
 
 
 def code_of(text: str, *wanted: str) -> str:
@@ -30,13 +30,13 @@ def _language(info: str) -> str:
 
 
 def defines(code: str, name: str) -> bool:
-    """Whether `code` binds `name` at its top level. Code that does not parse still may say `def name`."""
+    """Whether `code` binds `name` at its top level, or, if it does not parse, has a line `def name(`."""
     definition = rf"^(?:async\s+)?def\s+{re.escape(name)}\s*\("
     return name in bound_names(code) or re.search(definition, code, re.MULTILINE) is not None
 
 
 def humaneval_program(answer: Mapping[str, Any], text: str) -> str:
-    """The dataset's tests after the answer. The prompt stands first: its imports and helpers belong to the task.
+    """The dataset's tests after the answer. The prompt comes first: its imports and helpers belong to the task.
 
     An answer that defines the function replaces the prompt's stub; any other is read as the stub's body.
     """
@@ -48,10 +48,10 @@ def humaneval_program(answer: Mapping[str, Any], text: str) -> str:
 
 
 def mbpp_program(answer: Mapping[str, Any], text: str) -> str:
-    """The dataset's assertions after the answer. Raises ValueError where the assertions are no Python.
+    """The dataset's assertions after the answer. Raises ValueError if the assertions are not Python.
 
-    The published prompt does not say which name the assertions call; where the answer uses another one, its last
-    function that takes their arguments is called by the expected name.
+    The published prompt does not name the function that the assertions call. If the answer uses another name, its last
+    function that takes their arguments gets the expected name as well.
     """
     tests = lines_of(answer, "test_list")
     if not tests:
@@ -70,7 +70,7 @@ def mbpp_program(answer: Mapping[str, Any], text: str) -> str:
 
 
 def lines_of(answer: Mapping[str, Any], column: str) -> list[str]:
-    """A column that is a list of lines. Text in its place (a CSV holds no lists) would run and test nothing."""
+    """A column that must be a list of lines: text in its place (a CSV holds no lists) would run and test nothing."""
     if not isinstance(answer[column], list | tuple):
         kind = type(answer[column]).__name__
         raise ValueError(f"its {column} is {kind}, expected a list; use a copy in JSON or Parquet")

@@ -1,7 +1,7 @@
-"""Running a model's program where it can do little harm: its own process, limits, an empty folder, no network.
+"""Runs a model's program where it can do little harm: its own process, limits, an empty folder, no network.
 
-This is a fence, not a wall. The program runs as the same user, so it can read what that user can read; decode models
-that you do not trust inside a container. POSIX only.
+This is a fence, not a wall. The program runs as the same user and can read everything that this user can read; decode
+models that you do not trust inside a container. POSIX only.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from harness.config import ScoringConfig
 from harness.errors import InputError
 
 GUARD = Path(__file__).with_name("guarded.py")
-SHOWN = 400  # characters of what went wrong
+SHOWN = 400  # characters of the reason
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Whether a program ran to its end, and what stopped it where it did not."""
+    """Whether a program ran to its end, and the reason if it did not."""
 
     passed: bool
     reason: str = ""
 
 
 def check_available() -> None:
-    """Raises InputError on a system without the limits that the sandbox rests on."""
+    """Raises InputError on a system without the limits that the sandbox needs."""
     try:
         import resource  # noqa: F401
     except ImportError as error:
@@ -40,9 +40,9 @@ def check_available() -> None:
 
 
 def run_program(program: str, limits: ScoringConfig) -> Outcome:
-    """Run Python source to its end. It passes only by getting there: an early exit, even with code 0, does not count.
+    """Run Python source. It passes only by reaching its end: an early exit fails, even with code 0.
 
-    Limited in time, memory, file size, open files and (for other users than root) processes.
+    Time, memory, file size, open files and (except for root) processes are limited.
     """
     # The program cannot claim to have finished without knowing this word.
     word = secrets.token_hex(16)
@@ -63,7 +63,7 @@ def run_program(program: str, limits: ScoringConfig) -> Outcome:
         except subprocess.TimeoutExpired:
             return Outcome(False, f"not done after {limits.timeout_s:g} s")
         finally:
-            # Whatever it started belongs to its session.
+            # Its children belong to its session.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             with contextlib.suppress(Exception):

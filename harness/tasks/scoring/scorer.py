@@ -1,4 +1,4 @@
-"""Which rule scores a dataset's answers, by the name that its config gives under `dataset.scorer`."""
+"""Scores a dataset's answers by the rule that `dataset.scorer` names."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ BUILD: dict[str, Callable[[Any, str], str]] = {"humaneval": humaneval_program, "
 
 
 class Scorer:
-    """Scores the answers of one run. Equal answers to one prompt are judged once, so a program runs once for all arms.
+    """Scores the answers of one run. Equal answers to a prompt are scored once, so a program runs once for all arms.
 
-    Raises InputError for a name that no rule has.
+    Raises InputError for an unknown rule.
     """
 
     def __init__(self, name: str | None, config: ScoringConfig) -> None:
@@ -40,10 +40,10 @@ class Scorer:
         return self.name in PROGRAMS and self.config.execute_code
 
     def check(self, prompts: Sequence[Prompt]) -> str | None:
-        """Raises InputError for the first prompt whose key this rule cannot use; says how many have none, if any."""
+        """A warning if prompts have no key, else None. Raises InputError for the first prompt with an unusable key."""
         for prompt in prompts:
             if prompt.answer is not None and (self.name in COMPARE or self.executes):
-                self._told(prompt, "")
+                self._result(prompt, "")
         without = [prompt.prompt_id for prompt in prompts if prompt.answer is None]
         if self.name is None or not without:
             return None
@@ -53,9 +53,9 @@ class Scorer:
         )
 
     def __call__(self, prompt: Prompt, text: str) -> float | None:
-        """0 to 1, or None where the prompt has no key, or only a program could tell and none may be run.
+        """0 to 1; None if the prompt has no key, or if scoring takes a program and none may be run.
 
-        `text` is what the model says to the reader, without its thinking.
+        `text` is the answer without its thinking.
         """
         if self.name is None or prompt.answer is None or (self.name in PROGRAMS and not self.executes):
             return None
@@ -67,11 +67,11 @@ class Scorer:
     def _score(self, prompt: Prompt, text: str) -> float | None:
         if self.name == CORPUS:
             return corpus.score(prompt.category, str(prompt.answer), text)
-        told = self._told(prompt, text)
-        return float(sandbox.run_program(told, self.config).passed) if isinstance(told, str) else told
+        result = self._result(prompt, text)
+        return float(sandbox.run_program(result, self.config).passed) if isinstance(result, str) else result
 
-    def _told(self, prompt: Prompt, text: str) -> float | str:
-        """The score, or the program whose run decides it."""
+    def _result(self, prompt: Prompt, text: str) -> float | str:
+        """The score, or the program whose run decides. Raises InputError for an unusable key."""
         assert self.name is not None
         try:
             return (
@@ -87,10 +87,10 @@ class Scorer:
             raise InputError(f"prompt {prompt.prompt_id}: {error} (dataset.scorer={self.name})") from error
 
     def describe(self) -> dict[str, Any]:
-        """How answers are scored, for the manifest."""
-        told: dict[str, Any] = {"scorer": self.name}
+        """The rule and its settings, for the manifest."""
+        described: dict[str, Any] = {"scorer": self.name}
         if self.name == "math":
-            told["compares_by"] = mathematics.compares_by()
+            described["compares_by"] = mathematics.compares_by()
         if self.name in PROGRAMS:
-            told |= {"execute_code": self.config.execute_code, "timeout_s": self.config.timeout_s}
-        return told
+            described |= {"execute_code": self.config.execute_code, "timeout_s": self.config.timeout_s}
+        return described

@@ -181,7 +181,7 @@ def test_no_cell_of_a_written_table_is_a_formula(tmp_path: Path) -> None:
                 float(cell)
 
 
-def test_a_finished_job_with_a_damaged_summary_is_reported_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_job_with_a_damaged_summary_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sweep = Sweep(tmp_path)
     for job, content in enumerate(("{", '{"rows": [{"arm": "mtp", "tau": 3.0}]}', "[]", '{"rows": null}')):
         (tmp_path / str(job)).mkdir()

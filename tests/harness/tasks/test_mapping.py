@@ -215,5 +215,5 @@ def test_only_the_columns_that_are_used_are_read() -> None:
 def test_rules_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(InputError, match="template and turns are both set"):
         RowConfig(template="x", turns=["y"])
-    with pytest.raises(InputError, match=r"dataset\.row\.template: no Jinja template"):
+    with pytest.raises(InputError, match=r"dataset\.row\.template: not a Jinja template"):
         RowMapping(RowConfig(template="{{ open"), "d")

@@ -73,7 +73,7 @@ def test_an_empty_channel_is_no_thought() -> None:
 def test_a_template_that_ignores_the_switch_is_refused() -> None:
     config = DatasetConfig(path="rows.jsonl", thinking=True)
     assert Chat(Letters(), config).thinking_tokens(ids("<ab>c")) == 2
-    with pytest.raises(InputError, match=r"dataset\.thinking=true: the target's chat template writes the same"):
+    with pytest.raises(InputError, match=r"dataset\.thinking=true: the target's chat template ignores it"):
         Chat(Letters(template="always"), config)
 
 

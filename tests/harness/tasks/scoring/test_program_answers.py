@@ -121,7 +121,7 @@ def test_set_up_comes_after_the_classes_that_it_uses() -> None:
 
 
 def test_tests_that_are_no_python_are_an_error() -> None:
-    with pytest.raises(ValueError, match="its tests are no Python"):
+    with pytest.raises(ValueError, match="its tests are not Python"):
         mbpp_program({"test_list": ["assert f(1) =="]}, "")
 
 
