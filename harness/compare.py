@@ -1,7 +1,7 @@
-"""`python -m harness.compare DIR...`: any runs or sweeps as one leaderboard, with a warning for what spoils it.
+"""`python -m harness.compare DIR...`: rank any runs or sweeps in one leaderboard, with warnings on differences.
 
-Markdown goes to stdout; leaderboard.md, .csv and .html into `--out`, by default the folder that holds all the runs.
-Where that one is an archive that cannot be written, the table is printed all the same.
+Prints Markdown, and writes leaderboard.md, .csv and .html to `--out`, by default the folder that holds all runs. If
+that default cannot be written, such as an archive, the table is printed all the same.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from harness.report.leaderboard.board import leaderboard
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0, or 2 with one line on stderr for a folder that holds no run, cannot be read, or is no `--out`."""
+    """Rank the runs; return 0, or 2 for a folder without a run, one that cannot be read, or a wrong `--out`."""
     parser = argparse.ArgumentParser(prog="python -m harness.compare", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="a run directory, or any folder of them")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the files go")
     options = parser.parse_args(arguments)
     board = leaderboard(options.folders)
-    # After the reading: a mistyped folder should be told at once, without a drawing library.
+    # Imported after reading: the error for a mistyped folder should not wait for a drawing library.
     from harness.report.leaderboard.page import markdown, notes, write_leaderboard
 
     out = options.out or Path(os.path.commonpath([folder.resolve() for folder in options.folders]))

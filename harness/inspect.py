@@ -1,9 +1,7 @@
-"""What a checkpoint folder is, what it fits, and what is wrong with it.
+"""`python -m harness.inspect PATH [--target PATH]`: describe a checkpoint folder and list its problems.
 
-    python -m harness.inspect PATH [--target PATH]
-
-Reads config.json and the headers of the weight files, so it costs seconds for any size. Exit code 2 when the folder
-cannot be used.
+Reads config.json and the headers of the weight files: seconds for any size. Exit code 2 for a folder that cannot be
+used.
 """
 
 from __future__ import annotations
@@ -52,7 +50,7 @@ SHOWN = 20  # problems printed; a folder with more has one cause
 
 @dataclass
 class Inspection:
-    """What was found: facts in the order of reading, and every reason why the folder cannot be used."""
+    """The result: facts in the order of reading, and every reason why the folder cannot be used."""
 
     path: str
     facts: Facts = field(default_factory=list)
@@ -66,16 +64,16 @@ class Inspection:
         width = max((len(name) for name, _ in self.facts), default=0)
         lines = [f"{self.path}"] + [f"  {name:<{width}}  {value}" for name, value in self.facts]
         for problem in self.problems[:SHOWN]:
-            # A long line is broken between words, never inside a name.
+            # Wrap between words, never inside a name.
             lines += wrap(f"problem: {problem}", 118, initial_indent="  ", subsequent_indent="           ",
                           break_long_words=False, break_on_hyphens=False)  # fmt: skip
         if len(self.problems) > SHOWN:
-            lines.append(f"  and {len(self.problems) - SHOWN} problems more")
+            lines.append(f"  and {len(self.problems) - SHOWN} more problems")
         return "\n".join([*lines, "  usable" if self.usable else "  not usable"])
 
 
 def inspect(path: str, target: str | None = None) -> Inspection:
-    """Look at the folder or hub id `path`, and at whether it fits `target` where one is given."""
+    """Inspect the folder or hub id `path`, and its fit to `target` if given."""
     found = Inspection(path)
     try:
         _look(found, path, target)

@@ -1,4 +1,4 @@
-"""`python -m harness.status DIR`: which jobs of a sweep are done, running, failed, pending or dropped, and why."""
+"""`python -m harness.status DIR`: list a sweep's jobs as done, running, failed, pending or dropped, with reasons."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def as_table(sweep: Sweep) -> Table:
 
 
 def as_json(sweep: Sweep) -> str:
-    """One JSON object: how many jobs are in each state, and every job."""
+    """One JSON object: the number of jobs in each state, and every job."""
     counts = {state: sum(job.state == state for job in sweep.jobs) for state in STATES}
     return json.dumps({"folder": str(sweep.folder), "counts": counts, "jobs": [asdict(job) for job in sweep.jobs]})
 

@@ -1,7 +1,7 @@
-"""`python -m harness.upload DIR...`: rebuild tracked runs from run directories, as often as you like.
+"""`python -m harness.upload DIR...`: rebuild tracked W&B runs from run directories, any number of times.
 
-For runs that were made without a tracker, offline, or while it was out of reach. A directory may be one run or a sweep
-of them; the runs of a sweep share a group.
+For runs made without tracking, offline, or during an outage. A directory holds one run or a sweep of them; the runs of
+a sweep share a group.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.config import TrackingConfig
 from harness.config.tracking import TRACKING_MODES
-from harness.entry import command, say
+from harness.entry import command, say, tell
 from harness.errors import EXIT_ARM_FAILED, EXIT_BAD_INPUT, EXIT_OK, InputError
 from harness.metrics.summary import mismatched, read_summary, stored_summary, summarise, undecoded
 from harness.records.files import NOTHING_YET, find_runs
@@ -25,11 +25,11 @@ from harness.report.tracking.tracker import open_run, switched_off
 
 
 def upload(run_dir: Path, config: TrackingConfig, group: str | None) -> str:
-    """Build one tracked run from its files; returns its id. Raises InputError for a run of nothing.
+    """Build one tracked run from its files; return its id.
 
-    Errors of wandb are the caller's.
+    Raises InputError for a run without a finished generation, and wandb's own errors.
     """
-    with suppress(OSError):  # an archive may be read-only; what is sent is read in any case
+    with suppress(OSError):  # an archive may be read-only; the mirror reads it all the same
         write_rounds(run_dir)
         if stored_summary(run_dir) is None:  # a run that was killed before it could
             summarise(run_dir)
@@ -64,16 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             found = find_runs(folder)
         except InputError as error:
-            say(f"error: {error}")
-            worst = max(worst, EXIT_BAD_INPUT)
+            worst = max(worst, tell(error))
             continue
         for run_dir in found:
             try:
                 name = upload(run_dir, config, None if run_dir == folder else folder.name)
             except InputError as error:
-                say(f"error: {error}")
-                worst = max(worst, EXIT_BAD_INPUT)
-            except Exception as error:  # one run that cannot be sent must not keep the others
+                worst = max(worst, tell(error))
+            except Exception as error:  # a run that cannot be sent must not cost the others theirs
                 say(f"error: {run_dir}: {type(error).__name__}: {error}")
                 worst = max(worst, EXIT_ARM_FAILED)
             else:

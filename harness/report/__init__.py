@@ -1,7 +1,7 @@
-"""A run directory becomes one page that opens anywhere: `report.html`, and its charts and data beside it.
+"""Everything people see of a run: console, page, charts, leaderboard, published figures and W&B.
 
-`python -m harness.report DIR...` writes them anew from the files of a run. Figures come from `summary.json`; nothing is
-computed here that is not there, apart from each prompt's own ratio.
+`python -m harness.report DIR...` writes the page, `report.html`, with charts and data beside it, from the files of a
+run. Figures come from `summary.json`; only each prompt's own ratio is computed here.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ __all__ = ["write_report"]
 
 
 def write_report(run_dir: str | Path) -> Path:
-    """Write `report.html` and the folder `report/` (PNG charts, CSV data) of a run; returns the page's path.
+    """Write `report.html` and the folder `report/` (PNG charts, CSV data) of a run; return the page's path.
 
-    Raises InputError for damaged records and OSError where nothing can be written.
+    Raises InputError for damaged records and OSError if nothing can be written.
     """
-    # A run must be able to begin, and to end, without a drawing library.
+    # Imported late: a run must be able to start, and to end, without a drawing library.
     from harness.report.page.build import build
 
     return build(run_dir)

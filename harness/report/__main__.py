@@ -1,4 +1,4 @@
-"""`python -m harness.report DIR...`: write reports anew from the files of runs."""
+"""`python -m harness.report DIR...`: write the reports of runs again, from their files."""
 
 from __future__ import annotations
 

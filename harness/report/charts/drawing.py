@@ -1,4 +1,4 @@
-"""From a matplotlib figure to an SVG that lives in the page, and a PNG that lives beside it."""
+"""Turns a matplotlib figure into an SVG for the page and a PNG beside it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from harness.report.charts.palette import follow_page, light
 
-WIDTH = 5.2  # inches; a chart is read at half the page's width and on a phone alike
+WIDTH = 5.2  # inches: readable at half the page's width and on a phone
 PNG_DPI = 160
 
 # Any: matplotlib types its settings as a literal of every name it knows, which differ by version.
@@ -58,7 +58,7 @@ STYLE: Any = {
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A finished drawing: `svg` for the page (safe markup), `png` as a file, both of the same figure."""
+    """A finished chart: `svg` for the page (safe markup) and `png` for a file, both from the same figure."""
 
     name: str
     title: str
@@ -68,17 +68,17 @@ class Chart:
     links: Mapping[str, str] = field(default_factory=dict)
 
 
-#: Whether what is drawn now comes from a synthetic run: a PNG travels without its page and must say so itself.
+#: Whether the current charts show a synthetic run: a PNG leaves its page and must say so itself.
 _synthetic: ContextVar[bool] = ContextVar("synthetic", default=False)
 
 
 @contextmanager
 def drawing(synthetic: object = False) -> Iterator[None]:
-    """The house style, without touching anybody else's settings. Titles of what is `synthetic` say so."""
+    """Set the report's style for the block alone; titles of `synthetic` charts say so."""
     token = _synthetic.set(bool(synthetic))
     try:
         with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-            # A category in a script that the PNG's font lacks; the SVG takes the reader's fonts.
+            # The PNG's font may lack the script of a category; the SVG uses the reader's fonts.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             yield
     finally:
@@ -86,13 +86,13 @@ def drawing(synthetic: object = False) -> Iterator[None]:
 
 
 def new_figure(height: float = 3.3, width: float = WIDTH) -> tuple[Figure, Axes]:
-    """An empty figure with one pair of axes; no global state, so nothing has to be closed."""
+    """An empty figure with one pair of axes, sizes in inches; it needs no closing, as pyplot does not know it."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
 
 
 def finish(figure: Figure, name: str, title: str, note: str = "", tips: Mapping[str, str] | None = None) -> Chart:
-    """Both outputs of `figure`. `tips` maps the link of a point to the words shown over it."""
+    """`figure` as a finished chart. `tips` maps the link of a point to its tooltip."""
     title = f"Synthetic: {title}" if _synthetic.get() else title
     svg = to_svg(figure, name, title, tips or {})
     figure.suptitle(title, fontsize=12, color=light("ink"))
@@ -102,15 +102,15 @@ def finish(figure: Figure, name: str, title: str, note: str = "", tips: Mapping[
 
 
 def legend_text(name: str) -> str:
-    """`name` as a label: matplotlib leaves a label that begins with an underscore out of the legend."""
+    """`name` as a label: matplotlib drops labels with a leading underscore from the legend."""
     return f" {name}" if name.startswith("_") else name
 
 
 def to_svg(figure: Figure, name: str, title: str, tips: Mapping[str, str]) -> str:
-    """`figure` as markup for the page: colours follow the reader's preference, text takes the page's font.
+    """`figure` as markup for the page, whose colours follow the reader's preference and whose text uses its font.
 
-    The same figure gives the same markup: `name` seeds the ids that matplotlib would draw at random, which also keeps
-    the charts of one page apart.
+    `name` seeds the ids, which matplotlib would draw at random: the same figure gives the same markup, and the charts
+    of one page do not share an id.
     """
     out = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):
@@ -121,7 +121,7 @@ def to_svg(figure: Figure, name: str, title: str, tips: Mapping[str, str]) -> st
     box = re.search(r'viewBox="[^"]+"', head)
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r'<(g|text) id="[^"]*"', r"<\1", body)
-    # Points lead to places in the page, not to new windows.
+    # Links lead to anchors of the same page, so they must not open a window.
     body = body.replace(' target="_blank"', "")
     for link, words in tips.items():
         marker = f'<a xlink:href="{link}">'

@@ -1,4 +1,4 @@
-"""Estimates with their intervals under each other: each arm over the baseline, and the two drafters head to head."""
+"""Forest plots of speedups with intervals: each arm over the baseline, and two drafters head to head."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def speedup_chart(run: RunData) -> Chart | None:
     drawn = [one for one in run.drafting if known(run.row(one).get("speedup_decode"))]
     if not drawn:
         return None
-    estimates = []
+    lines = []
     for one in drawn:
         row = run.row(one)
         low, high = row.get("speedup_decode_low"), row.get("speedup_decode_high")
-        estimates.append(Estimate(one.label, row["speedup_decode"], low, high, colour_of(one)))
-    figure = forest(estimates, "decode speedup over the baseline")
+        lines.append(ForestLine(one.label, row["speedup_decode"], low, high, colour_of(one)))
+    figure = forest(lines, "decode speedup over the baseline")
     return finish(figure, "speedup", "Speedup over plain decoding, with its interval")
 
 
@@ -35,24 +35,24 @@ def duel_chart(run: RunData) -> Chart | None:
     if len(run.contenders) < 2:
         return None
     first, second = run.contenders[:2]
-    estimates = []
+    lines = []
     for category in [*run.categories, ALL]:
         ratio = pair_ratio(run, second, first, category)
         if ratio is None:
             continue
         ahead = {"faster": colour_of(second), "slower": colour_of(first)}.get(ratio.words, light("muted"))
         name = "all categories" if category == ALL else clean(category)
-        estimates.append(Estimate(name, ratio.value, ratio.low, ratio.high, ahead))
-    if not estimates:
+        lines.append(ForestLine(name, ratio.value, ratio.low, ratio.high, ahead))
+    if not lines:
         return None
-    figure = forest(estimates, f"how many times as fast {second.label} is")
-    note = f"Right of the line {second.label} is faster, left of it {first.label}; grey: not distinguishable."
+    figure = forest(lines, f"speed of {second.label} as a multiple of {first.label}’s")
+    note = f"Right of the line {second.label} is faster, left of it {first.label}. Grey: not distinguishable."
     return finish(figure, "duel", f"{second.label} against {first.label}, on the same prompts", note)
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """One line of a forest plot; `colour` as drawn."""
+class ForestLine:
+    """One line of a forest plot: a ratio, its interval if there is one, `colour` as hex."""
 
     label: str
     value: float
@@ -61,24 +61,24 @@ class Estimate:
     colour: str
 
 
-def forest(estimates: Sequence[Estimate], label: str) -> Figure:
-    """Ratios with their intervals under each other, around a line at 1."""
-    figure, axes = new_figure(1.05 + max(0.38, 0.55 - 0.03 * len(estimates)) * len(estimates))
-    for place, one in enumerate(estimates):
+def forest(lines: Sequence[ForestLine], label: str) -> Figure:
+    """Ratios with their intervals, one below the other, around a line at 1."""
+    figure, axes = new_figure(1.05 + max(0.38, 0.55 - 0.03 * len(lines)) * len(lines))
+    for place, one in enumerate(lines):
         if known(one.low) and known(one.high):
             axes.plot([one.low, one.high], [place, place], color=one.colour, linewidth=5, alpha=0.35)
         axes.plot([one.value], [place], "o", color=one.colour, markersize=9)
     axes.axvline(1, color=light("muted"), linewidth=1.2)
-    axes.set_yticks(range(len(estimates)), [one.label for one in estimates])
+    axes.set_yticks(range(len(lines)), [one.label for one in lines])
     axes.tick_params(axis="y", labelcolor=light("ink"))
-    axes.set_ylim(len(estimates) - 0.4, -0.6)
+    axes.set_ylim(len(lines) - 0.4, -0.6)
     axes.margins(x=0.08)
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
     ratio_axis(axes, "x", label)
     # Values stand in a column of their own, where no interval runs through them.
     values = axes.secondary_yaxis("right")
-    values.set_yticks(range(len(estimates)), [times(one.value) for one in estimates], fontweight="bold")
+    values.set_yticks(range(len(lines)), [times(one.value) for one in lines], fontweight="bold")
     values.tick_params(labelcolor=light("ink"))
     values.spines["right"].set_visible(False)
     return figure

@@ -1,14 +1,14 @@
-"""Colours, each once for light and once for dark, and the way a chart follows the page from one to the other.
+"""The report's colours for light and dark pages, and how charts switch between them.
 
-Charts are drawn with the light colours. In the page every one of them is replaced by the CSS variable of its name, so
-an inline SVG changes with the reader's preference as the text around it does.
+Charts are drawn in the light colours. The page replaces each by the CSS variable of its name, so an inline SVG follows
+the reader's preference as the text around it does.
 """
 
 from __future__ import annotations
 
 import re
 
-#: name -> (light, dark). Light values are unique, as they are what a drawn colour is recognised by.
+#: name -> (light, dark). Light values are unique: `follow_page` recognises a colour by them.
 PALETTE: dict[str, tuple[str, str]] = {
     "page": ("#fbfaf8", "#14171b"),
     "card": ("#fefefe", "#1b1f24"),
@@ -49,27 +49,27 @@ _HEX = re.compile("|".join(_BY_LIGHT), re.IGNORECASE)
 
 
 def light(name: str) -> str:
-    """The colour `name` as charts are drawn."""
+    """The light colour `name`, as hex."""
     return PALETTE[name][0]
 
 
 def arm_colour(arm: str, place: int = 0) -> str:
-    """The palette name of an arm: its own where it is well known, else by its place among the others."""
+    """The palette name of an arm's colour: its own for a known arm, else by its `place` among all arms."""
     return f"arm-{arm}" if arm in _OWN else f"arm-{_SPARE[place % len(_SPARE)]}"
 
 
 def category_colour(place: int) -> str:
-    """The palette name of the category at `place`; beyond the palette all share the last."""
+    """The palette name of the category at `place`; categories past the palette share the last colour."""
     return f"cat-{min(place, CATEGORY_COLOURS - 1)}"
 
 
 def follow_page(svg: str) -> str:
-    """`svg` with each colour of the palette replaced by its CSS variable."""
+    """`svg` with each colour of the palette as its CSS variable."""
     return _HEX.sub(lambda found: f"var(--{_BY_LIGHT[found.group().lower()]})", svg)
 
 
 def css_variables() -> str:
-    """The palette as CSS: light, dark where the reader prefers it, light again on paper."""
+    """The palette as CSS variables: light on paper and by default, dark if the reader prefers it."""
     lights = "".join(f"--{name}:{pair[0]};" for name, pair in PALETTE.items())
     darks = "".join(f"--{name}:{pair[1]};" for name, pair in PALETTE.items())
     return (

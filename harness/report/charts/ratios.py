@@ -1,4 +1,4 @@
-"""Axes for ratios: logarithmic, so that twice as fast and half as fast are equally far from 1."""
+"""Logarithmic axes for ratios: twice as fast and half as fast lie equally far from 1."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullFormatter, NullLocator
 
 from harness.report.charts.palette import light
+from harness.report.names import compact
 
 RATIO_STEPS: tuple[Sequence[float], ...] = (
     [2.0**power for power in range(-6, 8)],
@@ -20,7 +21,7 @@ RATIO_STEPS: tuple[Sequence[float], ...] = (
 
 
 def square(axes: Axes, values: np.ndarray) -> None:
-    """Both axes alike, as ratios on a logarithmic scale, with the line where they are equal. `values` [N, 2]."""
+    """Give both axes one logarithmic scale that covers `values` [N, 2], and draw the diagonal."""
     positive = values[np.isfinite(values) & (values > 0)]
     low, high = min(0.9, float(positive.min()) / 1.08), max(1.2, float(positive.max()) * 1.08)
     axes.plot([low, high], [low, high], color=light("axis"), linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
@@ -31,7 +32,7 @@ def square(axes: Axes, values: np.ndarray) -> None:
 
 
 class RatioLocator(Locator):
-    """Round ratios, as many as make a scale readable: 1, 2, 4 over a wide range, 1.0, 1.1, 1.2 over a narrow one."""
+    """Places at least three ticks at round ratios: 1, 2, 4 over a wide range, 1.0, 1.1, 1.2 over a narrow one."""
 
     def __call__(self) -> Sequence[float]:
         low, high = self.axis.get_view_interval()  # type: ignore[union-attr]
@@ -46,11 +47,11 @@ class RatioLocator(Locator):
 
 
 def ratio_axis(axes: Axes, which: str, label: str) -> None:
-    """A ratio deserves a scale on which twice as fast and half as fast are equally far from 1."""
+    """Make axis `which` (`x` or `y`) a logarithmic axis of ratios, named `label` unless empty."""
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(RatioLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{compact(value)}×"))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
     if label:

@@ -1,4 +1,4 @@
-"""Charts of rounds: acceptance at each draft position, and time by part. None where there is nothing to draw."""
+"""Charts of rounds: acceptance at each draft position, and time by part. None without data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.vocabulary import ALL
 
 
 def position_chart(run: RunData, table: pd.DataFrame, kind: str) -> Chart | None:
-    """Acceptance at each draft position; `kind` is `conditional` or `unconditional`."""
+    """Acceptance at each draft position, from `chart_data.positions`; `kind` is `conditional` or `unconditional`."""
     table = table[table["category"] == ALL]
     if table.empty:
         return None
@@ -34,14 +34,14 @@ def position_chart(run: RunData, table: pd.DataFrame, kind: str) -> Chart | None
     axes.set_xlabel("draft position")
     axes.legend(loc="best")
     title = {
-        "unconditional": "Rounds that accept this position or more",
-        "conditional": "Accepted, once everything before it was",
+        "unconditional": "Rounds that accept at least this position",
+        "conditional": "Acceptance once all earlier positions were accepted",
     }[kind]
     return finish(figure, f"acceptance_{kind}", title)
 
 
 def time_chart(run: RunData, table: pd.DataFrame, per: str) -> Chart | None:
-    """Stacked milliseconds by part; `per` is `round` or `token`."""
+    """Stacked milliseconds by part, from `chart_data.round_times`; `per` is `round` or `token`."""
     suffix = "_ms" if per == "round" else "_ms_per_token"
     table = table[table[f"verify{suffix}"].notna()]
     if table.empty:
@@ -66,5 +66,5 @@ def time_chart(run: RunData, table: pd.DataFrame, per: str) -> Chart | None:
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(f"milliseconds per {per}")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3, handlelength=1, handleheight=1)
-    title = "Time of one round" if per == "round" else "Time per token that came out of it"
+    title = "Time of one round" if per == "round" else "Time per token of the round"
     return finish(figure, f"time_per_{per}", title)

@@ -1,4 +1,4 @@
-"""Scatter charts: measured against predicted speedup, and each prompt with one drafter against the other."""
+"""Scatter charts: measured against predicted speedup, and prompts with one drafter against the other."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from matplotlib.axes import Axes
 from harness.report.charts.drawing import Chart, finish, legend_text, new_figure
 from harness.report.charts.palette import CATEGORY_COLOURS, category_colour, light
 from harness.report.charts.ratios import ratio_axis, square
-from harness.report.names import clean
+from harness.report.names import clean, number
 from harness.report.page.data import RunData, colour_of
 from harness.vocabulary import ALL
 
-#: Beyond this many points a scatter is drawn as an image, without a link on each.
+#: Above this number of points a scatter is drawn as an image, without a link per point.
 MAX_LINKED_POINTS = 1500
 
 
 def prediction_chart(run: RunData, table: pd.DataFrame) -> Chart | None:
-    """Measured speedup against the one that acceptance and cost per round predict, per arm and category."""
+    """Measured speedup against the prediction from acceptance and cost per round, per arm and category.
+
+    `table` as `chart_data.speedups` gives it.
+    """
     table = table[table["speedup_decode"].notna() & table["predicted_speedup"].notna()]
     if table.empty:
         return None
@@ -41,8 +44,8 @@ def prediction_chart(run: RunData, table: pd.DataFrame) -> Chart | None:
 def scatter_chart(run: RunData, table: pd.DataFrame, links: dict[str, str]) -> Chart | None:
     """Each prompt's speedup with one drafter against its speedup with the other.
 
-    With a single drafter: its speedup against its acceptance length. `links` leads from a prompt to its place in the
-    prompt browser.
+    With a single drafter: its speedup against its acceptance length. `table` as `chart_data.prompts` gives it;
+    `links` maps a prompt to its anchor in the prompt browser.
     """
     arms = run.contenders[:2]
     if not arms or table.empty:
@@ -75,12 +78,12 @@ def scatter_chart(run: RunData, table: pd.DataFrame, links: dict[str, str]) -> C
     count = points["category"].nunique()
     if count > 1:
         figure.legend(loc="outside lower center", ncols=min(4, count), handletextpad=0.2, columnspacing=1.2)
-    note = "" if tips else f"{len(points):,} prompts, drawn as an image."
+    note = "" if tips else f"{number(len(points), 0)} prompts, drawn as an image."
     return finish(figure, "prompts", title, note, tips)
 
 
 def _points(axes: Axes, points: pd.DataFrame, links: dict[str, str]) -> dict[str, str]:
-    """Draw one collection per category; gives the words for each linked point."""
+    """Draw one collection per category; return the tooltip of each linked point by its link."""
     linked = len(points) <= MAX_LINKED_POINTS
     sizes = points["category"].value_counts()
     named = list(sizes.index[: CATEGORY_COLOURS - 1 if len(sizes) > CATEGORY_COLOURS else CATEGORY_COLOURS])
@@ -102,5 +105,5 @@ def _points(axes: Axes, points: pd.DataFrame, links: dict[str, str]) -> dict[str
             drawn.set_urls([links.get(prompt) for prompt in own["prompt_id"]])
             for prompt, x, y in zip(own["prompt_id"], own["x"], own["y"], strict=True):
                 if prompt in links:
-                    tips[links[prompt]] = f"{clean(prompt)} ({clean(category)}): {x:.2f}, {y:.2f}"
+                    tips[links[prompt]] = f"{clean(prompt)} ({clean(category)}): {number(x)}, {number(y)}"
     return tips

@@ -1,7 +1,8 @@
-"""Any number of runs as one table: who is fastest, at which k, and which runs must not be mixed.
+"""Any number of runs as one ranking: the fastest arms, the best k, and groups of comparable runs.
 
-Rows of one run are paired with its baseline prompt by prompt. Rows of two runs are not paired with each other, so runs
-that differ in what decides speed get another letter (harness/report/leaderboard/conditions.py) and are ranked apart.
+A run's rows are paired with its own baseline prompt by prompt. Rows of two runs are not paired with each other, so
+runs that differ in a condition of speed (conditions.py beside this file) belong to groups of their own, named by
+letters, and are ranked apart.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from harness.records.files import NOTHING_YET, find_runs
 from harness.records.stored import read_manifest
 from harness.report.leaderboard.conditions import (
     Difference,
-    at,
     date_of,
     differences,
     groups,
     hardware_words,
     target_words,
 )
+from harness.report.manifest_words import at
 from harness.report.names import is_control, known
 from harness.vocabulary import ALL, BASELINE, HARNESS
 
@@ -41,11 +42,11 @@ SUMMARY_COLUMNS = named(
 )
 ABOUT_RUN = ("group", "run", "target", "hardware", "date", "temperature", "engine", "kind")
 COLUMNS = (*ABOUT_RUN, *SUMMARY_COLUMNS, *named("guards", "synthetic"))
-#: What must be alike in rows that are ranked together. Across engines the drafter is not all that differs.
+#: Columns that rows of one ranking share. Across engines more than the drafter differs.
 RANKED_TOGETHER = ["group", "dataset", "batch_size", "engine"]
-CELL = [*RANKED_TOGETHER, "arm", "kind", "category"]
+BEST_OF = [*RANKED_TOGETHER, "arm", "kind", "category"]
 BEST_COLUMNS = (
-    *(*CELL, "best_k"),
+    *(*BEST_OF, "best_k"),
     *named("speedup_decode", "speedup_decode_low", "speedup_decode_high", "acceptance_length"),
     *("as_good", "tried"),
 )
@@ -58,7 +59,7 @@ PAIR_COLUMNS = ("group", "run", *PAIR_FIGURES)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run directory as read."""
+    """One run directory; `label` is its path below the folder that holds all runs."""
 
     label: str
     folder: Path
@@ -68,10 +69,12 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
-    """`rows`: every drafting arm of every run and category, the fastest first within its group. Rows without an
-    interval follow, then those that are void or unknown, then the controls, which are not ranked.
-    `best`: the best k per arm and category. `pairs`: drafters of one run against each other, over all categories.
-    `letters`: each run's group."""
+    """Runs and their ranking.
+
+    `rows`: every drafting arm of every run and category, the fastest first within its group; then rows without an
+    interval, then void or unknown ones, then controls, which are not ranked. `best`: the best k per arm and category.
+    `pairs`: drafters of one run against each other, over all categories. `letters`: each run's group.
+    """
 
     runs: tuple[Run, ...]
     differences: tuple[Difference, ...]
@@ -92,12 +95,12 @@ class Leaderboard:
 
     @property
     def synthetic(self) -> list[str]:
-        """Labels of runs that were made up."""
+        """Labels of the synthetic runs."""
         return [run.label for run in self.runs if run.manifest.get("synthetic") or run.summary.get("synthetic")]
 
 
 def leaderboard(folders: Iterable[str | Path]) -> Leaderboard:
-    """Read every run in or below `folders`. Raises InputError for a folder without one, or for damaged files."""
+    """Rank every run in or below `folders`. Raises InputError for a folder without a run, and for damaged files."""
     asked = [Path(folder) for folder in folders]
     runs = read_runs(asked)
     if not any(run.summary["rows"] for run in runs):
@@ -111,7 +114,7 @@ def leaderboard(folders: Iterable[str | Path]) -> Leaderboard:
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Every run in or below each folder, once, labelled by its path below what they all share."""
+    """Every run in or below each folder, once, labelled by its path below their common folder."""
     found: dict[Path, None] = {}
     for folder in folders:
         found |= dict.fromkeys(path.resolve() for path in find_runs(folder))
@@ -164,13 +167,13 @@ def _pairs(run: Run, group: str) -> list[dict[str, Any]]:
 
 
 def kind_of(run: Run, arm: str) -> str:
-    """The kind of an arm's drafter; the arm's name where the run does not say."""
+    """The kind of an arm's drafter; the arm's name if the manifest has none."""
     kinds = {about["name"]: about.get("kind") for about in run.manifest.get("arms") or []}
     return str(kinds.get(arm) or arm)
 
 
 def is_void(rows: pd.DataFrame) -> pd.Series:
-    """Whether each row's speedup is unknown, or that of an output which is not the target's."""
+    """Whether each row's speedup is unknown, or void for an output that is not the target's."""
     return (rows["verdict_mismatch"].fillna(0) > 0) | rows["speedup_decode"].isna()
 
 
@@ -180,7 +183,7 @@ def is_bounded(rows: pd.DataFrame) -> pd.Series:
 
 
 def _ranked(rows: pd.DataFrame) -> pd.DataFrame:
-    """The order that `Leaderboard.rows` promises, within group, dataset, batch size, engine and category."""
+    """`rows` in the order of `Leaderboard.rows`, within group, dataset, batch size, engine and category."""
     order = rows.assign(
         _group=rows["group"].str.len(),
         _part=rows["category"] != ALL,
@@ -194,14 +197,14 @@ def _ranked(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_k(rows: pd.DataFrame) -> pd.DataFrame:
-    """Per group, dataset, batch size, arm and category: the fastest k, and which others its interval does not exclude.
+    """Per group, dataset, batch size, engine, arm and category: the fastest k, and others that are as good.
 
-    Runs of the same k are taken together (geometric mean). `as_good` holds the other k whose speedup lies inside the
-    best one's interval; where either has no interval, nothing is excluded.
+    Runs of the same k count as one (geometric mean). `as_good` lists the other k whose speedup lies within the
+    interval of the best; without an interval on either side a k is as good, too.
     """
     usable = rows[~is_void(rows)]
     found = []
-    for key, own in usable.groupby(CELL, sort=False):
+    for key, own in usable.groupby(BEST_OF, sort=False):
         by_k = {int(str(k)): together(part) for k, part in own.groupby("num_draft_tokens")}
         if len(by_k) < 2:
             continue
@@ -210,7 +213,7 @@ def best_k(rows: pd.DataFrame) -> pd.DataFrame:
         unexcluded = [k for k, own_k in by_k.items() if None in (low, own_k["speedup_decode_low"])]
         unexcluded += [k for k in by_k if k not in unexcluded and by_k[k]["speedup_decode"] >= low]
         others = [k for k in by_k if k != best and k in unexcluded]
-        cell = dict(zip(CELL, key, strict=True)) if isinstance(key, tuple) else {}
+        cell = dict(zip(BEST_OF, key, strict=True)) if isinstance(key, tuple) else {}
         tried = ", ".join(str(k) for k in by_k)
         found.append({**cell, "best_k": best, **by_k[best], "as_good": ", ".join(map(str, others)), "tried": tried})
     table = pd.DataFrame(found, columns=list(BEST_COLUMNS))
@@ -220,7 +223,7 @@ def best_k(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def together(rows: pd.DataFrame) -> dict[str, Any]:
-    """Several runs of one k as one: geometric means, and an interval that holds each of theirs."""
+    """Several runs of one k as one: geometric mean, and an interval that covers all of theirs."""
     low, high = rows["speedup_decode_low"].astype(float), rows["speedup_decode_high"].astype(float)
     bounded = bool(low.notna().all() and high.notna().all())
     return {

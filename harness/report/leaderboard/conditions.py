@@ -1,10 +1,13 @@
-"""What two runs must share before their numbers may be held against each other, read from their manifests."""
+"""Conditions that two runs must share for a fair comparison, read from their manifests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from harness.report.manifest_words import at, decoding, short
+from harness.report.names import number, percent
 
 UNKNOWN = "unknown"
 SHOWN_RUNS = 4
@@ -16,25 +19,25 @@ Manifest = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One thing that should be alike. Where it `splits`, runs that differ in it are never ranked together."""
+    """One property of a run. If it `splits`, runs that differ in it are never ranked together."""
 
     name: str
     of: Callable[[Manifest], Any]
     splits: bool = True
-    words: Callable[[Manifest], Any] | None = None  # where `of` is not what a reader knows it by
+    words: Callable[[Manifest], Any] | None = None  # if a reader knows the value by another name
 
     def value(self, manifest: Manifest) -> str:
-        """What is compared."""
+        """The value to compare."""
         return _known(self.of(manifest))
 
     def said(self, manifest: Manifest) -> str:
-        """What is shown."""
+        """The value to show."""
         return _known((self.words or self.of)(manifest))
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A condition that differs: each value with the labels of the runs that have it."""
+    """A condition in which runs differ: each value with the labels of its runs."""
 
     condition: Condition
     values: tuple[tuple[str, list[str]], ...]
@@ -42,13 +45,6 @@ class Difference:
     def __str__(self) -> str:
         parts = [f"{value} ({_some(runs)})" for value, runs in self.values]
         return f"different {self.condition.name}: {'; '.join(parts)}"
-
-
-def at(tree: Any, *path: str) -> Any:
-    """The value at a path of keys, None where it ends early."""
-    for name in path:
-        tree = tree.get(name) if isinstance(tree, Mapping) else None
-    return tree
 
 
 def _hardware(manifest: Manifest) -> Any:
@@ -67,9 +63,9 @@ def _known(value: Any) -> str:
 
 
 def target_words(manifest: Manifest) -> str:
-    """The target as the run's configuration names it, with its weights' digest."""
+    """The target's name in the run's configuration, with the hash of its weights."""
     name = at(manifest, "config", "target", "name")
-    digest = _short(at(manifest, "models", "target", "weights_hash"))
+    digest = short(at(manifest, "models", "target", "weights_hash"))
     return _known(_target(manifest) if name in (None, "path") else f"{name} {digest}".strip())
 
 
@@ -79,7 +75,7 @@ def hardware_words(manifest: Manifest) -> str:
 
 
 def date_of(manifest: Manifest) -> str:
-    """The day on which the run began."""
+    """The day the run began."""
     return _known(str(manifest.get("created") or "")[:10])
 
 
@@ -87,19 +83,7 @@ def _target(manifest: Manifest) -> Any:
     digest = at(manifest, "models", "target", "weights_hash")
     path = at(manifest, "models", "target", "path")
     name = str(path).rstrip("/").rpartition("/")[2] if path else ""
-    return f"{name} {_short(digest)}".strip() if name or digest else None
-
-
-def _decoding(manifest: Manifest) -> Any:
-    decoding = at(manifest, "config", "decoding")
-    if not isinstance(decoding, Mapping):
-        return None
-    return ", ".join(
-        f"{name} {decoding[name]:g}" if isinstance(decoding[name], int | float) else f"{name} {decoding[name]}"
-        for name in ("temperature", "top_k", "top_p", "verification")
-        # A rule for sampled drafts says nothing about greedy ones.
-        if decoding.get(name) is not None and (name == "temperature" or decoding.get("temperature"))
-    )
+    return f"{name} {short(digest)}".strip() if name or digest else None
 
 
 def _versions(manifest: Manifest) -> Any:
@@ -111,11 +95,7 @@ def _versions(manifest: Manifest) -> Any:
 
 def _source(manifest: Manifest) -> Any:
     commit = at(manifest, "git", "commit")
-    return commit and f"{commit[:12]}{' with changes' if at(manifest, 'git', 'dirty') else ''}"
-
-
-def _short(digest: Any) -> str:
-    return str(digest or "").removeprefix("sha256:")[:8]
+    return commit and f"{short(commit)}{' with changes' if at(manifest, 'git', 'dirty') else ''}"
 
 
 CONDITIONS: tuple[Condition, ...] = (
@@ -124,11 +104,11 @@ CONDITIONS: tuple[Condition, ...] = (
     Condition("dtype", lambda m: str(at(m, "target", "dtype") or "").removeprefix("torch.")),
     Condition("attention", lambda m: at(m, "target", "attention")),
     Condition("execution", lambda m: at(m, "target", "execution") or at(m, "config", "execution")),
-    Condition("prompts", lambda m: _short(at(m, "prompts", "rendered_sha256"))),
-    Condition("chat template", lambda m: _short(at(m, "prompts", "template_sha256"))),
+    Condition("prompts", lambda m: short(at(m, "prompts", "rendered_sha256"))),
+    Condition("chat template", lambda m: short(at(m, "prompts", "template_sha256"))),
     Condition("thinking", lambda m: at(m, "prompts", "thinking")),
     Condition("longest answer", lambda m: at(m, "config", "max_new_tokens")),
-    Condition("decoding", _decoding),
+    Condition("decoding", decoding),
     Condition("synthetic parts", lambda m: at(m, "synthetic") or "nothing"),
     Condition("versions", _versions),
     Condition("source", _source, splits=False),
@@ -150,7 +130,7 @@ def differences(manifests: Mapping[str, Manifest]) -> list[Difference]:
 
 
 def pace_difference(paces: Mapping[str, float]) -> str | None:
-    """A sentence where the baselines of runs are not equally fast. `paces`: tokens per second by the runs' labels."""
+    """A sentence if the baselines differ in pace, else None. `paces`: tokens per second by the runs' labels."""
     if not paces:
         return None
     slow, fast = min(paces, key=lambda label: paces[label]), max(paces, key=lambda label: paces[label])
@@ -158,13 +138,13 @@ def pace_difference(paces: Mapping[str, float]) -> str | None:
     if apart <= PACE_DIFFERENCE:
         return None
     return (
-        f"different baseline pace: {paces[slow]:.1f} tok/s ({slow}) to {paces[fast]:.1f} tok/s ({fast}), "
-        f"{apart:.0%} apart; speedups of different runs are not comparable more closely than that"
+        f"different baseline pace: {number(paces[slow], 1)} tok/s ({slow}) to {number(paces[fast], 1)} tok/s ({fast}), "
+        f"{percent(apart, 0)} apart; speedups of different runs are not comparable more closely than that"
     )
 
 
 def facts(manifests: Sequence[Manifest], datasets: Sequence[str]) -> str:
-    """What runs of one group were made with: target, datasets, decoding, dtype, machine and dates, in one line."""
+    """Target, datasets, decoding, dtype, machine and dates of the runs of one group, in one line."""
     dates = sorted({date_of(manifest) for manifest in manifests})
     counts = [str(at(manifest, "prompts", "count")) for manifest in manifests if at(manifest, "prompts", "count")]
     shared = {name: _several(_BY_NAME[name].said(manifest) for manifest in manifests) for name in ("decoding", "dtype")}
@@ -183,7 +163,7 @@ def _several(values: Iterable[str]) -> str:
 
 
 def groups(manifests: Mapping[str, Manifest]) -> dict[str, str]:
-    """A letter for each run's label; runs that may be ranked together share it."""
+    """A letter for each run's label; runs that may be ranked together share one."""
     letters: dict[tuple[str, ...], str] = {}
     found = {}
     for label, manifest in manifests.items():

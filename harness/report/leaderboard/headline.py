@@ -1,4 +1,4 @@
-"""Who leads a leaderboard, by the rules of a report's headline: a claim needs an interval, and controls make none."""
+"""The verdict of a leaderboard, by the rules of a report's headline: a claim needs an interval, controls never lead."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pandas as pd
 from harness.metrics.summary import overall
 from harness.report.leaderboard.board import RANKED_TOGETHER, Leaderboard, is_void
 from harness.report.leaderboard.conditions import facts, pace_difference
-from harness.report.names import NONE, arm_name, clean, is_control, known, listed, span, times
+from harness.report.names import NONE, arm_name, clean, compact, is_control, known, listed, span, times
 from harness.report.page.headline import Headline
 from harness.vocabulary import BASELINE
 
-Row = dict[str, Any]
+BoardRow = dict[str, Any]
 TITLES = {
     "group": "Group",
     "dataset": "Dataset",
@@ -25,7 +25,7 @@ TITLES = {
 
 
 def headline(board: Leaderboard) -> Headline:
-    """Who leads, where all rows may be ranked together, and each arm at its best in every part that may be."""
+    """The leader if all rows form one ranking; else the verdict of each ranking, with every arm at its best."""
     found = list(_parts(board))
     if not found:
         said = Headline(*_nothing(board))
@@ -41,13 +41,13 @@ def headline(board: Leaderboard) -> Headline:
 
 
 def competing(board: Leaderboard) -> pd.DataFrame:
-    """Rows over all categories that may be ranked, the fastest first, those without an interval last."""
+    """Ranked rows over all categories: the fastest first, those without an interval last."""
     rows = board.overall
     return rows[~is_void(rows) & ~rows["kind"].map(is_control).astype(bool)]
 
 
 def legend(board: Leaderboard) -> list[str]:
-    """What the runs of each group were made with, also where all of them share it."""
+    """A line per group: target, datasets, decoding, machine and dates of its runs."""
     said = []
     for letter in board.groups:
         own = [run for run in board.runs if board.letters[run.label] == letter]
@@ -58,7 +58,7 @@ def legend(board: Leaderboard) -> list[str]:
 
 
 def pace_warnings(board: Leaderboard) -> list[str]:
-    """A sentence for each group, dataset and batch size in which the baselines' paces lie too far apart."""
+    """A sentence for each group, dataset and batch size whose baselines differ too much in pace."""
     paces: dict[tuple[str, str, int], dict[str, float]] = {}
     for run in board.runs:
         for row in overall(run.summary):
@@ -70,7 +70,7 @@ def pace_warnings(board: Leaderboard) -> list[str]:
 
 
 def _parts(board: Leaderboard) -> Iterator[tuple[str, Headline]]:
-    """The words for each part whose rows are ranked together, and its verdict."""
+    """Each ranking in words, with its verdict."""
     led = competing(board)
     differing = varying(led, RANKED_TOGETHER)
     for _, own in led.groupby(RANKED_TOGETHER, sort=False):
@@ -80,8 +80,8 @@ def _parts(board: Leaderboard) -> Iterator[tuple[str, Headline]]:
         yield where, Headline(*_verdict(rows, board.pairs), tuple(sentences))
 
 
-def _verdict(rows: list[Row], pairs: pd.DataFrame) -> tuple[Any, str]:
-    """Tone and title for arms that each stand at their best, the fastest first."""
+def _verdict(rows: list[BoardRow], pairs: pd.DataFrame) -> tuple[Any, str]:
+    """Tone and title; `rows` hold each arm at its best, the fastest first."""
     first, others = rows[0], rows[1:]
     name = who(first["arm"], first["num_draft_tokens"])
     if not known(first["speedup_decode_low"]):
@@ -94,15 +94,15 @@ def _verdict(rows: list[Row], pairs: pd.DataFrame) -> tuple[Any, str]:
     unbounded = [row for row in others if not known(row["speedup_decode_low"])]
     if unbounded:
         return "even", f"Too few prompts to tell {listed([_arm(row) for row in (first, *unbounded)])} apart"
-    rivals = [row for row in others if not _told_apart(first, row, pairs)]
+    rivals = [row for row in others if not _clearly_faster(first, row, pairs)]
     if rivals:
         names = [who(row["arm"], row["num_draft_tokens"]) for row in (first, *rivals)]
         return "even", f"{listed(names)} are not distinguishable"
     return "clear", f"{name} leads with {times(first['speedup_decode'])}"
 
 
-def _told_apart(first: Row, other: Row, pairs: pd.DataFrame) -> bool:
-    """Whether `first` is surely the faster: by their direct comparison within one run, else by intervals that part."""
+def _clearly_faster(first: BoardRow, other: BoardRow, pairs: pd.DataFrame) -> bool:
+    """Whether `first` is clearly faster: by direct comparison within one run, else by disjoint intervals."""
     if first["run"] == other["run"]:
         same = pairs[(pairs["run"] == first["run"]) & (pairs["dataset"] == first["dataset"])]
         same = same[same["batch_size"] == first["batch_size"]]
@@ -126,34 +126,34 @@ def _nothing(board: Leaderboard) -> tuple[Any, str]:
     return "void", "Nothing could be compared"
 
 
-def estimate(row: Row) -> str:
+def estimate(row: BoardRow) -> str:
     """`2.45× (2.30 to 2.61)`."""
     interval = span(row["speedup_decode_low"], row["speedup_decode_high"])
     return f"{times(row['speedup_decode'])} ({'too few prompts: no interval' if interval == NONE else interval})"
 
 
 def who(arm: object, k: object) -> str:
-    """An arm with its k, as sentences name it."""
+    """An arm with its k in words: `MTP at k = 4`."""
     return f"{arm_name(clean(arm))} at k = {k}"
 
 
 def plain(value: object) -> str:
-    """A value of a column in which the rows differ."""
-    return NONE if value is None else f"{value:g}" if isinstance(value, float) else clean(value)
+    """A cell's value as text."""
+    return NONE if value is None else compact(value) if isinstance(value, float) else clean(value)
 
 
 def varying(table: pd.DataFrame, names: list[str]) -> list[str]:
-    """Those columns in which the rows differ."""
+    """The columns of `names` in which rows differ."""
     return [name for name in names if table[name].nunique(dropna=False) > 1]
 
 
-def records(table: pd.DataFrame) -> list[Row]:
-    """The rows as plain values, unknown ones None."""
+def records(table: pd.DataFrame) -> list[BoardRow]:
+    """Rows as dictionaries, with None for unknown values."""
     known_only = table.astype(object).where(table.notna(), None)
     return [{str(name): value for name, value in row.items()} for row in known_only.to_dict("records")]
 
 
-def _arm(row: Row) -> str:
+def _arm(row: BoardRow) -> str:
     return arm_name(clean(row["arm"]))
 
 

@@ -17,7 +17,7 @@ LINE = ["group", "dataset", "batch_size", "arm"]
 
 
 def k_charts(board: Leaderboard) -> dict[str, Chart]:
-    """Both curves, over all categories; none where no arm ran with two values of k."""
+    """Both curves over all categories, by name; empty if no arm ran with two values of k."""
     usable = board.overall[~is_void(board.overall)]
     several = usable.groupby(LINE)["num_draft_tokens"].transform("nunique") > 1
     drawn = usable[several]
@@ -43,7 +43,7 @@ def _curve(rows: pd.DataFrame, column: str, name: str, title: str) -> Chart:
         arm = str(key[3])
         colour = light(arm_colour(arm, arms.index(arm)))
         style = STYLES[cells.index(key[:3]) % len(STYLES)]
-        # Each k as the table of best k has it.
+        # One point per k, as in the table of best k.
         by_k = pd.DataFrame({k: together(part) for k, part in own.groupby("num_draft_tokens")}).T.astype(float)
         middle, bounded = by_k[column], by_k[by_k["speedup_decode_low"].notna()]
         if column == "speedup_decode":
@@ -56,7 +56,7 @@ def _curve(rows: pd.DataFrame, column: str, name: str, title: str) -> Chart:
             ringed = True
             axes.plot(best, middle[best], "o", markersize=11, markerfacecolor="none", color=colour)
     tried = sorted(set(rows["num_draft_tokens"]))
-    # The values that ran, while they leave room for each other.
+    # Ticks at the tried values, as long as they do not overlap.
     axes.xaxis.set_major_locator(FixedLocator(tried) if len(tried) <= 9 else MaxNLocator(integer=True))
     axes.set_xlabel("draft tokens per round (k)")
     if column == "speedup_decode":

@@ -1,4 +1,4 @@
-"""The leaderboard as Markdown for a terminal or a pull request, as CSV for scripts, and as a page."""
+"""Writes the leaderboard: Markdown for terminals and pull requests, CSV for scripts, and a page."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ UNPAIRED = (
 
 
 def write_leaderboard(board: Leaderboard, folder: Path) -> list[Path]:
-    """Write leaderboard.md, .csv, .html and, where k varies, its charts as PNG; gives their paths."""
+    """Write leaderboard.md, .csv, .html and, if k varies, charts as PNG; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     charts = k_charts(board)
     contents: dict[str, bytes] = {
@@ -64,7 +64,7 @@ def write_leaderboard(board: Leaderboard, folder: Path) -> list[Path]:
 
 
 def notes(board: Leaderboard) -> list[str]:
-    """What spoils the comparison, one sentence per difference, and rows that do not count."""
+    """Sentences on differences that spoil the comparison, on doubts, and on rows that do not count."""
     said = [*map(str, board.differences), *pace_warnings(board)]
     said += [f"{run.label}: nothing is committed yet" for run in board.runs if not run.summary["rows"]]
     wrong = board.overall[board.overall["verdict_mismatch"].fillna(0) > 0]
@@ -79,7 +79,7 @@ def notes(board: Leaderboard) -> list[str]:
 
 
 def _spoils(run: Run, guard: Mapping[str, Any]) -> bool:
-    """Whether a doubt of a run concerns who leads. A mismatch has a sentence of its own."""
+    """Whether a guard of a run affects the ranking. A mismatch has a sentence of its own."""
     if guard["code"] in DISTURBED:
         return True
     whole = guard.get("category") in (None, ALL) and not (guard.get("arm") and is_control(kind_of(run, guard["arm"])))
@@ -109,7 +109,7 @@ def markdown(board: Leaderboard) -> str:
 
 
 def tables(board: Leaderboard) -> list[tuple[str, Table, str]]:
-    """(heading, table, title of its first column), empty ones left out."""
+    """(heading, table, title of its first column) of each table that has lines."""
     made = [
         ("Leaderboard", _rows_table(board, controls=False), "Arm"),
         ("Controls, not ranked", _rows_table(board, controls=True), "Arm"),
@@ -142,7 +142,7 @@ def _rows_table(board: Leaderboard, *, controls: bool) -> Table:
 
 
 def _best_table(board: Leaderboard) -> Table:
-    """Categories down, arms across; the other values of k that the interval does not exclude beneath."""
+    """The best k: categories down, arms across, with the other k that are as good."""
     best = board.best
     differing = varying(best, RANKED_TOGETHER)
     arms = {arm: is_control(kind) for arm, kind in zip(best["arm"], best["kind"], strict=True)}
@@ -161,7 +161,7 @@ def _best_cell(row: dict[str, Any] | None) -> Cell:
     if row is None:
         return Cell(NONE)
     if not known(row["speedup_decode_low"]):
-        # Without an interval no k is better than another, and the highest figure is no choice.
+        # Without an interval no k is better than another: the highest figure is no choice.
         said = f"tried {row['tried']}\nhighest at k = {row['best_k']}: {estimate(row)}"
         return Cell("too few prompts", said, "quiet")
     said = f"{times(row['speedup_decode'])}, {span(row['speedup_decode_low'], row['speedup_decode_high'])}"
@@ -195,7 +195,7 @@ def _one_line(text: str) -> str:
 
 
 def _md(text: str) -> str:
-    """`text` on one line of Markdown, where it neither ends a cell nor becomes markup."""
+    """`text` on one line, escaped so that it neither ends a Markdown cell nor becomes markup."""
     escaped = " ".join(text.split())
     for character in "\\|<`*_[~&":
         escaped = escaped.replace(character, f"\\{character}")

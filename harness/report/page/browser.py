@@ -1,4 +1,4 @@
-"""What the prompt browser shows: a bounded choice of prompts, each arm's output cut into its rounds."""
+"""Data of the prompt browser: a bounded choice of prompts, each arm's output cut into its rounds."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, cast
 
 import pandas as pd
 
-from harness.report.names import clean, known
+from harness.report.names import clean, compact, known, number
 from harness.report.page.data import RunData
 from harness.vocabulary import BASELINE, VERDICTS
 
 MAX_PROMPTS = 200
 MAX_BYTES = 4_000_000
 MAX_PROMPT_CHARACTERS = 6000
-#: Of the room for prompts, what those with something wrong may take at most.
+#: Share of the shown prompts that errors, mismatches and ties may take.
 WRONG_SHARE = 0.5
 
 Turn = tuple[str, int]  # prompt_id, turn
@@ -26,7 +26,7 @@ Turn = tuple[str, int]  # prompt_id, turn
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """`data` goes into the page as JSON; `links` leads from a prompt to its place there."""
+    """`data` goes into the page as JSON; `links` maps a prompt to its anchor."""
 
     data: dict[str, Any]
     links: dict[str, str]
@@ -37,7 +37,7 @@ class Browser:
 
 
 def build_browser(run: RunData, ratios: pd.DataFrame, max_prompts: int = MAX_PROMPTS) -> Browser:
-    """Outputs of the first repeat. `ratios` is `chart_data.prompts`."""
+    """Outputs of the first repeat. `ratios` as `chart_data.prompts` gives them."""
     first = run.generations[run.generations["repeat"] == 0]
     chosen, total = choose(first, max_prompts)
     first = first[[turn in chosen for turn in zip(first["prompt_id"], first["turn"], strict=True)]]
@@ -73,10 +73,10 @@ def build_browser(run: RunData, ratios: pd.DataFrame, max_prompts: int = MAX_PRO
 
 
 def choose(generations: pd.DataFrame, limit: int) -> tuple[set[Turn], int]:
-    """Which prompts to show when there are too many, and how many there are.
+    """The turns to show, `limit` at most, and the number of all.
 
-    Prompts with an error, a mismatch or a tie come first, up to half of the room; the rest is taken from the
-    categories in turn, each in its own order.
+    Errors, mismatches and ties come first, up to WRONG_SHARE of the limit; categories then take turns, each in its
+    own order.
     """
     by_turn: dict[Turn, tuple[str, bool]] = {}
     columns = ["prompt_id", "turn", "category", "status", "verdict"]
@@ -100,7 +100,7 @@ def choose(generations: pd.DataFrame, limit: int) -> tuple[set[Turn], int]:
 
 
 def _rounds_of(rounds: pd.DataFrame, generations: pd.DataFrame) -> dict[tuple[str, int, str], list[list[int]]]:
-    """Rounds of the first repeat of the chosen prompts, as lists of drafted, accepted, emitted."""
+    """Rounds of the chosen prompts' first repeat, each as [drafted, accepted, emitted]."""
     wanted = rounds["prompt_id"].isin(generations["prompt_id"].unique()) & (rounds["repeat"] == 0)
     table = rounds[wanted].sort_values("round", kind="stable")
     found: dict[tuple[str, int, str], list[list[int]]] = {}
@@ -166,13 +166,13 @@ def _output(
         output |= _segments(texts, rounds)
         output["pieces"] = _has_pieces(row, ids)
     else:
-        # Without matching records nothing can be coloured, and the text alone is still worth reading.
+        # Rounds that do not match the tokens cannot be coloured; the text alone is still worth reading.
         output |= {"first": clean(row.get("text") or ""), "rounds": []}
     return output
 
 
 def _segments(texts: list[str], rounds: Iterable[list[int]]) -> dict[str, Any]:
-    """The first token, then per round what came from accepted drafts and what the target added itself."""
+    """The first token, then per round the text of accepted drafts and that of the target's own token."""
     place = 1
     cut = []
     for drafted, accepted, emitted in rounds:
@@ -189,12 +189,12 @@ def _has_pieces(row: Mapping[str, Any], ids: list[int]) -> bool:
 
 
 def _pieces(row: Mapping[str, Any], ids: list[int]) -> list[str]:
-    """The text of each token, or its number where the run kept no texts."""
+    """The text of each token, or its number if the run kept no texts."""
     return [clean(piece) for piece in row["pieces"]] if _has_pieces(row, ids) else [f"{token} " for token in ids]
 
 
 def _verdict_note(row: Mapping[str, Any], base: Mapping[str, Any] | None) -> str:
-    """Where a tie or a mismatch begins, in words."""
+    """The beginning of a tie or a mismatch, in words."""
     detail = row.get("verdict_detail")
     if not isinstance(detail, dict):
         return ""
@@ -204,7 +204,8 @@ def _verdict_note(row: Mapping[str, Any], base: Mapping[str, Any] | None) -> str
         theirs = _at(base, index) if base is not None else "?"
         parts.append(f"first difference at token {index + 1}: the baseline has {theirs}, this arm {_at(row, index)}")
     if known(detail.get("gap")) and known(detail.get("tolerance")):
-        parts.append(f"{detail['gap']:.3g} below the highest logit, tolerance {detail['tolerance']:.3g}")
+        gap, tolerance = compact(detail["gap"], 3), compact(detail["tolerance"], 3)
+        parts.append(f"{gap} below the highest logit, tolerance {tolerance}")
     if detail.get("reason"):
         parts.append(clean(detail["reason"]))
     return "; ".join(parts)
@@ -213,11 +214,11 @@ def _verdict_note(row: Mapping[str, Any], base: Mapping[str, Any] | None) -> str
 def _at(row: Mapping[str, Any], index: int) -> str:
     ids = row["token_ids"] if isinstance(row.get("token_ids"), list) else []
     if index >= len(ids):
-        return "nothing more"
+        return "nothing"
     pieces = row.get("pieces")
     return f"“{clean(pieces[index])}”" if _has_pieces(row, ids) and pieces else f"token {ids[index]}"
 
 
 def _cut(text: str) -> str:
     left = len(text) - MAX_PROMPT_CHARACTERS
-    return text if left <= 0 else f"{text[:MAX_PROMPT_CHARACTERS]} … ({left:,} more characters)"
+    return text if left <= 0 else f"{text[:MAX_PROMPT_CHARACTERS]} … ({number(left, 0)} more characters)"

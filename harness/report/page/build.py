@@ -1,4 +1,4 @@
-"""Put a report together: read the run once, draw, and write page, charts and data."""
+"""Builds a report: reads the run once, draws, and writes page, charts and data."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ FOLDER = "report"
 
 
 def build(run_dir: str | Path) -> Path:
-    """Write `report.html` and the folder `report/` (PNG charts, CSV data) of a run; returns the page's path.
+    """Write `report.html` and the folder `report/` (PNG charts, CSV data) of a run; return the page's path.
 
-    Raises InputError for damaged records and OSError where nothing can be written.
+    Raises InputError for damaged records and OSError if nothing can be written.
     """
     run = read_run(run_dir)
     ratios = chart_data.prompts(run)
@@ -53,7 +53,7 @@ def build(run_dir: str | Path) -> Path:
 
 
 def draw(run: RunData, data: Mapping[str, pd.DataFrame], browser: Browser) -> dict[str, Chart]:
-    """Every chart that has something to show, by name."""
+    """The charts that have data, by name."""
     with drawing(run.synthetic):
         made = [
             forests.speedup_chart(run),

@@ -1,4 +1,4 @@
-"""The charts' data as tidy tables: what is drawn, and what is written beside the drawing as CSV."""
+"""The charts' data as tidy tables, to be drawn and written as CSV beside the drawing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def speedups(run: RunData) -> pd.DataFrame:
 
 
 def positions(run: RunData) -> pd.DataFrame:
-    """Per drafting arm, category and draft position: both acceptances and the rounds they rest on."""
+    """Per drafting arm, category and draft position: both acceptance rates and their number of rounds."""
     lines = [
         {**_who(one), "category": category, "position": place, "unconditional": u, "conditional": c, "rounds": n}
         for one in run.drafting

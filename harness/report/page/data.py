@@ -1,4 +1,4 @@
-"""What a report is made from: the files of one run directory, read once."""
+"""One run directory as the report reads it: once, with everything its tables and charts need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import InputError
-from harness.metrics.summary import read_summary
+from harness.metrics.summary import SummaryRow, read_summary
 from harness.records.files import NOTHING_YET, PROMPTS
 from harness.records.frames import read_generations, read_rounds
 from harness.records.prompts import KeptPrompt, read_prompts
@@ -19,14 +19,13 @@ from harness.report.charts.palette import arm_colour, light
 from harness.report.names import arm_name, clean, is_control
 from harness.vocabulary import ALL, BASELINE, HARNESS
 
-Row = Mapping[str, Any]
-#: One line of the report: what a row of the summary is about, its category apart.
+#: Identity of a series: dataset, batch size, arm, draft tokens per round.
 Key = tuple[str, int, str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One arm as it ran: the unit of every table and chart."""
+    """One arm with one k, dataset and batch size: a row of every table, a line of every chart."""
 
     dataset: str
     batch_size: int
@@ -35,7 +34,7 @@ class Series:
     label: str
     kind: str
     engine: str
-    place: int  # among all series, for the colour of an arm that has none of its own
+    place: int  # index among all series; picks a colour for unknown arms
 
     @property
     def key(self) -> Key:
@@ -43,7 +42,7 @@ class Series:
 
     @property
     def colour(self) -> str:
-        """The palette's name of its colour."""
+        """Its colour's name in the palette."""
         return arm_colour(self.arm, self.place)
 
     @property
@@ -62,11 +61,11 @@ class RunData:
     rounds: pd.DataFrame
     prompts: dict[str, KeptPrompt]
     series: tuple[Series, ...]
-    rows: dict[tuple[Key, str], Row] = field(repr=False)  # by series and category
+    rows: dict[tuple[Key, str], SummaryRow] = field(repr=False)  # by series and category
 
     @property
     def synthetic(self) -> Any:
-        """What of the run was made up, in a sentence or true; nothing for a run that measured."""
+        """A sentence (or True) about the synthetic parts of the run; None for a measured run."""
         return self.manifest.get("synthetic") or self.summary.get("synthetic")
 
     @property
@@ -75,27 +74,27 @@ class RunData:
 
     @property
     def contenders(self) -> tuple[Series, ...]:
-        """The arms that the headline is about: trained drafters, or whatever drafts where there is none.
+        """The arms of the headline: trained drafters, or all drafting arms if none is trained.
 
-        Of one engine only, the first that has any: across engines the drafter is not all that differs.
+        All belong to one engine, the first with any: across engines more than the drafter differs.
         """
         found = tuple(one for one in self.drafting if not one.is_control) or self.drafting
         return tuple(one for one in found if one.engine == found[0].engine)
 
     @property
     def categories(self) -> list[str]:
-        """Categories in the order of the summary, `all` left out."""
+        """Categories in the order of the summary, without `all`."""
         return list(dict.fromkeys(category for _, category in self.rows if category != ALL))
 
-    def row(self, series: Series, category: str = ALL) -> Row:
-        """A series' figures, empty where the summary has none."""
+    def row(self, series: Series, category: str = ALL) -> SummaryRow:
+        """A series' figures; empty if the summary has none."""
         return self.rows.get((series.key, category), {})
 
 
 def read_run(run_dir: str | Path) -> RunData:
-    """Read a run directory. What is missing or damaged beside sound journals is made anew in memory.
+    """Read a run directory. Missing or damaged files beside sound journals are rebuilt in memory.
 
-    Raises InputError for damaged records, and where there is none yet.
+    Raises InputError for damaged journals, and for a run without a finished generation.
     """
     folder = Path(run_dir)
     generations, prompts = read_generations(folder), read_prompts(folder)
@@ -118,7 +117,7 @@ def read_run(run_dir: str | Path) -> RunData:
     )
 
 
-def series_of(summary: Row, manifest: Row) -> tuple[Series, ...]:
+def series_of(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> tuple[Series, ...]:
     """Every arm of the summary, in the manifest's order; labels name k, dataset and batch size where they vary."""
     arms = {str(arm["name"]): arm for arm in manifest.get("arms", [])}
     keys = list(dict.fromkeys(_key(row) for row in summary["rows"]))
@@ -139,10 +138,10 @@ def series_of(summary: Row, manifest: Row) -> tuple[Series, ...]:
     return tuple(found)
 
 
-def _key(row: Row) -> Key:
+def _key(row: SummaryRow) -> Key:
     return str(row["dataset"]), int(row["batch_size"]), str(row["arm"]), int(row["num_draft_tokens"])
 
 
 def colour_of(one: Series) -> str:
-    """A series' colour as charts are drawn."""
+    """A series' colour in charts, as hex."""
     return light(one.colour)

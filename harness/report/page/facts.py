@@ -1,4 +1,4 @@
-"""What ran, in a few lines of words and numbers, and what the reader must know before any figure."""
+"""The run in a few lines, and the banners to read before any figure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.config import EMBEDDED
+from harness.report.manifest_words import at, decoding, short
 from harness.report.names import arm_name, bytes_text, clean, number
 from harness.report.page.data import RunData
 
@@ -13,12 +14,12 @@ NOTHING = ("", "–", "None")
 
 
 def notices(run: RunData) -> list[tuple[str, str]]:
-    """Banners as (title, text): figures that were made up, models that only show that the harness works."""
+    """Banners as (title, text): for a synthetic run, and for the embedded models."""
     found = []
     if run.synthetic:
         text = clean(run.synthetic) if isinstance(run.synthetic, str) else "Not measured on any model."
         found.append(("Synthetic", f"{text} Nothing here may be quoted."))
-    if _at(run.manifest, "config", "target", "name") in EMBEDDED:
+    if at(run.manifest, "config", "target", "name") in EMBEDDED:
         found.append(
             (
                 "Embedded models",
@@ -30,7 +31,7 @@ def notices(run: RunData) -> list[tuple[str, str]]:
 
 
 def noise(run: RunData) -> str:
-    """How far the baseline's pace varied, and what else used the machine; empty for a summary that does not say."""
+    """The spread of the baseline's pace and the load of the machine; empty for a summary without noise."""
     text = (run.summary.get("noise") or {}).get("text")
     return clean(f"Noise: {text}.") if text else ""
 
@@ -38,18 +39,18 @@ def noise(run: RunData) -> str:
 def subtitle(run: RunData) -> list[str]:
     """The line above the headline: target, prompts, lengths, hardware."""
     manifest = run.manifest
-    target = _at(manifest, "config", "target", "name")
-    target = _at(manifest, "models", "target", "path") if target in (None, "path") else target
+    target = at(manifest, "config", "target", "name")
+    target = at(manifest, "models", "target", "path") if target in (None, "path") else target
     categories = len(run.categories)
     prompts = max((int(row.get("prompts") or 0) for row in run.rows.values()), default=0)
     said = [
         clean(str(target).rstrip("/").rpartition("/")[2]) if target else "",
         f"{number(prompts, 0)} prompts" + (f" in {categories} categories" if categories > 1 else ""),
-        _decoding(manifest),
-        f"up to {_at(manifest, 'config', 'max_new_tokens')} tokens"
-        if _at(manifest, "config", "max_new_tokens")
+        decoding(manifest),
+        f"up to {at(manifest, 'config', 'max_new_tokens')} tokens"
+        if at(manifest, "config", "max_new_tokens")
         else "",
-        str(_at(manifest, "target", "dtype") or "").removeprefix("torch."),
+        str(at(manifest, "target", "dtype") or "").removeprefix("torch."),
         _device(manifest),
         str(manifest.get("created", ""))[:10],
     ]
@@ -57,25 +58,25 @@ def subtitle(run: RunData) -> list[str]:
 
 
 def what_ran(run: RunData) -> list[tuple[str, str]]:
-    """The manifest as (name, value) pairs, unknown ones left out."""
+    """The manifest as (name, value) pairs, without unknown ones."""
     manifest = run.manifest
     hardware, versions, git = (manifest.get(name) or {} for name in ("hardware", "versions", "git"))
     prompts = manifest.get("prompts") or {}
     config = manifest.get("config") or {}
     pairs: list[tuple[str, Any]] = [
-        ("Target", _at(manifest, "models", "target", "path")),
-        ("dtype", _at(manifest, "target", "dtype")),
+        ("Target", at(manifest, "models", "target", "path")),
+        ("dtype", at(manifest, "target", "dtype")),
         ("Device", _device(manifest)),
-        ("Attention", _at(manifest, "target", "attention")),
-        ("Decoding", _decoding(manifest)),
+        ("Attention", at(manifest, "target", "attention")),
+        ("Decoding", decoding(manifest)),
         ("Prompts", f"{prompts.get('dataset')}, {prompts.get('count')} prompts" if prompts else None),
-        ("Rendered prompts", _short(prompts.get("rendered_sha256"))),
-        ("Chat template", _short(prompts.get("template_sha256"))),
+        ("Rendered prompts", short(prompts.get("rendered_sha256"))),
+        ("Chat template", short(prompts.get("template_sha256"))),
         ("Thinking", prompts.get("thinking")),
         ("Longest answer", f"{config['max_new_tokens']} tokens" if config.get("max_new_tokens") else None),
         ("Batch size", config.get("batch_size")),
         ("Repeats", config.get("repeats")),
-        ("Execution", _at(manifest, "target", "execution") or config.get("execution")),
+        ("Execution", at(manifest, "target", "execution") or config.get("execution")),
         ("Seed", config.get("seed")),
         ("Processor", hardware.get("cpu")),
         ("Threads", hardware.get("torch_threads")),
@@ -83,7 +84,7 @@ def what_ran(run: RunData) -> list[tuple[str, str]]:
         ("Versions", ", ".join(f"{name} {value}" for name, value in versions.items() if value)),
         (
             "Source",
-            f"{_short(git.get('commit'))}{', changed' if git.get('dirty') else ''}" if git.get("commit") else None,
+            f"{short(git.get('commit'))}{', changed' if git.get('dirty') else ''}" if git.get("commit") else None,
         ),
         ("Run key", run.summary.get("run_key")),
         ("Started", manifest.get("created")),
@@ -97,42 +98,19 @@ def drafters(run: RunData) -> list[tuple[str, str]]:
     """Each arm's checkpoint in one line."""
     found = []
     for arm in run.manifest.get("arms") or []:
-        model = _at(run.manifest, "models", str(arm["name"])) or {}
+        model = at(run.manifest, "models", str(arm["name"])) or {}
         parts = [
             str(model.get("path") or arm.get("kind")),
             f"{number(model['parameters'], 0)} parameters" if model.get("parameters") else "",
             bytes_text(model.get("bytes")) if model.get("bytes") else "",
             f"k = {arm['num_draft_tokens']}" if arm.get("num_draft_tokens") else "",
             f"native block {arm['native_block']}" if arm.get("native_block") else "",
-            _short(model.get("weights_hash")) or "",
+            short(model.get("weights_hash")),
         ]
         found.append((arm_name(clean(arm["name"])), clean(", ".join(filter(None, parts)))))
     return found
 
 
-def _decoding(manifest: Mapping[str, Any]) -> str:
-    decoding = _at(manifest, "config", "decoding")
-    if not isinstance(decoding, Mapping):
-        return ""
-    temperature = decoding.get("temperature") or 0
-    if temperature == 0:
-        return "greedy"
-    more = [f"{name} {decoding[name]}" for name in ("top_k", "top_p", "verification") if decoding.get(name)]
-    return ", ".join([f"temperature {temperature:g}", *more])
-
-
 def _device(manifest: Mapping[str, Any]) -> str:
-    gpu = _at(manifest, "hardware", "gpu", "name")
-    return str(gpu or _at(manifest, "target", "device") or _at(manifest, "hardware", "device") or "")
-
-
-def _short(digest: Any) -> str | None:
-    return str(digest).removeprefix("sha256:")[:12] if digest else None
-
-
-def _at(tree: Any, *path: str) -> Any:
-    for name in path:
-        if not isinstance(tree, Mapping):
-            return None
-        tree = tree.get(name)
-    return tree
+    gpu = at(manifest, "hardware", "gpu", "name")
+    return str(gpu or at(manifest, "target", "device") or at(manifest, "hardware", "device") or "")

@@ -1,4 +1,4 @@
-"""The report's first sentence: which drafter wins, by how much, and how sure that is."""
+"""The report's verdict: which drafter is faster, by how much, and how certain that is."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from harness.metrics.summary import SummaryRow
 from harness.report.names import confidence_text, known, listed, span, times
-from harness.report.page.data import Row, RunData, Series
-from harness.vocabulary import ALL
+from harness.report.page.data import RunData, Series
+from harness.vocabulary import ALL, VERDICTS
 
 Tone = Literal["clear", "even", "void"]
 CLOCK = "speedup_decode"
-#: Doubts about a whole run under which no result is clear.
+#: Guards under which no result of a run counts as clear.
 DISTURBED = {"busy_machine", "unsteady_pace"}
-DISTURBED_TEXT = "The machine was disturbed while this was measured (see the doubts below), so do not quote it."
+DISTURBED_TEXT = "Other work disturbed the machine during this run (see the warnings below): do not quote it."
 
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """`tone` sets the colour: a clear result, none either way, or one that does not count."""
+    """`tone` sets the colour: a clear result, an even one, or one that does not count (void)."""
 
     tone: Tone
     title: str
@@ -28,7 +29,7 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How many times as fast one arm is as another, with the summary's words for it."""
+    """One arm's speed as a multiple of another's, with the summary's words for it."""
 
     value: float
     low: float | None
@@ -43,7 +44,7 @@ class Ratio:
         return known(self.low) and known(self.high)
 
     def inverted(self) -> Ratio:
-        """The same comparison seen from the other arm."""
+        """The same comparison from the other arm's side."""
         other = {"faster": "slower", "slower": "faster"}.get(self.words, self.words)
         return replace(
             self,
@@ -61,7 +62,7 @@ class Ratio:
 
 
 def headline(run: RunData) -> Headline:
-    """The verdict of a run over all categories, marked where the run is synthetic."""
+    """The verdict of a run over all categories, marked as synthetic if the run is."""
     found = _headline(run)
     if found.tone == "clear" and DISTURBED & {guard["code"] for guard in run.summary.get("guards", [])}:
         found = replace(found, tone="even", sentences=(*found.sentences, DISTURBED_TEXT))
@@ -69,7 +70,7 @@ def headline(run: RunData) -> Headline:
 
 
 def _headline(run: RunData) -> Headline:
-    """Each claim rests on the interval of its own comparison."""
+    """The verdict before marks; each claim rests on the interval of its own comparison."""
     wrong = [one for one in run.contenders if run.row(one).get("verdict_mismatch")]
     ranked = sorted(
         (one for one in run.contenders if known(run.row(one).get(CLOCK))),
@@ -93,7 +94,7 @@ def _headline(run: RunData) -> Headline:
 
 
 def pair_ratio(run: RunData, arm: Series, other: Series, category: str = ALL) -> Ratio | None:
-    """The direct comparison of two drafting arms, whichever way round the summary holds it."""
+    """The direct comparison of two drafting arms, in either order of the summary; None if there is none."""
     for pair in run.summary.get("pairs", []):
         if str(pair["category"]) != category or not known(pair.get(CLOCK)):
             continue
@@ -108,7 +109,7 @@ def pair_ratio(run: RunData, arm: Series, other: Series, category: str = ALL) ->
     return None
 
 
-def _ratio(row: Row) -> Ratio:
+def _ratio(row: SummaryRow) -> Ratio:
     return Ratio(
         float(row[CLOCK]),
         row.get(f"{CLOCK}_low"),
@@ -116,22 +117,22 @@ def _ratio(row: Row) -> Ratio:
         str(row.get(f"{CLOCK}_words") or "not distinguishable"),
         int(row.get("paired_prompts") or 0),
         row.get("speedup_end_to_end"),
-        # Runs of before this count was kept have one for both clocks.
+        # Earlier versions kept one count for both clocks.
         int(row.get("paired_prompts_end_to_end", row.get("paired_prompts")) or 0),
     )
 
 
 def _void(run: RunData, wrong: Sequence[Series], ranked: Sequence[Series]) -> Headline:
     said = [
-        f"{one.label} wrote something else than the target in {run.row(one)['verdict_mismatch']} of "
+        f"{one.label} differs from the target in {run.row(one)['verdict_mismatch']} of "
         f"{run.row(one)['generations']} outputs, so its speed does not count."
         for one in wrong
     ]
     confidence = confidence_text(run.summary)
     said += [_against_baseline(run, one, confidence) for one in ranked if one not in wrong]
     names = listed([one.label for one in wrong])
-    title = f"{names}: not the target’s output" if len(wrong) > 1 else f"{names} does not reproduce the target’s output"
-    return Headline("void", title, tuple(said))
+    verb = "do" if len(wrong) > 1 else "does"
+    return Headline("void", f"{names} {verb} not reproduce the target’s output", tuple(said))
 
 
 def _nothing(run: RunData) -> Headline:
@@ -141,7 +142,7 @@ def _nothing(run: RunData) -> Headline:
     return Headline("void", "Nothing could be compared", (f"{'; '.join(counts)}.",))
 
 
-def _errors(row: Row) -> str:
+def _errors(row: SummaryRow) -> str:
     return f"{row.get('generations') or 0} finished, {row.get('errors') or 0} failed"
 
 
@@ -164,7 +165,7 @@ def _duel(run: RunData, ranked: list[Series], over: list[str]) -> Headline:
     said = tuple(filter(None, (sentence, *over, flips)))
     if not ratio.has_interval:
         return Headline("even", f"Too few prompts to tell {first.label} and {second.label} apart", said)
-    # By prompts the other may come out ahead of the one with the larger mean over its own prompts.
+    # On the shared prompts the other may be ahead, though its mean over its own prompts is smaller.
     if ratio.words == "slower":
         first, second, ratio = second, first, ratio.inverted()
     if ratio.words == "faster":
@@ -182,12 +183,11 @@ def _duel_sentence(run: RunData, first: Series, second: Series) -> str:
     end = f"; {times(ratio.end_to_end)} end to end, prefill included" if known(ratio.end_to_end) else ""
     if end and ratio.end_to_end_prompts != ratio.prompts:
         end += f", on {_prompts(ratio.end_to_end_prompts)}"
-    doubt = {True: ": it holds 1, so the difference may be chance", False: ""}[
-        ratio.has_interval and ratio.words == "not distinguishable"
-    ]
+    even = ratio.has_interval and ratio.words == "not distinguishable"
+    doubt = " The interval holds 1, so the difference may be chance." if even else ""
     return (
         f"{first.label} against {second.label} on the same {_prompts(ratio.prompts)}: "
-        f"{ratio.text(confidence)}{doubt}, decode time alone{end}."
+        f"{ratio.text(confidence)} in decode time{end}.{doubt}"
     )
 
 
@@ -199,7 +199,7 @@ def _against_baseline(run: RunData, one: Series, confidence: str) -> str:
 
 
 def _flips(run: RunData, first: Series, second: Series) -> str:
-    """Which categories go which way, where any is told apart."""
+    """The categories in which each arm is faster; empty for a run of one category."""
     winners: dict[str, list[str]] = {}
     for category in run.categories:
         ratio = pair_ratio(run, first, second, category)
@@ -210,11 +210,12 @@ def _flips(run: RunData, first: Series, second: Series) -> str:
     if total < 2:
         return ""
     parts = [f"{name} is faster in {_in_categories(names, total)}" for name, names in winners.items()]
-    told = sum(len(names) for names in winners.values())
-    if told < total:
-        parts.append(f"{total - told} of {total} categories cannot be told apart" if parts else "")
-    text = "; ".join(filter(None, parts))
-    return f"By category: {text}." if text else f"In none of the {total} categories can the two be told apart."
+    decided = sum(len(names) for names in winners.values())
+    if not decided:
+        return f"The two are not distinguishable in any of the {total} categories."
+    if decided < total:
+        parts.append(f"the two are not distinguishable in {total - decided} of {total} categories")
+    return f"By category: {'; '.join(parts)}."
 
 
 def _in_categories(names: list[str], total: int) -> str:
@@ -228,6 +229,6 @@ def _prompts(count: int) -> str:
 
 
 def losslessness_counts(run: RunData) -> dict[str, Any]:
-    """Generations of all drafting arms by verdict, with what was never judged."""
+    """Generations of all drafting arms by verdict, those without one included."""
     counts = dict(run.summary.get("verdicts", {}))
-    return {name: int(counts.get(name) or 0) for name in ("exact", "tie", "mismatch", "none")}
+    return {name: int(counts.get(name) or 0) for name in VERDICTS}

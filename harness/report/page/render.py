@@ -1,4 +1,4 @@
-"""Templates become one self-contained page: nothing is loaded, and no text of a prompt or a model can run."""
+"""Renders templates as one self-contained page, which loads nothing and runs no text of a prompt or a model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEMPLATES = PACKAGE / "report" / "templates"
 
 @cache
 def environment() -> Environment:
-    """Everything is escaped unless it is marked as markup."""
+    """The templates' environment: it escapes every value that is not marked as markup."""
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -34,11 +34,11 @@ def environment() -> Environment:
 
 
 def render(template: str, **values: Any) -> str:
-    """`template` with the house's style and script put in.
+    """`template` filled with `values`, style and script.
 
-    `charts` of `values` are trusted markup; `*_json` go into data blocks and are made safe there. The page's
-    Content-Security-Policy allows its own script by hash and no other, so that even a fault in the escaping could run
-    nothing and load nothing.
+    SVGs of `charts` are trusted markup; values called `*_json` are made safe for data blocks. The page's
+    Content-Security-Policy allows its own script by hash and nothing else, so even a fault in the escaping could
+    neither run nor load anything.
     """
     script = _file("browser.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -60,7 +60,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def _data_block(json_text: str) -> Markup:
-    """JSON for a `<script type="application/json">`: no `<` in it, so neither `</script>` nor `<!--` can end it."""
+    """JSON for a `<script type="application/json">`, without `<`: neither `</script>` nor `<!--` can end the block."""
     escaped = json_text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
     return Markup(escaped)
 

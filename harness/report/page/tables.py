@@ -1,4 +1,4 @@
-"""The report's tables as plain values: what the template prints, with every number already written out."""
+"""The report's tables as plain values, every number as the text that the template prints."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.metrics.definitions import BY_NAME
+from harness.metrics.summary import SummaryRow
 from harness.report.names import NONE, arm_name, bytes_text, clean, known, number, percent, span, times
-from harness.report.page.data import Row, RunData, Series
+from harness.report.page.data import RunData, Series
 from harness.vocabulary import ALL, BASELINE, VERDICTS
 
 SEVERITIES = ("error", "warning", "info")
@@ -25,7 +26,7 @@ OTHERS_LENGTHS = (
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One table cell: `text` large, `small` beneath it, `tone` its colour, `heat` -1 (slower) to 1 (faster)."""
+    """One table cell: `small` print beneath `text`, `tone` for the colour, `heat` from -1 (slower) to 1 (faster)."""
 
     text: str
     small: str = ""
@@ -35,7 +36,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A labelled row of cells; `colour` is a palette name, `mark` a word beside the label."""
+    """A labelled row: `colour` names a palette entry, `mark` stands beside the label, a `void` row does not count."""
 
     label: str
     colour: str
@@ -46,7 +47,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """`columns` are (title, definition for the reader who asks)."""
+    """`columns` are (title, definition to show on hover)."""
 
     columns: tuple[tuple[str, str], ...]
     lines: tuple[Line, ...]
@@ -63,7 +64,7 @@ ARM_COLUMNS = (
     _defined("End to end", "speedup_end_to_end"),
     _defined("Tokens/round", "acceptance_length"),
     _defined("Drafts accepted", "acceptance_rate"),
-    _defined("Slots used", "verified_slots_used"),
+    _defined("Slots kept", "verified_slots_used"),
     _defined("Accuracy", "accuracy"),
     _defined("First token", "ttft_ms"),
     _defined("Memory", "peak_memory_over_baseline_bytes"),
@@ -71,7 +72,7 @@ ARM_COLUMNS = (
 
 
 def arms_table(run: RunData) -> Table:
-    """Every arm over all categories, against the baseline of the same run; columns that nobody fills are left out."""
+    """Every arm over all categories, against the baseline of the same run; without columns that stay empty."""
     lines = [_arm_line(run, one) for one in run.series]
     kept = [place for place in range(len(ARM_COLUMNS)) if any(line.cells[place].text != NONE for line in lines)]
     return Table(
@@ -97,7 +98,7 @@ def _arm_line(run: RunData, one: Series) -> Line:
         Cell(percent(row.get("acceptance_rate"))),
         Cell(percent(row.get("verified_slots_used"))),
         accuracy_cell(row),
-        Cell(number(row.get("ttft_ms"), 1, " ms"), f"95th {number(row.get('ttft_p95_ms'), 1)}"),
+        Cell(number(row.get("ttft_ms"), 1, " ms"), f"95th percentile {number(row.get('ttft_p95_ms'), 1, ' ms')}"),
         Cell(plus + bytes_text(row.get(memory))),
     )
     mark = f"k = {one.num_draft_tokens}" if one.num_draft_tokens else ""
@@ -105,8 +106,8 @@ def _arm_line(run: RunData, one: Series) -> Line:
     return Line(one.label, one.colour, cells, mark, void)
 
 
-def speedup_cell(row: Row) -> Cell:
-    """The decode speedup with its interval, and the words where it holds 1."""
+def speedup_cell(row: SummaryRow) -> Cell:
+    """The decode speedup with its interval, and `n.d.` if the interval holds 1."""
     value, words = row.get("speedup_decode"), row.get("speedup_decode_words")
     if not known(value):
         return Cell(NONE, "nothing to compare")
@@ -118,26 +119,26 @@ def speedup_cell(row: Row) -> Cell:
     return Cell(times(value), small, "void" if row.get("verdict_mismatch") else tone)
 
 
-def counted_prompts(rows: Sequence[Row]) -> str:
-    """How many prompts the speedups of `rows` rest on: `12 prompts`, or `9 to 12 prompts` where they differ."""
+def counted_prompts(rows: Sequence[SummaryRow]) -> str:
+    """The number of paired prompts of `rows`: `12 prompts`, or `9 to 12 prompts` if they differ."""
     counts = sorted({int(row.get("paired_prompts") or 0) for row in rows})
     words = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return f"{words} prompt{'' if counts == [1] else 's'}"
 
 
-def accuracy_cell(row: Row) -> Cell:
-    """The mean score, and how many outputs it rests on where not all of them have one."""
+def accuracy_cell(row: SummaryRow) -> Cell:
+    """The mean score, with the number of scored outputs if some have no score."""
     scored = int(row.get("scored") or 0)
     return Cell(percent(row.get("accuracy")), f"of {scored}" if scored and scored != row.get("generations") else "")
 
 
-def _span_of(row: Row, clock: str) -> str:
+def _span_of(row: SummaryRow, clock: str) -> str:
     low, high = row.get(f"speedup_{clock}_low"), row.get(f"speedup_{clock}_high")
     return span(low, high) if known(low) and known(high) else ""
 
 
-def verdict_cell(row: Row) -> Cell:
-    """The worst verdict in words, the counts of all beneath."""
+def verdict_cell(row: SummaryRow) -> Cell:
+    """The worst verdict in words, with the counts of all verdicts beneath it."""
     counts = {name: int(row.get(f"verdict_{name}") or 0) for name in VERDICTS}
     said = [f"{count} {'not judged' if name == 'none' else name}" for name, count in counts.items() if count]
     if row.get("errors"):
@@ -164,7 +165,7 @@ def matrix_table(run: RunData) -> Table:
         rows = [run.row(one, category) for one in run.drafting]
         if not any(rows):
             continue
-        # What calibrates the harness does not compete, and neither does text that is not the target's.
+        # Controls do not compete, and neither do arms whose text is not the target's.
         rivals = [row for row in (run.row(one, category) for one in run.contenders) if not row.get("verdict_mismatch")]
         best = max((row["speedup_decode"] for row in rivals if known(row.get("speedup_decode"))), default=None)
         cells = tuple(_matrix_cell(row, best if len(rivals) > 1 else None) for row in rows)
@@ -173,7 +174,7 @@ def matrix_table(run: RunData) -> Table:
     return Table(columns, tuple(lines))
 
 
-def _matrix_cell(row: Row, best: float | None) -> Cell:
+def _matrix_cell(row: SummaryRow, best: float | None) -> Cell:
     value = row.get("speedup_decode")
     if not known(value):
         return Cell(NONE)
@@ -182,12 +183,12 @@ def _matrix_cell(row: Row, best: float | None) -> Cell:
     if row.get("verdict_mismatch"):
         return Cell(speedup.text, f"mismatch\n{small}", "void", None)
     tone = "best" if value == best else ""
-    # Four times as fast and four times as slow are as far from 1 as the shade goes.
+    # The shade is full at 4 times as fast or as slow.
     return Cell(speedup.text, small, tone, max(-1.0, min(1.0, math.log(float(value)) / math.log(4))))
 
 
 def others_table(run: RunData) -> Table:
-    """Acceptance length as other tools count it, so that a published figure can be held against the right column."""
+    """Acceptance length by the rules of other tools: a published figure belongs beside its own tool's column."""
     titles = ("ours", "vLLM", "Spec-Bench", "dflash", "SpecForge", "gpt-fast")
     columns = tuple(_defined(title, name) for title, name in zip(titles, OTHERS_LENGTHS, strict=True))
     lines = tuple(
@@ -202,7 +203,7 @@ def others_table(run: RunData) -> Table:
 
 
 def guard_list(run: RunData) -> list[dict[str, Any]]:
-    """The summary's doubts, errors first."""
+    """The summary's guards, errors first."""
     guards = sorted(
         run.summary.get("guards", []),
         key=lambda guard: SEVERITIES.index(guard["severity"]) if guard["severity"] in SEVERITIES else 1,

@@ -29,9 +29,10 @@ PUBLISHED = "published.json"
 
 @dataclass(frozen=True)
 class Figure:
-    """One published number. `target` is a name of conf/target, or another model's; what is None was left open.
+    """One published number with its setting, None for what the source leaves open.
 
-    `arm` is a drafter's kind or the baseline, `k` its draft tokens per round, `metric` a key of METRICS.
+    `target` is a name of conf/target or another model's, `arm` a drafter's kind or the baseline, `k` its draft tokens
+    per round, `metric` a key of METRICS. Raises InputError for an unknown metric, and a value of 0 or less.
     """
 
     label: str
@@ -70,10 +71,10 @@ def read_figures(name: str) -> list[Figure]:
 
 
 def applicable(figures: Iterable[Figure], config: RunConfig, k: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Those that can stand beside this run, as plain values; `differs` says in words where their setting is another.
+    """The figures to show beside this run, as plain values; `differs` names their differing settings.
 
-    `k` holds each arm's draft tokens. A figure for another Gemma 4 target never applies; one for another model does, as
-    the papers' do, but not beside an embedded pair. Of figures that differ in k alone, only the run's k applies.
+    `k` holds each arm's draft tokens. A figure for another Gemma 4 target never applies. One for another model, as in
+    papers, applies except beside an embedded pair. Of figures that differ in k alone, only the run's k applies.
     """
     ours = {path.stem for path in (CONF / "target").glob("*.yaml")}
     arms = {BASELINE: BASELINE, **{arm.name: arm.kind for arm in config.arms}}
@@ -111,7 +112,10 @@ def _at_its_k(found: list[dict[str, Any]], k: Mapping[str, int]) -> list[dict[st
 
 
 def write_published(run_dir: Path, config: RunConfig, k: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Write the applicable figures to `published.json`; nothing for a run that names none. `k` as `applicable`."""
+    """Write the applicable figures to `published.json` and return them; write nothing without `published=`.
+
+    `k` as `applicable` takes it.
+    """
     if config.published is None:
         return []
     figures = read_figures(config.published)
@@ -123,12 +127,12 @@ def write_published(run_dir: Path, config: RunConfig, k: Mapping[str, int]) -> l
 
 
 def read_published(run_dir: Path) -> list[dict[str, Any]]:
-    """The figures in a run directory; none where there is no file."""
+    """The published figures kept with a run; empty without a file."""
     return list((_kept(run_dir) or {}).get("figures") or [])
 
 
 def read_metrics(run_dir: Path) -> list[str]:
-    """The metrics that the experiment's published table has, whether a figure applies or not."""
+    """The metrics of the experiment's published table, with or without an applicable figure."""
     return list((_kept(run_dir) or {}).get("metrics") or [])
 
 

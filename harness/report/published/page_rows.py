@@ -1,4 +1,4 @@
-"""Published figures beside ours: what others report for the same arms, and how far this run lies from it."""
+"""The page's rows of published figures beside this run's, and their CSV."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS = ("label", "arm", "category", "metric", "ours", "theirs", "difference",
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One figure that others report; `ours` is None where this run has nothing to set beside it."""
+    """One published figure; `ours`, `difference` and `ratio` are None if this run has no such figure."""
 
     label: str
     arm: str
@@ -38,7 +38,7 @@ class Published:
 
     @property
     def figure(self) -> str:
-        """What is measured, in words, with the category where it is one."""
+        """The metric in words, with the category unless the figure covers all."""
         words = METRICS[self.metric].words
         return words if self.category == ALL else f"{words}, {self.category}"
 
@@ -49,7 +49,7 @@ class Published:
 
 
 def published(run: RunData) -> list[Published]:
-    """Every figure that the run's `published.json` names, beside this run's."""
+    """The figures of the run's `published.json`, each beside ours."""
     return [
         Published(
             label=clean(row["label"]),

@@ -1,5 +1,5 @@
 "use strict";
-// The prompt browser. Texts of prompts and models enter the page as text nodes and in no other way.
+// The prompt browser. Texts of prompts and models enter the page only as text nodes.
 (() => {
   const holder = document.getElementById("browser-data");
   const root = document.getElementById("prompt-browser");
@@ -81,7 +81,7 @@
       isBaseline || output.speedup == null ? "" : ratio(output.speedup) + " as fast",
       output.tau == null || isBaseline ? "" : output.tau.toFixed(2) + " tokens/round",
       output.tokens + " tokens",
-      output.finish === "length" ? "cut at the limit" : "",
+      output.finish === "length" ? "stopped at the token limit" : "",
     ];
     box.append(make("p", "figures-line", said.filter(Boolean).join(" · ")));
     if (output.note) box.append(make("p", "why", output.note));
@@ -107,9 +107,9 @@
       const words = "round " + (index + 1) + ": " + accepted + " of " + k + " drafts accepted, " + emitted +
         (emitted === 1 ? " token" : " tokens");
       round.title = words;
-      const tell = () => { line.textContent = arm.label + ", " + words; };
-      round.addEventListener("mouseenter", tell);
-      round.addEventListener("click", tell);
+      const describe = () => { line.textContent = arm.label + ", " + words; };
+      round.addEventListener("mouseenter", describe);
+      round.addEventListener("click", describe);
       text.append(round);
     });
     box.append(text);

@@ -1,4 +1,4 @@
-"""What a tracked run shows, built from the files of a run directory alone, so that it can be built again later."""
+"""Mirrors a run directory in W&B, from its files alone: it can be repeated at any time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.records.files import (
 )
 from harness.records.frames import read_generations, read_rounds
 
-TABLE_ROWS = 10_000  # what wandb shows of a table; the artifact holds everything
+TABLE_ROWS = 10_000  # the rows of a table that wandb shows; the artifact holds all
 ARTIFACT_FILES = (SUMMARY_JSON, SUMMARY_CSV, MANIFEST, REPORT, ROUNDS, GENERATIONS, RUN_KEY, "errors.log")
 GENERATION_COLUMNS = (
     "prompt_id", "category", "arm", "turn", "repeat", "num_draft_tokens", "prompt_tokens", "new_tokens", "prefill_s",
@@ -30,14 +30,14 @@ GENERATION_COLUMNS = (
 def mirror(run: Any, run_dir: Path) -> None:
     """Log summary figures, tables, plots and the files of `run_dir` to the open wandb run `run`."""
     summary = read_summary(run_dir)
-    # Plain figures first: they survive even where a table cannot be sent.
+    # Plain figures first: they survive if a table cannot be sent.
     run.summary.update(summary_figures(summary))
     run.log(tables(run_dir, summary))
     run.log_artifact(artifact(run, run_dir))
 
 
 def summary_figures(summary: dict[str, Any]) -> dict[str, Any]:
-    """Stable names: `<arm>/<figure>` over all categories, `<arm>_vs_<other>/<figure>` for direct comparisons."""
+    """Figures over all categories by stable names: `<arm>/<figure>`, `<arm>_vs_<other>/<figure>`."""
     figures: dict[str, Any] = {"synthetic": summary["synthetic"]} if summary.get("synthetic") else {}
     for row in overall(summary):
         figures |= {f"{row['arm']}/{name}": value for name, value in row.items() if is_figure(value)}
@@ -52,7 +52,7 @@ def is_figure(value: Any) -> bool:
 
 
 def positions(summary: dict[str, Any]) -> pd.DataFrame:
-    """Acceptance per draft position and arm, over all categories: the data of the per-position plot."""
+    """Acceptance per arm and draft position over all categories, for the plot."""
     rows = [
         (row["arm"], position, unconditional, conditional)
         for row in overall(summary)
@@ -91,7 +91,7 @@ def tables(run_dir: Path, summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def table(frame: pd.DataFrame) -> Any:
-    """A wandb table of the first rows; missing values as None."""
+    """The first TABLE_ROWS rows as a wandb table, with None for missing values."""
     import wandb
 
     shown = frame.head(TABLE_ROWS).astype(object)
@@ -99,7 +99,7 @@ def table(frame: pd.DataFrame) -> Any:
 
 
 def artifact(run: Any, run_dir: Path) -> Any:
-    """The report and the raw files."""
+    """The report and the raw files as a wandb artifact."""
     import wandb
 
     content = wandb.Artifact(f"run-{run.id}", type="run", description="A run directory of the harness")

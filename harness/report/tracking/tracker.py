@@ -1,7 +1,7 @@
-"""Weights & Biases as a mirror of a run's files: one run per job, rebuilt at any time by `harness.upload`.
+"""Tracks jobs in Weights & Biases, one W&B run each; `harness.upload` can rebuild it from the run's files.
 
-The files are the record. Nothing is sent while prompts are being decoded, and whatever goes wrong here is a warning.
-wandb is imported only where it is asked for.
+The files are the record. Nothing is sent while prompts are decoded, every failure here is a warning, and wandb is
+imported only for `tracking=wandb`.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from harness.vocabulary import BASELINE
 INIT_TIMEOUT_S = 30
 FINISH_TIMEOUT_S = 300
 DISABLED = "disabled"
-#: WANDB_MODE's words, the older ones included, as `wandb.init` takes them.
+#: Values of WANDB_MODE, older ones included, and their modes of `wandb.init`.
 MODES = {"online": "online", "run": "online", "offline": "offline", "dryrun": "offline"}
 
 
 class Tracker:
-    """Tracks nothing: what a run holds with `tracking=none`."""
+    """Tracks nothing, for `tracking=none`."""
 
     def finish(self, exit_code: int) -> None:
-        """Send what the run directory holds and close; a non-zero code marks the tracked run as failed."""
+        """Send the run directory and close; a non-zero code marks the tracked run as failed."""
 
     def __enter__(self) -> Tracker:
         return self
@@ -38,12 +38,12 @@ class Tracker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Only what never reached `finish` is still open here, and it did not end well.
+        # A run that is still open here never reached `finish`: it did not end well.
         self.finish(1)
 
 
 class WandbTracker(Tracker):
-    """One wandb run, open from before the first prompt so that a crashed job shows as one."""
+    """One wandb run, open from before the first prompt so that a crashed job is visible."""
 
     def __init__(self, run: Any, run_dir: Path) -> None:
         self.run: Any = run
@@ -58,7 +58,7 @@ class WandbTracker(Tracker):
 
 
 def start_tracking(config: TrackingConfig, run_dir: Path, manifest: dict[str, Any], group: str | None) -> Tracker:
-    """The tracker that the configuration asks for; one that tracks nothing where wandb is off or cannot be had."""
+    """The configured tracker; one that tracks nothing if wandb is switched off or fails to start."""
     if config.name == "none":
         return Tracker()
     if by := switched_off():
@@ -73,9 +73,9 @@ def open_run(config: TrackingConfig, run_dir: Path, manifest: dict[str, Any], gr
     import wandb
 
     wanted = {
-        "x_disable_stats": True,  # a sampling thread would take turns with the loop that is being timed
+        "x_disable_stats": True,  # its sampling thread would disturb the timed loop
         "console": "off",
-        "x_disable_meta": True,  # it would hold the command line as typed; the manifest has it without secrets
+        "x_disable_meta": True,  # it holds the command line as typed; the manifest has it without secrets
         "x_disable_machine_info": True,
         "disable_git": True,
         "silent": True,
@@ -103,16 +103,16 @@ def open_run(config: TrackingConfig, run_dir: Path, manifest: dict[str, Any], gr
 
 
 def run_name(manifest: dict[str, Any], run_dir: Path) -> str:
-    """Arms with their k, and the directory that tells two runs apart."""
+    """Arms with their k, then the run's directory."""
     arms = [f"{arm['name']}-k{arm['num_draft_tokens']}" for arm in manifest.get("arms", []) if arm["name"] != BASELINE]
     return f"{'+'.join(arms) or BASELINE} {run_dir.parent.name}/{run_dir.name}"
 
 
 def run_id(manifest: dict[str, Any], run_dir: Path, mode: str) -> str:
-    """The same for every attempt at one run directory; offline attempts are numbered, as they cannot be resumed.
+    """One id for all attempts at a run directory; offline attempts are numbered, as wandb cannot resume them.
 
-    It comes from the `uid` that the manifest drew when the run began, and from its key and time where an earlier
-    version drew none. A W&B agent gives its trials ids of its own, and knows them by nothing else.
+    It derives from the manifest's `uid`, or from run key and time for runs of earlier versions without one. A trial
+    of a W&B sweep agent keeps the agent's id: the agent knows its trials by nothing else.
     """
     if os.environ.get("WANDB_SWEEP_ID") and (given := os.environ.get("WANDB_RUN_ID")):
         return given
@@ -123,7 +123,7 @@ def run_id(manifest: dict[str, Any], run_dir: Path, mode: str) -> str:
 
 
 def switched_off() -> str | None:
-    """The variable of the environment that turns W&B off, or None; no setting of a run overrules it."""
+    """The environment variable that switches W&B off, or None; it overrides every setting of a run."""
     if os.environ.get("WANDB_MODE", "").strip().lower() == DISABLED:
         return f"WANDB_MODE={DISABLED}"
     if (word := os.environ.get("WANDB_DISABLED", "")).strip().lower() in ("true", "1", "yes", "on"):
@@ -132,7 +132,7 @@ def switched_off() -> str | None:
 
 
 def choose_mode(mode: str) -> str:
-    """`auto` is what WANDB_MODE says, else online where wandb has credentials, else offline; it never asks."""
+    """`auto` becomes WANDB_MODE, else online with wandb credentials, else offline; never asks for credentials."""
     if mode != "auto":
         return mode
     asked = os.environ.get("WANDB_MODE", "")
@@ -152,7 +152,7 @@ def choose_mode(mode: str) -> str:
 
 
 def quietly(what: str, action: Callable[[], Any]) -> Any:
-    """Do it, or warn and go on: no outage of a tracker may touch a run."""
+    """Do `action`, or warn that it could not `what`: a tracker's outage must not affect a run."""
     try:
         return action()
     except Exception as error:

@@ -31,7 +31,7 @@ def test_joined_rounds_are_the_output_and_no_round_has_more_than_one_own_token(t
             assert all(emitted - accepted <= 1 for _, _, _, accepted, emitted in output["rounds"])
 
 
-def test_accepted_drafts_and_own_tokens_are_told_apart(tmp_path: Path) -> None:
+def test_accepted_drafts_and_own_tokens_are_separate(tmp_path: Path) -> None:
     folder = synthetic.write_run(tmp_path, prompts=1, tokens=30)
     browser, run = browse(folder)
     rounds = run.rounds[run.rounds["arm"] == "mtp"]

@@ -1,4 +1,4 @@
-"""Any runs become one leaderboard, with a warning for each difference that spoils it."""
+"""Any runs become one leaderboard, with a warning for each difference in their conditions."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_other_k_within_the_interval_are_as_good_and_without_one_all_are(tmp_pat
     assert all(few["as_good"] != "")
 
 
-def test_runs_on_other_hardware_are_warned_of_and_ranked_apart(sweep: Path) -> None:
+def test_runs_on_other_hardware_give_a_warning_and_a_group_of_their_own(sweep: Path) -> None:
     board = leaderboard([sweep])
     assert board.groups == ["A", "B"]
     said = [text for text in notes(board) if "hardware" in text]
@@ -113,7 +113,7 @@ def test_runs_on_other_hardware_are_warned_of_and_ranked_apart(sweep: Path) -> N
         ({"git": {"commit": "f" * 40}}, "source"),
     ],
 )
-def test_each_difference_is_warned_of(sweep: Path, tmp_path: Path, change: dict[str, Any], word: str) -> None:
+def test_each_difference_is_a_warning(sweep: Path, tmp_path: Path, change: dict[str, Any], word: str) -> None:
     shutil.copytree(sweep / "sweep" / "0", tmp_path / "a")
     shutil.copytree(sweep / "sweep" / "1", tmp_path / "b")
     path = tmp_path / "b" / "manifest.json"
@@ -172,7 +172,7 @@ def test_controls_never_lead_and_are_not_ranked(tmp_path: Path) -> None:
     assert len(table_named(board, "Controls, not ranked").lines) == 3
 
 
-def test_the_kind_decides_what_a_control_is_not_the_name(tmp_path: Path) -> None:
+def test_the_kind_makes_a_control_not_the_name(tmp_path: Path) -> None:
     arms = {"mine": replace(synthetic.CONTROLS["oracle"], kind="lookup"), "vllm_baseline": synthetic.ARMS["dflash"]}
     arms["vllm_baseline"] = replace(arms["vllm_baseline"], kind="baseline")
     synthetic.write_run(tmp_path, prompts=10, tokens=30, arms=arms)
@@ -201,7 +201,7 @@ def test_an_arm_with_an_interval_stands_before_a_faster_one_without(tmp_path: Pa
     assert board.overall["speedup_decode"].idxmax() == 2, "the last one is the fastest"
 
 
-def test_two_arms_that_the_intervals_do_not_part_share_the_lead(tmp_path: Path) -> None:
+def test_two_arms_with_overlapping_intervals_share_the_lead(tmp_path: Path) -> None:
     same = {"mtp": synthetic.ARMS["mtp"], "other": synthetic.ARMS["mtp"]}
     synthetic.write_run(tmp_path / "0", prompts=20, arms=same)
     assert title(leaderboard([tmp_path])).endswith("are not distinguishable")
@@ -216,7 +216,7 @@ def test_two_arms_that_the_intervals_do_not_part_share_the_lead(tmp_path: Path) 
         (replace(synthetic.ARMS["mtp"], accept=0.1, draft_s=0.0005), "is not distinguishable from plain decoding"),
     ],
 )
-def test_what_is_not_faster_than_plain_decoding_does_not_lead(
+def test_an_arm_that_is_not_faster_than_plain_decoding_does_not_lead(
     tmp_path: Path, shape: synthetic.ArmShape, words: str
 ) -> None:
     synthetic.write_run(tmp_path, prompts=5, tokens=60, arms={"mtp": shape})
@@ -242,7 +242,7 @@ def test_each_group_is_named_by_what_it_ran_on(sweep: Path) -> None:
     assert "machine NVIDIA \\<Other>" in text
 
 
-def test_a_target_is_called_as_the_configuration_calls_it_and_compared_by_its_weights(sweep: Path) -> None:
+def test_a_target_is_named_by_the_configuration_and_compared_by_its_weights(sweep: Path) -> None:
     shared = {"models": {"target": {"path": "/somewhere/target", "weights_hash": "cd" * 32}}}
     by_name = {**shared, "config": {"target": {"name": "embedded_e2b"}}}
     assert target_words(by_name) == "embedded_e2b cdcdcdcd"
@@ -264,7 +264,7 @@ def test_a_baseline_whose_pace_differs_between_runs_is_a_warning(tmp_path: Path)
         path.write_text(json.dumps(summary))
     said = [text for text in notes(leaderboard([tmp_path])) if "pace" in text]
     assert len(said) == 1
-    assert "100.0 tok/s (0) to 130.0 tok/s (2), 30% apart" in said[0]
+    assert "100.0 tok/s (0) to 130.0 tok/s (2), 30\N{NO-BREAK SPACE}% apart" in said[0]
     assert [text for text in notes(leaderboard([tmp_path / "0", tmp_path / "1"])) if "pace" in text] == []
     assert pace_difference({}) is None and pace_difference({"a": 100.0, "b": 109.0}) is None
 
@@ -286,8 +286,8 @@ def test_a_doubt_about_a_run_or_an_arm_that_may_lead_is_a_warning(tmp_path: Path
 
 def test_arms_of_two_engines_are_not_ranked_together(tmp_path: Path) -> None:
     arms = {"mtp": synthetic.ARMS["mtp"], "vllm_mtp": replace(synthetic.ARMS["dflash"], kind="mtp")}
-    told = [{"name": name, "kind": "mtp", "engine": "vllm" if name != "mtp" else None} for name in arms]
-    synthetic.write_run(tmp_path, prompts=10, tokens=30, arms=arms, manifest={"arms": told})
+    arms_of_engines = [{"name": name, "kind": "mtp", "engine": "vllm" if name != "mtp" else None} for name in arms]
+    synthetic.write_run(tmp_path, prompts=10, tokens=30, arms=arms, manifest={"arms": arms_of_engines})
     board = leaderboard([tmp_path])
     assert "leads" not in title(board)
     assert "Engine harness" in markdown(board) and "Engine vllm" in markdown(board)

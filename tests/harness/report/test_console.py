@@ -1,4 +1,4 @@
-"""The console says what the summary says, and never a speedup without its verdict."""
+"""The console shows the summary's figures, and no speedup without its verdict."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_doubt_about_the_run_is_said_once(summary: dict[str, Any]) -> None:
     assert [line for line in lines if "others computed" in line] == ["busy_machine: others computed"]
 
 
-def test_arms_that_cannot_be_told_apart_are_called_so(summary: dict[str, Any]) -> None:
+def test_arms_without_a_clear_difference_are_called_not_distinguishable(summary: dict[str, Any]) -> None:
     [direct] = [line for line in notes(summary) if " against " in line]
     assert direct.endswith("not distinguishable")
 
@@ -87,10 +87,10 @@ def test_nothing_decoded_prints_and_parses_too() -> None:
 
 
 @pytest.mark.parametrize(("scored", "text"), [(6, "50.0 %"), (2, "50.0 % of 2")])
-def test_an_accuracy_says_what_it_rests_on_where_that_is_not_every_generation(scored: int, text: str) -> None:
+def test_an_accuracy_names_its_number_of_scores_if_some_are_missing(scored: int, text: str) -> None:
     assert accuracy({"accuracy": 0.5, "scored": scored, "generations": 6}) == text
 
 
-def test_without_an_interval_few_prompts_are_the_reason_only_where_they_are_few() -> None:
+def test_too_few_prompts_are_the_reason_only_below_the_minimum() -> None:
     assert interval({"paired_prompts": 4}) == "too few prompts"
     assert interval({"paired_prompts": 40}) == "no interval"

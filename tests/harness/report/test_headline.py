@@ -1,4 +1,4 @@
-"""The first sentence of a report says what the intervals allow, and no more."""
+"""The headline claims no more than the intervals allow."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_mismatch_voids_the_speed_of_its_arm() -> None:
         (2.0, "none", "Too few prompts to judge DFlash"),
     ],
 )
-def test_a_single_drafter_is_held_against_the_baseline(value: float, words: str, title: str) -> None:
+def test_a_single_drafter_is_compared_with_the_baseline(value: float, words: str, title: str) -> None:
     assert headline(run([row("dflash", value, words)], [])).title == title
 
 
@@ -121,21 +121,21 @@ def test_controls_stay_out_of_the_headline() -> None:
     assert headline(run(rows, pairs)).title == "DFlash is 1.33× as fast as MTP"
 
 
-def test_an_arm_is_known_by_its_kind_whatever_it_is_called() -> None:
+def test_the_kind_of_an_arm_decides_not_its_name() -> None:
     rows = [row("mine", 1.8), row("replay", 7.0)]
     assert (
         headline(run(rows, [], {"mine": "mtp", "replay": "oracle"})).title == "mine is 1.80× as fast as plain decoding"
     )
 
 
-def test_categories_that_go_the_other_way_are_told() -> None:
+def test_categories_that_go_the_other_way_are_named() -> None:
     rows = [row(arm, 2.0, category=c) for arm in ("mtp", "dflash") for c in ("all", "code", "prose", "maths")]
     pairs = [pair(1.2, "faster"), pair(1.5, "faster", "code"), pair(0.8, "slower", "prose")]
     pairs.append(pair(1.0, "not distinguishable", "maths"))
     said = headline(run(rows, pairs)).sentences[-1]
     assert "DFlash is faster in code" in said
     assert "MTP is faster in prose" in said
-    assert "1 of 3 categories cannot be told apart" in said
+    assert "the two are not distinguishable in 1 of 3 categories" in said
 
 
 def test_a_run_of_the_baseline_alone_says_so() -> None:
@@ -148,7 +148,7 @@ def test_arms_that_finished_nothing_are_not_compared() -> None:
     assert "20 failed" in said.sentences[0]
 
 
-def test_drafters_of_two_engines_are_not_set_against_each_other() -> None:
+def test_drafters_of_two_engines_are_not_compared() -> None:
     rows = [row("mtp", 1.8), row("dflash", 2.0), row("vllm_mtp", 4.0)]
     kinds = {"mtp": "mtp", "dflash": "dflash", "vllm_mtp": "mtp"}
     data = run(rows, [pair(1.1, "faster")], kinds, {"vllm_mtp": "vllm"})

@@ -86,7 +86,7 @@ def test_drafted_and_own_tokens_are_coloured_side_by_side(page: Page) -> None:
     assert first != second
 
 
-def test_arms_can_be_added_and_a_round_tells_what_it_did(page: Page) -> None:
+def test_arms_can_be_added_and_a_round_describes_itself(page: Page) -> None:
     page.run("[...document.querySelectorAll('.chips button')].find(b => b.textContent === 'Baseline').click()")
     assert page.run("document.querySelectorAll('.output').length") == 3
     page.run("document.querySelector('.output .round').click()")

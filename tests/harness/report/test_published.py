@@ -1,4 +1,4 @@
-"""Published figures stand beside a run where they belong, and nowhere else."""
+"""Published figures stand beside the runs they apply to, and no others."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_side_by_side_has_its_figures_for_each_target_and_each_number_of_str
     assert applicable(figures, composed("experiment=h100_side_by_side", "batch_size=4"), K) == []
 
 
-def test_the_first_timings_have_theirs() -> None:
+def test_the_first_timings_have_their_figures() -> None:
     found = applicable(read_figures("seed_hospital"), composed("experiment=seed_hospital"), {**K, "mtp": 4})
     assert {(f["arm"], f["metric"]): f["value"] for f in found} == {
         ("baseline", "decode_tok_s"): 8.8,
@@ -104,7 +104,7 @@ def test_ours_theirs_and_the_difference() -> None:
     assert [figure["differs"] for figure in compared][:2] == [["k 4"], []]
 
 
-def test_they_are_kept_with_the_run_and_printed(tmp_path: Path) -> None:
+def test_published_figures_are_kept_with_the_run_and_printed(tmp_path: Path) -> None:
     config = composed("experiment=h100_side_by_side")
     write_published(tmp_path, config, K)
     kept = json.loads((tmp_path / "published.json").read_text())
@@ -145,7 +145,7 @@ def test_a_run_without_published_figures_writes_and_prints_nothing(tmp_path: Pat
         ("figures: [", "holds no list of figures"),
     ],
 )
-def test_a_file_that_is_none_is_refused(
+def test_a_file_without_figures_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
 ) -> None:
     monkeypatch.setattr(published, "FIGURES", tmp_path)
@@ -156,5 +156,5 @@ def test_a_file_that_is_none_is_refused(
         read_figures("worse")
 
 
-def test_a_figure_is_what_it_says() -> None:
+def test_a_figure_covers_all_categories_by_default() -> None:
     assert Figure("a", "mtp", "speedup", 2.0, "s").category == "all"

@@ -1,4 +1,4 @@
-"""A run directory becomes a page, charts and tables: complete, self-contained, and safe whatever the texts say."""
+"""A run directory becomes a page, charts and tables: complete, self-contained, and safe with any text."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_the_data_of_every_chart_lies_beside_it_as_csv(run_dir: Path) -> None:
     assert len(prompts) == 15 * 2
 
 
-def test_a_mismatch_is_told_in_headline_table_and_browser(tmp_path: Path) -> None:
+def test_a_mismatch_shows_in_headline_table_and_browser(tmp_path: Path) -> None:
     folder = synthetic.write_run(tmp_path, prompts=10, tokens=30, mismatches=2)
     text = write_report(folder).read_text(encoding="utf-8")
     assert "DFlash does not reproduce the target’s output" in text

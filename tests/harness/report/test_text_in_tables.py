@@ -1,4 +1,4 @@
-"""Names, overrides and reasons stand in the console's tables as they are, whatever brackets they hold."""
+"""The console's tables show names, overrides and reasons unchanged, brackets included."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_an_arm_s_name_is_no_markup() -> None:
     assert "a[b] k=4" in text and "Paper [1]" in text and "[/x] k=4" in text
 
 
-def test_what_runs_now_is_no_markup() -> None:
+def test_the_progress_line_is_no_markup() -> None:
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
     with RunProgress(2, console) as progress:
         progress.show("a[b], prompt [/x]")

@@ -1,4 +1,4 @@
-"""The mirror in Weights & Biases holds what the files hold, and cannot hurt a run."""
+"""The W&B mirror holds the figures of the files, and cannot hurt a run."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ def test_two_runs_that_begin_alike_have_two_ids(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_run_of_an_earlier_version_keeps_its_id(run_dir: Path) -> None:
-    """What is tracked already is resumed, and not uploaded a second time."""
+    """A run that is tracked already is resumed, not uploaded again."""
     digest = hashlib.sha256(f"{manifest_of(run_dir)['run_key']} 2026-01-02T03:04:05+00:00 run".encode()).hexdigest()
     assert tracking.run_id(manifest_of(run_dir), run_dir, "online") == digest[:12]
 
