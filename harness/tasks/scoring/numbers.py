@@ -2,8 +2,8 @@
 
 Ambiguous forms are read as follows: a comma before exactly three digits groups thousands (`1,000`), any other comma
 stands before decimals (`5,6`, `0,125`). Points group only if there are several (`1.234.567`), spaces only if every
-group after the first has three digits (`1 000 000`). `2 1/2` is two and a half. A percent sign, a currency and a unit are not
-part of the number: `50%` is 50.
+group after the first has three digits (`1 000 000`). `2 1/2` is two and a half. A percent sign, a currency and a unit
+are not part of the number: `50%` is 50.
 """
 
 from __future__ import annotations

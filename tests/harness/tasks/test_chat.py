@@ -76,7 +76,7 @@ def test_a_template_that_refuses_a_prompt_names_it() -> None:
         Chat(strict, DatasetConfig(path="rows.jsonl")).render(Prompt("p7", "c", ("Hi",)), [])
 
 
-def test_special_tokens_in_a_prompts_text_are_found_and_rendered_as_they_stand() -> None:
+def test_special_tokens_in_a_prompts_text_are_found_and_rendered_unchanged() -> None:
     view = chat()
     prompts = [
         Prompt("fine", "c", ("Is 1 < 2 > 0, and what is <b>?",)),
@@ -94,7 +94,7 @@ def test_special_tokens_in_a_prompts_text_are_found_and_rendered_as_they_stand()
     assert "and 2 more" in mark_guards({str(index): ["<end>"] for index in range(5)}, templated=True)[0].message
 
 
-def test_a_mark_that_the_tokenizer_reads_as_text_there_is_none() -> None:
+def test_a_mark_that_the_tokenizer_reads_as_text_does_not_count() -> None:
     alone = tokenizer()
     alone.add_special_tokens({"additional_special_tokens": [AddedToken("END", single_word=True, special=True)]})
     found = marked_prompts([Prompt("a", "c", ("WEEKEND",)), Prompt("b", "c", ("THE END",))], alone)

@@ -58,7 +58,7 @@ def test_the_publishers_copy_is_read_at_its_revision(monkeypatch: pytest.MonkeyP
     assert hub.published_name(SOURCE) == "owner/set (main test) at aaaaaaaaaaaa"
 
 
-def test_a_hub_out_of_reach_is_told_with_the_way_around(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub_is_reported_with_a_way_around(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(source: SourceConfig) -> Any:
         raise ConnectionError("no route\nmore")
 
@@ -75,7 +75,7 @@ def test_files_of_a_repository_are_taken_at_its_revision() -> None:
     assert hub.file_urls(SourceConfig(files=["https://x/y.jsonl"])) == ["https://x/y.jsonl"]
 
 
-def test_prompts_may_stand_in_the_config() -> None:
+def test_prompts_may_be_listed_in_the_config() -> None:
     config = DatasetConfig("own", prompts=[{"prompt": "Hello"}, {"prompt": "Bye", "category": "c"}])
     assert [(p.prompt_id, p.category) for p in load_prompts(config, 0)] == [("own-1", "own"), ("own-2", "c")]
 

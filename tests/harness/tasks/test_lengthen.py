@@ -23,7 +23,7 @@ def words(prompt: Prompt) -> int:
 
 
 @given(st.integers(1, 200))
-def test_each_prompt_has_what_was_asked_for_and_ends_in_its_question(tokens: int) -> None:
+def test_each_prompt_has_the_requested_length_and_ends_in_its_question(tokens: int) -> None:
     for before, after in zip(PROMPTS, lengthen(PROMPTS, tokens, words), strict=True):
         assert after.turns[0].endswith(before.turns[0])
         assert after.turns[1:] == before.turns[1:]
@@ -67,7 +67,7 @@ def test_any_language_reaches_the_length_with_little_tokenising(text: str, token
     assert tokenised < 10 * tokens * len(prompts)
 
 
-def test_a_text_that_gives_no_tokens_ends() -> None:
+def test_lengthening_ends_with_text_that_gives_no_tokens() -> None:
     [after, _] = lengthen([Prompt("a", "c", ("q",)), Prompt("b", "c", ("other",))], 9, lambda prompt: 1)
     assert after.turns[0].endswith("\n\nq")
 

@@ -55,7 +55,7 @@ def test_aime(name: str, row: dict[str, Any]) -> None:
     assert prompt(name, row) == Prompt(f"{name}-7", name, ("P" + STEPS,), answer=row["answer"])
 
 
-def test_humaneval_keeps_what_its_tests_need() -> None:
+def test_humaneval_keeps_the_columns_of_its_tests() -> None:
     row = {"task_id": "HumanEval/0", "prompt": "def f():\n", "canonical_solution": "c", "test": "t", "entry_point": "f"}
     asked = prompt("humaneval", row)
     opening = "Write a solution to the following problem and make sure that it passes the tests:\n"
@@ -63,7 +63,7 @@ def test_humaneval_keeps_what_its_tests_need() -> None:
     assert (asked.prompt_id, asked.answer) == ("HumanEval/0", {"prompt": "def f():\n", "test": "t", "entry_point": "f"})
 
 
-def test_mbpp_is_asked_as_it_stands() -> None:
+def test_mbpp_questions_are_left_unchanged() -> None:
     row = {
         "task_id": 2,
         "prompt": "Write it.",
@@ -89,19 +89,19 @@ def test_aime_in_the_capital_columns_of_another_copy(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["gsm8k", "math500", "humaneval", "mbpp", "aime2024", "alpaca", "livecodebench"])
-def test_ready_made_turns_are_taken_as_they_stand_under_the_datasets_own_name(name: str) -> None:
+def test_ready_made_turns_are_taken_unchanged_under_the_datasets_own_name(name: str) -> None:
     asked = prompt(name, {"turns": ["Ready." + STEPS]})
     assert (asked.turns, asked.answer, asked.category) == (("Ready." + STEPS,), None, name)
 
 
 @pytest.mark.parametrize("end", [STEPS, STEPS + "\n", STEPS.replace("\n", "  ")])
-def test_a_suffix_that_stands_already_is_not_added_again(end: str) -> None:
+def test_an_existing_suffix_is_not_added_again(end: str) -> None:
     for name, column in (("gsm8k", "question"), ("math500", "problem"), ("aime2024", "problem")):
         assert prompt(name, {column: "1 + 1?" + end}).turns == ("1 + 1?" + end,)
         assert prompt(name, {column: "Please reason."}).turns == ("Please reason." + STEPS,)
 
 
-def test_words_around_a_column_stand_once() -> None:
+def test_words_around_a_column_appear_once() -> None:
     def asked(template: str, text: str) -> str:
         return RowMapping(RowConfig(template=template), "d")(SourceRow({"q": text}, 1, "here")).turns[0]
 
@@ -119,7 +119,7 @@ def test_words_around_a_column_stand_once() -> None:
         ("class S:", "### Format: Use the following code structure:\n```python\nclass S:\n```"),
     ],
 )
-def test_livecodebench_shows_the_starter_where_there_is_one(starter: str, wanted: str) -> None:
+def test_livecodebench_shows_the_starter_if_there_is_one(starter: str, wanted: str) -> None:
     row = {"question_id": "abc", "question_content": "Q", "starter_code": starter, "difficulty": "hard"}
     asked = prompt("livecodebench", row)
     assert (asked.prompt_id, asked.category) == ("abc", "hard")
@@ -183,7 +183,7 @@ def test_hospital_is_one_conversation_with_a_system_message() -> None:
         (RowConfig(), "the first turn of ShareGPT's form is read with '+dataset.row.template="),
     ],
 )
-def test_a_row_that_does_not_fit_is_named_with_its_columns(config: RowConfig, message: str) -> None:
+def test_an_unfit_row_is_named_with_its_columns(config: RowConfig, message: str) -> None:
     values = {"text": "x", "null": None, "nan": float("nan"), "list": [1], "written": "['a', 'b']", "number": 3}
     values |= {"conversations": [{"from": "human", "value": "Hi"}]} if "ShareGPT" in message else {}
     with pytest.raises(InputError) as error:
@@ -206,7 +206,7 @@ def test_an_empty_id_or_category_is_none_and_zero_is_one() -> None:
     assert asked(id=0, category=0) == ("0", "0")
 
 
-def test_only_the_columns_that_are_used_are_read() -> None:
+def test_only_used_columns_are_read() -> None:
     config = dataset("livecodebench")
     assert RowMapping(config.row, "d").columns == ["difficulty", "question_content", "question_id", "starter_code"]
     assert RowMapping(RowConfig(), "d").columns == []

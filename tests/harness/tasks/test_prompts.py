@@ -37,7 +37,7 @@ def test_plain_rows_have_a_prompt(tmp_path: Path) -> None:
     assert read_jsonl(write(tmp_path, {"prompt": "Hello"}))[0].turns == ("Hello",)
 
 
-def test_messages_keep_what_stands_before_the_last_question(tmp_path: Path) -> None:
+def test_messages_before_the_last_question_are_kept(tmp_path: Path) -> None:
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
     [prompt] = read_jsonl(write(tmp_path, {"messages": messages}))
     assert (prompt.opening, prompt.turns) == ((("system", "Be brief."),), ("Why?",))
@@ -90,7 +90,7 @@ def test_an_empty_file_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -
             read_jsonl(path)
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+def test_bytes_that_are_not_text_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"prompt": "\xff"}')
     with pytest.raises(InputError, match="not UTF-8"):

@@ -1,4 +1,4 @@
-"""Thinking is told from the answer by the tokenizer's own marks, and its absence is noticed."""
+"""The tokenizer's own marks separate thinking from the answer, and missing thinking is noticed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def ids(text: str) -> list[int]:
         ("<a>b>c", "ab", "c"),  # the second thought's mark is missing
     ],
 )
-def test_the_marks_part_thought_and_answer(text: str, thought: str, answer: str) -> None:
+def test_the_marks_separate_thought_and_answer(text: str, thought: str, answer: str) -> None:
     found = Thinking(Letters()).split(ids(text))
     assert found == (ids(thought), ids(answer))
 

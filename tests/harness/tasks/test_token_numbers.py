@@ -1,4 +1,4 @@
-"""Where there is no tokenizer, prompts and answers are numbers, and everything else stays as it is."""
+"""Without a tokenizer, prompts and answers are numbers, and everything else stays the same."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_an_answer_is_written_as_numbers_and_read_back() -> None:
     assert "".join(token_pieces(tokens, [5, 17, 3])) == text
 
 
-def test_random_prompts_have_the_length_asked_for_and_follow_the_seed() -> None:
+def test_random_prompts_have_the_requested_length_and_follow_the_seed() -> None:
     few, more, other = random_prompts(2, 40, seed=0), random_prompts(3, 40, seed=0), random_prompts(2, 40, seed=1)
     assert few == more[:2] != other
     assert {len(NumberTokenizer(1000)(prompt.turns[0])["input_ids"]) for prompt in more} == {40}
@@ -40,6 +40,6 @@ def test_the_dataset_gives_as_many_as_its_limit() -> None:
 
 
 @pytest.mark.parametrize("missing", ["limit", "context_tokens"])
-def test_count_and_length_must_be_said(missing: str) -> None:
+def test_count_and_length_are_required(missing: str) -> None:
     with pytest.raises(InputError, match=f"dataset.{missing} is empty"):
         DatasetConfig("random", random_tokens=True, **{"limit": 4, "context_tokens": 8, missing: None})

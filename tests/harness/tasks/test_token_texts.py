@@ -26,7 +26,7 @@ def gemma_like() -> Any:
     return SimpleNamespace(backend_tokenizer=inner)
 
 
-def test_every_token_has_its_text_and_spaces_stay_where_they_are(gemma_like: Any) -> None:
+def test_every_token_has_its_text_and_spaces_are_kept(gemma_like: Any) -> None:
     ids = [gemma_like.backend_tokenizer.token_to_id(word) for word in ("a", "▁b", "▁", "é", "\n", "<end>")]
     assert token_pieces(gemma_like, ids) == ["a", " b", " ", "é", "\n", "<end>"]
 

@@ -39,6 +39,6 @@ def test_no_token_after_the_answer_and_no_prompt_token_is_learned() -> None:
     loss_of = mtp_loss(model, target, MTPShape(steps=2), 0.5)
     with fused(target.config, model.config.text_config):
         only = loss_of(collate([Sequence(ids, [False] * 12 + [True] * 8)]))[0]
-        # Tokens after the answer are visible to no query that is learned from, so they change nothing.
+        # No query that enters the loss sees tokens after the answer, so they change nothing.
         longer = loss_of(collate([Sequence(ids + ids[:4], [False] * 12 + [True] * 8 + [False] * 4)]))[0]
     torch.testing.assert_close(only, longer)

@@ -43,7 +43,7 @@ def test_a_step_is_that_of_torch_up_to_its_bf16() -> None:
     [({}, "cpu", "fp32"), ({"avx512_bf16": True}, "cpu", "bf16"), ({"amx_bf16": True}, "cpu", "bf16"),
      ({}, "cuda", "bf16")],
 )  # fmt: skip
-def test_bf16_is_chosen_where_there_are_units_for_it(
+def test_bf16_is_chosen_if_the_device_has_units_for_it(
     abilities: dict[str, bool], device: str, wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities)

@@ -29,7 +29,7 @@ def test_clusters_that_do_not_divide_the_vocabulary_are_refused() -> None:
         cluster(torch.randn(24, 8), 5)
 
 
-def test_centroids_that_choose_as_the_target_does_have_the_least_loss() -> None:
+def test_centroids_have_the_least_loss_if_they_choose_as_the_target_does() -> None:
     shape = MTPShape(hidden_size=16, intermediate_size=24, ordered=True, centroids=8, top_centroids=2)
     masked = build_assistant(teacher(), shape, 0).masked_embedding
     assert torch.equal(masked.token_ordering.sort().values, torch.arange(320))

@@ -24,7 +24,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return AutoTokenizer.from_pretrained(folder)
 
 
-def test_special_tokens_stand_where_gemma_has_them(tokenizer: Any) -> None:
+def test_special_tokens_have_gemmas_ids(tokenizer: Any) -> None:
     assert tokenizer.convert_ids_to_tokens([0, 1, 2, 3, 4]) == ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
     assert len(tokenizer) == 400
 
@@ -39,7 +39,7 @@ def test_digits_are_single_tokens(tokenizer: Any) -> None:
     assert tokenizer.tokenize("2048") == list("2048")
 
 
-def test_training_pieces_are_what_the_chat_template_renders(tokenizer: Any) -> None:
+def test_training_pieces_join_to_the_text_of_the_chat_template(tokenizer: Any) -> None:
     for chat in islice(stream(3), 200):
         rendered = tokenizer.apply_chat_template(chat.messages, tokenize=False, enable_thinking=chat.thinking)
         assert "".join(text for text, _ in chat_pieces(chat)) == rendered

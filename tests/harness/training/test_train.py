@@ -125,7 +125,7 @@ def test_bad_settings_are_refused_with_their_key(tmp_path: Path, changes: dict[s
         tiny(tmp_path, **changes)
 
 
-def test_a_loss_that_is_no_number_ends_a_run_before_it_is_kept(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_ends_a_run_before_it_is_kept(tmp_path: Path) -> None:
     module = torch.nn.Linear(2, 2)
     batch = SimpleNamespace(to=lambda device: batch, lengths=torch.ones(1))
     losses = iter([1.0, 1.0, float("nan"), 1.0])

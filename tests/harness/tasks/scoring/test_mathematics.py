@@ -1,4 +1,4 @@
-"""Expressions are compared by meaning where math-verify is there, by letters where it is not."""
+"""Expressions are compared by meaning with math-verify, by letters without it."""
 
 from __future__ import annotations
 
@@ -53,5 +53,5 @@ def test_only_the_library_sees_through_another_form() -> None:
     assert expression_is_right("x^2 - 1", r"\boxed{(x-1)(x+1)}") == 1.0
 
 
-def test_what_decides_is_told(way: str) -> None:
+def test_the_manifest_names_the_method(way: str) -> None:
     assert mathematics.compares_by().startswith("math-verify" if way == "library" else "text")

@@ -1,4 +1,4 @@
-"""The number an answer settles on, against keys as GSM8K and AIME write them."""
+"""The final number of an answer, against keys in the form of GSM8K and AIME."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEY = "Janet sells 16 - 3 - 4 = <<16-3-4=9>>9 eggs.\nShe makes 9 * 2 = $<<9*2=18
         "The answer is 18.00",
     ],
 )
-def test_the_settled_number_is_found(text: str) -> None:
+def test_the_final_number_is_found(text: str) -> None:
     assert number_is_right(KEY, text) == 1.0
 
 
@@ -93,7 +93,7 @@ def test_another_number_is_wrong(text: str) -> None:
         ("2½", Fraction(5, 2)),
         (r"\boxed{3\frac{1}{2}}", Fraction(7, 2)),
         (r"\boxed{-\frac34}", Fraction(-3, 4)),
-        # what is no number of its own
+        # parts of other words and numbers
         ("The area is 25 cm^2", 25),
         ("The area is 25 m²", 25),
         ("so x_1", None),
@@ -102,7 +102,7 @@ def test_another_number_is_wrong(text: str) -> None:
         (r"\boxed{18, 20}", None),
         (r"\boxed{18 \text{ for 2 people}}", 18),
         (r"\boxed{9 \cdot 2 = 18}", 18),
-        # what would take all memory there is
+        # powers that would exhaust the memory
         ("1e999999999", None),
         ("9^999999999", None),
         (f"1/{'1' * 5000}", None),

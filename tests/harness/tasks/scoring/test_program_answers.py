@@ -1,4 +1,4 @@
-"""Answers become programs the way each dataset's tests need them."""
+"""Answers become the programs that each dataset's tests need."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_helper_class_of_the_tests_is_not_taken_for_the_function() -> None:
     assert not passes(mbpp_program({"test_list": tests}, fenced("def longest(v):\n    return 2")))
 
 
-def test_a_later_function_of_other_arguments_is_passed_over() -> None:
+def test_a_later_function_of_other_arguments_is_skipped() -> None:
     answer = {"test_list": ["assert wanted(3) == 3"]}
     assert passes(mbpp_program(answer, fenced("def mine(v):\n    return v\n\ndef main():\n    print(mine(1))")))
 
@@ -120,7 +120,7 @@ def test_set_up_comes_after_the_classes_that_it_uses() -> None:
     assert passes(mbpp_program(answer, fenced(code)))
 
 
-def test_tests_that_are_no_python_are_an_error() -> None:
+def test_tests_that_are_not_python_are_an_error() -> None:
     with pytest.raises(ValueError, match="its tests are not Python"):
         mbpp_program({"test_list": ["assert f(1) =="]}, "")
 

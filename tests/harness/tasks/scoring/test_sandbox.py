@@ -1,4 +1,4 @@
-"""Programs run fenced in: what they try is stopped, and only reaching the end passes."""
+"""Programs run fenced in: harmful attempts fail, and only reaching the end passes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_program_that_ends_passes_and_may_print() -> None:
         ("import urllib.request\nurllib.request.urlopen('http://127.0.0.1:1')", "no network here"),
     ],
 )
-def test_anything_else_fails_with_what_was_seen(program: str, reason: str) -> None:
+def test_anything_else_fails_with_its_last_line(program: str, reason: str) -> None:
     outcome = run_program(program, LIMITS)
     assert not outcome.passed
     assert reason in outcome.reason
@@ -54,7 +54,7 @@ def test_it_runs_in_an_empty_folder_without_the_callers_environment(monkeypatch:
 def test_a_listening_port_of_this_machine_is_out_of_reach() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        # Past Python's closed door, only the namespace is left; where the system grants none there is nothing to test.
+        # Behind Python's refusal only the namespace is left; on a system that grants none there is nothing to test.
         program = f"import _socket\ns = _socket.socket()\ns.connect(('127.0.0.1', {port}))"
         outcome = run_program(program, LIMITS)
         if outcome.passed:

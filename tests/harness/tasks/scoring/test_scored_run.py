@@ -1,4 +1,4 @@
-"""Scores and thinking go all the way: from the outputs that were timed into the journal and the summary."""
+"""Scores and thinking reach the journal and the summary, from the outputs that were timed."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def test_every_arm_has_the_score_of_the_last_turn_and_the_summary_their_mean(
         assert scores["a", 1, arm] == scores["a", 1, "baseline"] in (0.0, 1.0)
     overall = [row for row in outcome.summary["rows"] if row["category"] == "all"]
     assert {(row["scored"], row["accuracy"]) for row in overall} == {(1, scores["a", 1, "baseline"])}
-    told = json.loads((tmp_path / "run" / "manifest.json").read_text())["prompts"]["scoring"]
-    assert told == {"scorer": "number"}
+    scoring = json.loads((tmp_path / "run" / "manifest.json").read_text())["prompts"]["scoring"]
+    assert scoring == {"scorer": "number"}
 
 
-def test_a_key_that_cannot_be_used_is_told_before_weights(
+def test_an_unusable_key_is_reported_before_weights_are_loaded(
     pair: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.run.load_models", lambda *a: pytest.fail("weights were read"))
@@ -84,7 +84,7 @@ def test_thinking_asked_for_and_never_seen_is_flagged(pair: dict[str, str], tmp_
     assert "no_thinking" in {guard["code"] for guard in outcome.summary["guards"]}
 
 
-def test_prompts_are_as_long_as_was_asked(pair: dict[str, str], tmp_path: Path) -> None:
+def test_prompts_have_the_requested_length(pair: dict[str, str], tmp_path: Path) -> None:
     rows = [{"id": str(i), "question": f"is {i} more than 2?"} for i in range(3)]
     run(configured(pair, rows, tmp_path, context_tokens=60), tmp_path / "run")
     assert {row["prompt_tokens"] for row in lines(tmp_path / "run")} <= {57, 58, 59, 60}

@@ -38,7 +38,7 @@ def test_tests_that_would_pass_everything_are_refused(tests: Any) -> None:
         Scorer("mbpp", ScoringConfig(execute_code=True)).check([prompt({"test_list": tests})])
 
 
-def test_numbers_and_expressions_need_no_leave() -> None:
+def test_numbers_and_expressions_need_no_permission() -> None:
     assert Scorer("number", ScoringConfig())(prompt("#### 1"), r"\boxed{1}") == 1.0
     assert Scorer("math", ScoringConfig())(prompt("1"), r"\boxed{2}") == 0.0
 
@@ -61,7 +61,7 @@ def test_code_is_run_once_for_equal_answers(monkeypatch: pytest.MonkeyPatch) -> 
     assert score(prompt(PROGRAM), "    return 1") == 1.0
 
 
-def test_an_unknown_rule_and_a_useless_key_are_told() -> None:
+def test_an_unknown_rule_and_an_unusable_key_are_refused() -> None:
     with pytest.raises(
         InputError, match=r"dataset\.scorer=taste: expected one of number, math, humaneval, mbpp, corpus"
     ):
