@@ -125,7 +125,7 @@ def test_csv_cells_are_text_as_written_and_empty_ones_are_missing(tmp_path: Path
         ('{"\\ud800": 1}', "rows.jsonl", "found \\ud800"),
     ],
 )
-def test_a_file_without_data_is_named_in_one_line(tmp_path: Path, content: str | bytes, name: str, message: str) -> None:
+def test_a_file_without_data_is_named(tmp_path: Path, content: str | bytes, name: str, message: str) -> None:
     path = written(tmp_path, content, name)
     found = refusal(path)
     assert message in found and str(path) in found
