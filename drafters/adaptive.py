@@ -1,14 +1,13 @@
 """Drafts of varying length: as long as past rounds were good, or as long as the drafter is sure.
 
-`AdaptiveDrafter` wraps a trained drafter and limits how many of its k tokens are proposed, row by row; k stays the
-maximum and all shapes stay what they are. What decides whether token i is submitted never looks at token i itself:
-only at past rounds, and at the distribution it is to be drawn from. That keeps rejection sampling exact; a rule that
-drops a token because its own probability turned out low does not (https://arxiv.org/abs/2607.05147, appendix A), and
-so `p_min`, llama.cpp's rule, is for greedy decoding only.
+A trained drafter asks its `DraftLimit` how many of its k tokens to propose, row by row; k stays the maximum and all
+shapes stay as they are. The decision on token i never looks at token i itself: only at past rounds, and at the
+distribution from which it will be drawn. That keeps rejection sampling exact; a rule that drops a token because its own
+probability turned out low does not (https://arxiv.org/abs/2607.05147, appendix A), and so `p_min`, llama.cpp's rule, is
+for greedy decoding only.
 
-What is saved: the verify pass is as wide as ever, so a block drafter saves nothing but rejected drafts. A chained
-drafter skips the passes that no row needs any more, but only where rounds run eagerly; a compiled or captured round
-always runs all k.
+The verify pass stays as wide as ever, so a block drafter saves nothing but rejected drafts. A chained drafter skips the
+passes that no row needs any more, but only where rounds run eagerly; a compiled or captured round always runs all k.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from drafters.base import Proposal, Sampling, TargetPass, TargetView
+from drafters.base import Proposal, Sampling
 from drafters.errors import InputError
 
 MEASURES = ("max_prob", "entropy", "p_min", "head")
@@ -30,7 +29,7 @@ TOP = 10  # llama.cpp judges by the best ten tokens alone
 
 @dataclass(frozen=True)
 class Stop:
-    """End a draft before the first token that the drafter is not sure of.
+    """Ends a draft before the first token of which the drafter is not sure.
 
     `max_prob`: the best token has at least `threshold`. `entropy`: at most `threshold` nats. `head`: the checkpoint's
     confidence head gives at least `threshold`. `p_min`: the drafted token has at least `threshold` of the mass of the
@@ -55,7 +54,7 @@ class Stop:
             )
 
     def keeps(self, q: Tensor) -> Tensor:
-        """Whether a token drawn from `q` [..., V] is submitted [...], told without drawing it."""
+        """Whether a token that will be drawn from `q` [..., V] is submitted, [...] of bool."""
         if self.measure == "entropy":
             return torch.special.entr(q.float()).sum(dim=-1) <= self.threshold
         best = q.float().topk(min(TOP, q.shape[-1]), dim=-1).values
@@ -67,7 +66,7 @@ class Stop:
 class History:
     """Two tokens more after a round that accepted all, one less after any other (transformers' heuristic schedule).
 
-    Each row of a batch has its own length, which begins anew with its prompt.
+    Each row of a batch has its own length, which starts over with each prompt.
     """
 
     start: int | None = None  # None: k
@@ -80,115 +79,136 @@ class History:
             raise InputError(f"adapt_start is {self.start}, expected at least 1")
 
     def next(self, limit: Tensor, proposed: Tensor, accepted: Tensor, k: int) -> Tensor:
-        """The limits [B] for the next round. Where nothing was proposed there is nothing to learn from."""
+        """The limits [B] for the next round, from the proposed and accepted counts [B] of this one.
+
+        A row that proposed nothing keeps its limit.
+        """
         moved = torch.where(accepted >= proposed, limit + self.up, limit - self.down)
         return torch.where(proposed > 0, moved, limit).clamp(1, k)
 
 
-class AdaptiveDrafter:
-    """`inner` with a limit on what it proposes. `inner` must show its distributions to a `watch`."""
+class DraftLimit:
+    """Proposes every draft. The drafter calls it in the order of the methods here."""
 
-    def __init__(self, inner: Any, stop: Stop | None = None, history: History | None = None) -> None:
-        if stop is not None and stop.measure == "head" and not has_confidence(inner):
-            raise InputError("stop is 'head', but this checkpoint has no confidence head; use max_prob or entropy")
-        self.inner, self.stop, self.history = inner, stop, history
-        inner.watch = self
+    #: Whether it reads the confidence head, which is not worth computing otherwise.
+    reads_confidence = False
 
-    def __getattr__(self, name: str) -> Any:
-        """Everything else is the wrapped drafter's: its name, taps, limits and state."""
-        return getattr(self.__dict__["inner"], name)
+    def begin(self, batch_size: int, k: int, sampling: Sampling, device: torch.device, *, drawn: bool) -> None:
+        """Reset for `batch_size` rows of k drafts; `drawn` where drafts are sampled and not the best tokens."""
 
-    @property
-    def reach(self) -> int:
-        return self.inner.reach
+    def start(self, row: int) -> None:
+        """Row `row` holds a new prompt."""
 
-    @reach.setter
-    def reach(self, value: int) -> None:
-        self.inner.reach = value
-
-    @property
-    def serving(self) -> object:
-        return self.inner.serving
-
-    @serving.setter
-    def serving(self, value: object) -> None:
-        self.inner.serving = value
-
-    def begin(
-        self, target: TargetView, batch_size: int, capacity: int, k: int, sampling: Sampling, noise: Tensor
-    ) -> None:
-        if self.stop is not None:
-            self.stop.check(sampling)
-        self.k, self.sampled = k, self.inner.sample and sampling.temperature > 0
-        first = k if self.history is None or self.history.start is None else min(self.history.start, k)
-        self.first = first
-        self.limit = torch.full((batch_size,), first, dtype=torch.long, device=target.device)
-        self.proposed = torch.zeros(batch_size, dtype=torch.long, device=target.device)
-        self.kept = torch.ones(batch_size, k, dtype=torch.bool, device=target.device)
-        self.inner.begin(target, batch_size, capacity, k, sampling, noise)
-
-    def start(self, prefill: TargetPass, row: int) -> None:
-        self.limit[row] = self.first
-        self.inner.start(prefill, row)
-
-    def propose(self, anchor: Tensor, position: Tensor) -> Proposal:
-        self.kept.copy_(torch.arange(self.k, device=self.limit.device) < self.limit[:, None])
-        proposal: Proposal = self.inner.propose(anchor, position)
-        count = self.kept.long().cumprod(dim=1).sum(dim=1)
-        self.proposed.copy_(count)
-        return replace(proposal, count=count)
-
-    def observe(self, verified: TargetPass, accepted: Tensor) -> None:
-        if self.history is not None:
-            self.limit.copy_(self.history.next(self.limit, self.proposed, accepted, self.k))
-        self.inner.observe(verified, accepted)
-
-    # -- what the inner drafter tells while it drafts ------------------------------------------------------------------
+    def open(self) -> None:
+        """A round starts."""
 
     def saw(self, slot: int, scores: Tensor) -> None:
-        """Slot's distribution: q [B, V] when drafts are drawn, logits when they are the best tokens."""
-        if self.stop is not None and self.stop.measure != "head":
-            q = scores if self.sampled else scores.float().softmax(dim=-1)
-            self.kept[:, slot] &= self.stop.keeps(q)
+        """The slot's distribution: q [B, V] where drafts are drawn, logits [B, V] where they are the best tokens."""
+
+    def saw_block(self, scores: Tensor) -> None:
+        """The same for all slots at once, [B, k, V]."""
 
     def saw_confidence(self, log_odds: Tensor) -> None:
-        """A confidence head's word on all slots [B, k]."""
-        if self.stop is not None and self.stop.measure == "head":
+        """The confidence head's log-odds [B, k] that each draft is accepted."""
+
+    def enough(self, slot: int) -> bool:
+        """Whether no row wants a token after `slot`."""
+        return False
+
+    def close(self, proposal: Proposal) -> Proposal:
+        """The round's proposal with the count of drafts that are submitted."""
+        return proposal
+
+    def observe(self, accepted: Tensor) -> None:
+        """The verifier kept `accepted` [B] drafts."""
+
+
+class AdaptiveLimit(DraftLimit):
+    """Proposes as many drafts per row as `stop` and `history` allow; either may be None."""
+
+    def __init__(self, stop: Stop | None = None, history: History | None = None) -> None:
+        self.stop, self.history = stop, history
+        self.reads_confidence = stop is not None and stop.measure == "head"
+
+    def begin(self, batch_size: int, k: int, sampling: Sampling, device: torch.device, *, drawn: bool) -> None:
+        """Raises InputError for a rule that would change the output of sampled decoding."""
+        if self.stop is not None:
+            self.stop.check(sampling)
+        self.k, self.drawn = k, drawn
+        self.first = k if self.history is None or self.history.start is None else min(self.history.start, k)
+        self.limit = torch.full((batch_size,), self.first, dtype=torch.long, device=device)
+        self.proposed = torch.zeros(batch_size, dtype=torch.long, device=device)
+        self.kept = torch.ones(batch_size, k, dtype=torch.bool, device=device)
+
+    def start(self, row: int) -> None:
+        self.limit[row] = self.first
+
+    def open(self) -> None:
+        self.kept.copy_(torch.arange(self.k, device=self.limit.device) < self.limit[:, None])
+
+    def saw(self, slot: int, scores: Tensor) -> None:
+        if self.stop is not None and not self.reads_confidence:
+            q = scores if self.drawn else scores.float().softmax(dim=-1)
+            self.kept[:, slot] &= self.stop.keeps(q)
+
+    def saw_block(self, scores: Tensor) -> None:
+        for slot in range(self.k):
+            self.saw(slot, scores[:, slot])
+
+    def saw_confidence(self, log_odds: Tensor) -> None:
+        if self.stop is not None:
             self.kept &= log_odds.sigmoid() >= self.stop.threshold
 
     def enough(self, slot: int) -> bool:
-        """Whether no row wants a token after `slot`. Asking costs a synchronisation, so only eager rounds are told."""
+        """Costs a synchronisation, so that only eager rounds ask; a compiled or captured one runs all k."""
         if slot + 1 >= self.k or torch.compiler.is_compiling() or is_captured():
             return False
         return not bool(self.kept[:, : slot + 2].all(dim=1).any())
 
+    def close(self, proposal: Proposal) -> Proposal:
+        count = self.kept.long().cumprod(dim=1).sum(dim=1)
+        self.proposed.copy_(count)
+        return replace(proposal, count=count)
+
+    def observe(self, accepted: Tensor) -> None:
+        if self.history is not None:
+            self.limit.copy_(self.history.next(self.limit, self.proposed, accepted, self.k))
+
 
 def is_captured() -> bool:
+    """Whether a CUDA graph is being captured."""
     return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 
-def has_confidence(inner: Any) -> bool:
-    return getattr(getattr(inner, "model", None), "confidence_head", None) is not None
+def check_head(limit: DraftLimit, name: str, *, has_head: bool) -> None:
+    """Raises InputError where `limit` reads a confidence head that the checkpoint of drafter `name` lacks."""
+    if limit.reads_confidence and not has_head:
+        raise InputError(
+            f"drafters.{name}.stop is 'head', but this checkpoint has no confidence head; use max_prob or entropy"
+        )
 
 
-#: Options of a trained drafter that this module answers to.
+#: Options of every trained drafter, read here.
 OPTIONS = ("stop", "stop_threshold", "adapt", "adapt_start")
 
 
-def adapted(inner: Any, options: dict[str, Any]) -> Any:
-    """`inner`, wrapped when `options` ask for it. Raises InputError for options that make no sense together."""
-    key = f"drafters.{inner.name}"
-    stop, history = read_options(options, key)
-    try:
-        return AdaptiveDrafter(inner, stop, history) if stop or history else inner
-    except InputError as error:
-        raise InputError(f"{key}.{error}") from error
+def take_options(options: Mapping[str, Any], key: str) -> tuple[AdaptiveLimit | None, dict[str, Any]]:
+    """The limit that `options` ask for, None for none, and the options that are the drafter's own.
+
+    Raises InputError for options that contradict each other.
+    """
+    stop, history = read_options({name: options[name] for name in OPTIONS if name in options}, key)
+    limit = AdaptiveLimit(stop, history) if stop or history else None
+    return limit, {name: value for name, value in options.items() if name not in OPTIONS}
 
 
 def read_options(
     options: Mapping[str, Any], key: str, sampling: Sampling | None = None
 ) -> tuple[Stop | None, History | None]:
-    """What the options of `key` ask for, checked against each other and against `sampling` where that is known."""
+    """The rules that the options of `key` ask for.
+
+    Raises InputError where they contradict each other, or `sampling` where that is given.
+    """
     try:
         stop, history = _stop(options), _history(options)
         if stop is not None and sampling is not None:

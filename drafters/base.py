@@ -6,9 +6,9 @@ a `Proposal` declares, so a wrong drafter can cost speed but never correctness.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -99,3 +99,11 @@ class Drafter(Protocol):
 
     def observe(self, verified: TargetPass, accepted: Tensor) -> None:
         """Learn what the verify pass [B, k+1] showed; rows past `accepted` [B] are rejected and must be forgotten."""
+
+
+@runtime_checkable
+class Replays(Protocol):
+    """A drafter that replays the baseline's answers, which it is given before `begin`."""
+
+    def replay(self, answers: Sequence[Sequence[int]]) -> None:
+        """Set the answers of the next call: token ids, one list per prompt in decoding order."""

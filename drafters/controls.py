@@ -79,22 +79,17 @@ class PromptLookupDrafter(_Control):
 class OracleDrafter(_Control):
     """Replays the target's own answer: every draft is accepted, so what remains is the cost of verifying.
 
-    `answers` are the baseline's tokens, one list per prompt in decoding order, and must be set before `begin`.
+    `replay` sets the answers before `begin`.
     """
 
     name = "oracle"
 
     def __init__(self) -> None:
-        self.answers = ()
+        self.replay(())
 
-    @property
-    def answers(self) -> Sequence[Sequence[int]]:
-        return self._answers
-
-    @answers.setter
-    def answers(self, answers: Sequence[Sequence[int]]) -> None:
-        self._answers = answers
-        self._next = 0
+    def replay(self, answers: Sequence[Sequence[int]]) -> None:
+        """Set the baseline's tokens, one list per prompt in decoding order."""
+        self._answers, self._next = answers, 0
 
     def begin(
         self, target: TargetView, batch_size: int, capacity: int, k: int, sampling: Sampling, noise: Tensor
@@ -105,12 +100,12 @@ class OracleDrafter(_Control):
     def start(self, prefill: TargetPass, row: int) -> None:
         super().start(prefill, row)
         if int(prefill.positions[0, 0]) == 0:
-            if self._next >= len(self.answers):
+            if self._next >= len(self._answers):
                 raise ValueError(
-                    f"the oracle knows {len(self.answers)} answers and was asked for number {self._next + 1}; "
+                    f"the oracle knows {len(self._answers)} answers and was asked for number {self._next + 1}; "
                     "it replays the baseline, which must be decoded first"
                 )
-            self._answer = torch.tensor(list(self.answers[self._next]), device=self.history.device)
+            self._answer = torch.tensor(list(self._answers[self._next]), device=self.history.device)
             self._next += 1
         begin = int(prefill.positions[0, -1]) + 1
         room = self.history.shape[1] - begin

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from drafters.adaptive import DraftLimit, check_head
 from drafters.base import KeyValueView, Proposal, Sampling, TargetPass, TargetView
 from drafters.errors import InputError
 from drafters.gemma4 import position_addressed_attention, run_layers
@@ -27,13 +28,16 @@ class MTPDrafter:
 
     `position` is "anchor" (transformers' convention) or "anchor-1" (vLLM's). `sample` draws drafts from the
     assistant's distribution when decoding samples; otherwise drafts are its argmax, declared as deterministic.
+    `limit` decides how many of the k are proposed; None proposes all. Raises InputError for an unknown position.
     """
 
     name = "mtp"
     taps: tuple[int, ...] = ()
     max_draft_tokens: int | None = None
 
-    def __init__(self, model: Any, *, position: str = "anchor", sample: bool = True) -> None:
+    def __init__(
+        self, model: Any, *, position: str = "anchor", sample: bool = True, limit: DraftLimit | None = None
+    ) -> None:
         if position not in ("anchor", "anchor-1"):
             raise InputError(f"drafters.mtp.position is {position!r}, expected 'anchor' or 'anchor-1'")
         self.model = model.eval()
@@ -44,7 +48,13 @@ class MTPDrafter:
         self.sample = sample
         self.reach = 0
         self.serving: object = None
-        self.watch: Any = None  # an adaptive wrapper that wants to see every distribution (drafters.adaptive)
+        self.limit = limit or DraftLimit()
+        check_head(self.limit, self.name, has_head=False)
+
+    @property
+    def conventions(self) -> dict[str, Any]:
+        """Its options as they are in force, for a comparison with other engines."""
+        return {"position": "anchor-1" if self.position_back else "anchor"}
 
     def begin(
         self, target: TargetView, batch_size: int, capacity: int, k: int, sampling: Sampling, noise: Tensor
@@ -53,12 +63,15 @@ class MTPDrafter:
         hidden = target.embed.embedding_dim
         self.hidden = torch.zeros(batch_size, hidden, dtype=target.dtype, device=target.device)  # [B, backbone]
         self.newest = torch.zeros(batch_size, dtype=torch.long, device=target.device)  # last row written at all
+        self.limit.begin(batch_size, k, sampling, target.device, drawn=self.sample and sampling.temperature > 0)
 
     def start(self, prefill: TargetPass, row: int) -> None:
+        self.limit.start(row)
         self.hidden[row] = prefill.hidden[0, -1]
         self.newest[row] = prefill.positions[0, -1]
 
     def observe(self, verified: TargetPass, accepted: Tensor) -> None:
+        self.limit.observe(accepted)
         index = accepted[:, None, None].expand(-1, 1, verified.hidden.shape[-1])
         self.hidden.copy_(verified.hidden.gather(1, index).squeeze(1))  # the state that predicted the new anchor
         self.newest.copy_(verified.positions[:, -1])
@@ -111,6 +124,7 @@ class MTPDrafter:
         return chosen, scores, chosen_by_numbers(scores, chosen), hidden
 
     def propose(self, anchor: Tensor, position: Tensor) -> Proposal:
+        self.limit.open()
         masks, fetch = run_piece(self._masks, position), self.target.fetch
         shared = {
             kind: (fetch(kv.keys[:, :, : self._slots(kv)]), fetch(kv.values[:, :, : self._slots(kv)]))
@@ -129,19 +143,15 @@ class MTPDrafter:
                 finite.append(is_finite)
                 if sampled:
                     probs.append(chosen_by)
-                if self.watch is not None:
-                    self.watch.saw(step - 1, chosen_by)
-                    if self.watch.enough(step - 1):
-                        break
+                self.limit.saw(step - 1, chosen_by)
+                if self.limit.enough(step - 1):
+                    break
         missing = self.k - len(tokens)  # no row proposes these; the shape stays
         tokens += tokens[-1:] * missing
         probs += probs[-1:] * missing
         finite += finite[-1:] * missing
-        return Proposal(
-            torch.stack(tokens, dim=1),
-            torch.stack(probs, dim=1) if sampled else None,
-            finite=torch.stack(finite, dim=1),
-        )
+        stacked_probs = torch.stack(probs, dim=1) if sampled else None
+        return self.limit.close(Proposal(torch.stack(tokens, dim=1), stacked_probs, finite=torch.stack(finite, dim=1)))
 
 
 def ordered_logits(masked_embedding: Any, normed: Tensor, weight: Tensor) -> Tensor:

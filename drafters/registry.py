@@ -1,104 +1,169 @@
-"""Names to drafters: what a config may ask for, and how each is brought to life.
+"""One record per kind of drafter: its code, its default k, its part in a comparison, its title and its colour.
 
-To add a drafter, write a class with the four calls of `drafters.base.Drafter` and add one line to `LOADERS`.
+To add a drafter, write a class with the four calls of `drafters.base.Drafter` in a file of its own and add its record
+to `KINDS`. Code stands here as "module:name" and is imported at its first use, so that reading a config loads neither
+torch nor a network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pkgutil import resolve_name
 from typing import Any
 
-import torch
-
-from drafters.adaptive import OPTIONS, adapted
-from drafters.base import Drafter
-from drafters.checkpoints.dflash import load_dflash
-from drafters.checkpoints.files import read_model_config, resolve_folder
-from drafters.checkpoints.fit import check_block, check_fit, text_config
-from drafters.checkpoints.mtp import load_assistant
-from drafters.controls import OracleDrafter, PromptLookupDrafter, RandomDrafter
-from drafters.dflash.drafter import DFlashDrafter
 from drafters.errors import InputError
-from drafters.kernels.few_rows import read_for_few_rows
-from drafters.mtp import MTPDrafter
 
-#: Drafters that are a trained network and so need a checkpoint.
-TRAINED = ("mtp", "dflash")
-#: Tokens a drafter proposes per round when nobody says otherwise; None: its block.
-DEFAULT_DRAFT_TOKENS: dict[str, int | None] = {"mtp": 4, "dflash": None, "lookup": 4, "oracle": 4, "random": 4}
+#: Tokens per round where neither config nor record names a number.
+DEFAULT_K = 4
 
 
-def _mtp(model: Any, target_config: Any, device: torch.device, dtype: torch.dtype, options: dict[str, Any]) -> Drafter:
-    key = "drafters.mtp.path"
-    if isinstance(model, str | Path):
-        folder = resolve_folder(str(model), key)
-        check_fit("mtp", read_model_config(folder, key), target_config, key)
-        model = load_assistant(folder, key, device, dtype)
-    else:
-        check_fit("mtp", model.config.to_dict(), target_config, key)
-    read_for_few_rows(model)
-    return MTPDrafter(model, **options)
+@dataclass(frozen=True)
+class VllmMethod:
+    """vLLM's method for a kind of drafter.
+
+    `conventions` are choices for which vLLM has no switch, in the words of the drafter's options; `options` are those
+    that vLLM takes as well.
+    """
+
+    name: str
+    conventions: Mapping[str, Any] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
 
 
-def _dflash(
-    model: Any, target_config: Any, device: torch.device, dtype: torch.dtype, options: dict[str, Any]
-) -> Drafter:
-    key = "drafters.dflash.path"
-    if isinstance(model, str | Path):
-        folder = resolve_folder(str(model), key)
-        check_fit("dflash", read_model_config(folder, key), target_config, key)
-        model = load_dflash(folder, key, device, dtype)
-    else:
-        check_block(model.config, text_config(target_config), key)
-    read_for_few_rows(model)
-    return DFlashDrafter(model, **options)
+@dataclass(frozen=True)
+class Kind:
+    """One kind of drafter.
+
+    `drafter` is its class, which takes the options of its config block. A kind with `load` is a trained network:
+    `load(folder, key, device, dtype)` gives the model that the class takes first, and `check(config, target, key)`
+    compares its config with the target's text config and gives a `drafters.checkpoints.fit.Fit`.
+    """
+
+    name: str
+    drafter: str = ""
+    load: str | None = None
+    check: str | None = None
+    #: Tokens per round by default; None: all that the checkpoint drafts in a round.
+    default_k: int | None = DEFAULT_K
+    title: str = ""
+    #: Light and dark, each unlike every other colour of the report; None: one of its spare colours.
+    colour: tuple[str, str] | None = None
+    #: Whether its best k is worth a calibration.
+    competes: bool = True
+    #: Whether it calibrates the harness: tables show it, no headline or ranking counts it.
+    control: bool = False
+    #: Whether rounds without drafts are normal.
+    may_be_silent: bool = False
+    #: Whether it replays the baseline's answers (`drafters.base.Replays`): its acceptance is made, not earned.
+    replays: bool = False
+    #: Whether its drafts are chance: a target that accepts all of them is degenerate.
+    guesses: bool = False
+    #: The honest reason for low acceptance; without one, low acceptance is a fault.
+    low_because: str = ""
+    #: First things to check where it drafts nothing.
+    if_silent: str = (
+        "that its checkpoint is the right one, that it is wired to the target, and that its stop_threshold, where it "
+        "has one, lets a draft through"
+    )
+    #: None: vLLM has no such drafter.
+    vllm: VllmMethod | None = None
+
+    @property
+    def trained(self) -> bool:
+        """Whether it is a network, which needs a checkpoint or random weights."""
+        return self.load is not None
 
 
-LOADERS: dict[str, Callable[..., Drafter]] = {
-    "mtp": _mtp,
-    "dflash": _dflash,
-    "lookup": lambda model, target_config, device, dtype, options: PromptLookupDrafter(**options),
-    "oracle": lambda model, target_config, device, dtype, options: OracleDrafter(**options),
-    "random": lambda model, target_config, device, dtype, options: RandomDrafter(**options),
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind(
+            "mtp",
+            drafter="drafters.mtp:MTPDrafter",
+            load="drafters.checkpoints.mtp:load_assistant",
+            check="drafters.checkpoints.mtp:check_assistant",
+            title="MTP",
+            colour=("#2b6cb0", "#73b3f0"),
+            vllm=VllmMethod("mtp", conventions={"position": "anchor-1"}),
+        ),
+        Kind(
+            "dflash",
+            drafter="drafters.dflash.drafter:DFlashDrafter",
+            load="drafters.checkpoints.dflash:load_dflash",
+            check="drafters.checkpoints.dflash:check_block",
+            default_k=None,
+            title="DFlash",
+            colour=("#c9561c", "#f39b64"),
+            vllm=VllmMethod("dflash", conventions={"in_block": "layer_types", "input_embedding_scale": 1.0}),
+        ),
+        Kind(
+            "lookup",
+            drafter="drafters.controls:PromptLookupDrafter",
+            title="Prompt lookup",
+            colour=("#2f855a", "#66c494"),
+            control=True,
+            may_be_silent=True,
+            low_because="the answers repeat little of what stands before them, so lookup has nothing to copy",
+            if_silent="that its n-grams are short enough, and that the answers repeat any of their prompts",
+            vllm=VllmMethod("ngram", options=("max_ngram",)),
+        ),
+        Kind(
+            "oracle",
+            drafter="drafters.controls:OracleDrafter",
+            title="Oracle",
+            colour=("#6b4fbb", "#b3a0f2"),
+            competes=False,
+            control=True,
+            replays=True,
+        ),
+        Kind(
+            "random",
+            drafter="drafters.controls:RandomDrafter",
+            title="Random",
+            colour=("#a33a73", "#e58dbb"),
+            competes=False,
+            control=True,
+            guesses=True,
+            low_because="random drafts are meant to be wrong",
+            if_silent="that it is wired to the target",
+        ),
+    )
 }
 
 
-def build_drafter(
-    name: str, model: Any, target_config: Any, device: torch.device, dtype: torch.dtype, **options: Any
-) -> Drafter:
-    """The drafter `name`, with `model` a folder, a hub id, a built model, or None for a control.
+def kind_of(name: str) -> Kind:
+    """The record called `name`. An unregistered name, as the files of a run may hold, gets one without traits."""
+    return KINDS.get(name) or Kind(name)
 
-    Trained drafters take the options of `drafters.adaptive` besides their own. Raises InputError for an unknown name,
-    a missing model, an unknown option, or a pair that does not fit.
+
+def find_kind(name: str, key: str = "drafter") -> Kind:
+    """The registered record called `name`. Raises InputError naming `key`."""
+    if name not in KINDS:
+        raise InputError(f"{key} is {name!r}, expected one of {', '.join(KINDS)}")
+    return KINDS[name]
+
+
+def resolve(code: str) -> Any:
+    """The class or function that a record names as "module:name"."""
+    return resolve_name(code)
+
+
+def resolve_draft_tokens(
+    kind: str,
+    asked: int | None,
+    limit: int | None,
+    key: str | None = None,
+    why: str = "the most that one block of this checkpoint drafts",
+) -> int:
+    """k: `asked`, else the kind's default, else `limit`, the most that the drafter proposes in a round.
+
+    Raises InputError naming `key` for less than 1 or more than `limit`; `why` explains the limit.
     """
-    if name not in LOADERS:
-        raise InputError(f"drafter is {name!r}, expected one of {', '.join(LOADERS)}")
-    if name in TRAINED and model is None:
-        raise InputError(f"drafters.{name}.path is not set, expected a checkpoint folder or a hub id")
-    adapting = {key: options.pop(key) for key in OPTIONS if name in TRAINED and key in options}
-    try:
-        return adapted(LOADERS[name](model, target_config, device, dtype, options), adapting)
-    except TypeError as error:
-        if "unexpected keyword argument" in str(error):
-            option = str(error).split("'")[1]
-        elif options and str(error).endswith("takes no arguments"):
-            option = next(iter(options))
-        else:
-            raise
-        raise InputError(f"drafters.{name}.{option} is no option of this drafter") from error
-
-
-def resolve_draft_tokens(drafter: Drafter, asked: int | None) -> int:
-    """k for `drafter`: what was asked for, else its default. Raises InputError for 0 or more than it can propose."""
-    limit = drafter.max_draft_tokens
-    default = DEFAULT_DRAFT_TOKENS.get(drafter.name, 4) or limit or 4
-    k = default if asked is None else asked
+    k = asked if asked is not None else kind_of(kind).default_k or limit or DEFAULT_K
+    key = key or f"drafters.{kind}.num_draft_tokens"
     if k < 1:
-        raise InputError(f"drafters.{drafter.name}.num_draft_tokens is {k}, expected at least 1")
+        raise InputError(f"{key}={k}: expected 1 or more")
     if limit is not None and k > limit:
-        raise InputError(
-            f"drafters.{drafter.name}.num_draft_tokens is {k}, expected at most {limit} "
-            "(the most that one block of this checkpoint drafts)"
-        )
+        raise InputError(f"{key}={k}: expected {limit} or less, {why}")
     return k

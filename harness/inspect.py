@@ -24,10 +24,11 @@ from drafters.checkpoints.files import (
     stored_tensors,
     weight_files,
 )
-from drafters.checkpoints.fit import check_fit, kv_geometry, text_config
+from drafters.checkpoints.fit import check_fit
 from drafters.checkpoints.mtp import empty_assistant, ordering_problems
 from drafters.checkpoints.mtp import problems_of as assistant_problems
 from drafters.errors import InputError
+from drafters.geometry import kv_geometry, text_config
 from drafters.layouts.base import Layout
 from drafters.layouts.known import LAYOUTS, describe_marks, find_layout
 from harness.entry import command

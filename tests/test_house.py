@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 #: From the top floor down; rooms of one floor do not know each other.
 FLOORS = (
@@ -73,7 +71,6 @@ def test_drafters_know_nothing_of_the_harness() -> None:
     assert not [p for p in modules("drafters").values() if any(o.startswith("harness") for _, o in imported(p))]
 
 
-@pytest.mark.xfail(reason="circles that the move left")
 def test_no_file_imports_itself_round_a_corner() -> None:
     known = modules("harness") | modules("drafters")
     below = {n: {o for _, f in imported(p) for o in (f, f.rpartition(".")[0]) if o in known} for n, p in known.items()}

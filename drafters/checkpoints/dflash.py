@@ -20,8 +20,10 @@ from drafters.checkpoints.files import (
     stored_tensors,
     tensor_problems,
 )
+from drafters.checkpoints.fit import Fit, check_equal
 from drafters.dflash.config import DFlashConfig
 from drafters.dflash.model import BlockModel
+from drafters.errors import InputError
 from drafters.layouts.base import Layout
 from drafters.layouts.known import layout_of
 
@@ -36,6 +38,29 @@ def parse_config(raw: dict[str, Any], key: str = "drafters.dflash.path") -> DFla
     config = layout_of(raw, key, "dflash").parse(raw, key)
     assert isinstance(config, DFlashConfig)
     return config
+
+
+def check_block(config: DFlashConfig | dict[str, Any], target: dict[str, Any], key: str) -> Fit:
+    """Compare a block drafter with the target's text config: sizes, vocabulary, and the layers that it taps.
+
+    `config` is the contents of its config.json, or read already. Raises InputError for an unknown layout, an unusable
+    entry, or the first entry that does not fit.
+    """
+    if isinstance(config, dict):
+        config = parse_config(config, key)
+    layers = target["num_hidden_layers"]
+    check_equal(key, "hidden_size", config.hidden_size, target["hidden_size"])
+    check_equal(key, "vocab_size", config.vocab_size, target["vocab_size"])
+    if config.num_target_layers is not None:
+        check_equal(key, "num_target_layers", config.num_target_layers, layers)
+    for tap in config.target_layer_ids:
+        if not 0 <= tap < layers:
+            raise InputError(f"{key}: the drafter taps layer {tap}, expected 0 to {layers - 1} (the target's layers)")
+    if not 0 <= config.mask_token_id < config.vocab_size:
+        raise InputError(
+            f"{key}: mask_token_id is {config.mask_token_id}, expected 0 to {config.vocab_size - 1} (the vocabulary)"
+        )
+    return Fit(config.max_draft_tokens, config.block_size, config.notes)
 
 
 def renamed(layout: Layout, name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Google's published assistants, loaded through transformers with every tensor accounted for."""
+"""Google's published assistants: checked against a target, and loaded with every tensor accounted for."""
 
 from __future__ import annotations
 
@@ -11,8 +11,34 @@ from transformers.utils import logging
 
 from drafters.checkpoints.files import Stored, expected_tensors, read_model_config, read_tensors, refuse, stored_tensors
 from drafters.checkpoints.files import tensor_problems as compare
+from drafters.checkpoints.fit import Fit, check_equal
 from drafters.errors import InputError
+from drafters.geometry import kv_geometry, text_config
+from drafters.layouts.assistant import check_entries
 from drafters.layouts.known import layout_of
+
+
+def check_assistant(config: Any, target: dict[str, Any], key: str) -> Fit:
+    """Compare an assistant with the target's text config: sizes, vocabulary, and the cache that it reads.
+
+    `config` is the contents of its config.json, or a transformers config. Raises InputError for another layout, an
+    entry that no assistant has, or the first entry that is not the target's.
+    """
+    raw = config if isinstance(config, dict) else config.to_dict()
+    layout_of(raw, key, "mtp")
+    text = text_config(raw)
+    check_equal(key, "backbone_hidden_size", raw.get("backbone_hidden_size"), target["hidden_size"])
+    check_equal(key, "vocab_size", text.get("vocab_size"), target["vocab_size"])
+    shapes = kv_geometry(target)
+    for layer_type, shape in kv_geometry(text).items():
+        what = f"{layer_type} (head_dim, key/value heads)"
+        check_equal(key, what, shape, shapes.get(layer_type), ", whose cache it reads")
+    if "sliding_attention" in (text.get("layer_types") or []):
+        mine, wanted = text.get("sliding_window"), target["sliding_window"]
+        check_equal(key, "sliding_window", mine, wanted, ", whose cache it reads")
+    if raw is config:  # transformers writes entries of its own into the config of a model
+        check_entries(raw, key)
+    return Fit()
 
 
 def load_strictly(folder: Path, key: str, dtype: torch.dtype, model_class: Any, **options: Any) -> Any:

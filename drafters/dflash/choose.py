@@ -7,11 +7,10 @@ tokens and q stands whether each token was chosen by finite scores.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from drafters.adaptive import DraftLimit
 from drafters.base import Proposal, Sampling
 from drafters.dflash.model import BlockModel
 from drafters.dflash.parts import CandidateSelector, MarkovHead, to_target_vocabulary
@@ -25,29 +24,27 @@ def choose(
     anchor: Tensor,
     uniform: Tensor,
     sampling: Sampling | None,
-    watch: Any = None,
+    limit: DraftLimit,
 ) -> Proposal:
     """k tokens from `hidden` [B, k, H] and `logits` [B, k, Vd] of the drafting slots after `anchor` [B].
 
-    `sampling` None takes the best token everywhere; otherwise tokens are drawn at `uniform` [B, k]. A `watch`
-    (drafters.adaptive) sees every slot's distribution.
+    `sampling` None takes the best token everywhere; otherwise tokens are drawn at `uniform` [B, k]. `limit` sees
+    every slot's distribution.
     """
     if model.candidate_selector is not None:
         selector = model.candidate_selector
-        tokens, probs, finite = select_path(selector, hidden, logits, anchor, uniform, sampling, watch)
+        tokens, probs, finite = select_path(selector, hidden, logits, anchor, uniform, sampling, limit)
     elif model.markov_head is not None:
-        tokens, probs, finite = markov_chain(model.markov_head, logits, anchor, model.d2t, uniform, sampling, watch)
+        tokens, probs, finite = markov_chain(model.markov_head, logits, anchor, model.d2t, uniform, sampling, limit)
     else:
         probs = None if sampling is None else token_probs(logits, sampling)
         tokens = logits.argmax(dim=-1) if probs is None else draw(probs, uniform)
         finite = chosen_by_numbers(logits if probs is None else probs, tokens)
-        if watch is not None:
-            for slot in range(tokens.shape[1]):
-                watch.saw(slot, (logits if probs is None else probs)[:, slot])
+        limit.saw_block(logits if probs is None else probs)
     if model.d2t is not None:
         tokens, probs = to_target_vocabulary(tokens, probs, model.d2t, model.config.vocab_size)
-    if watch is not None and model.confidence_head is not None:
-        watch.saw_confidence(model.confidence_head(confidence_features(model, hidden, anchor, tokens)))
+    if model.confidence_head is not None and limit.reads_confidence:
+        limit.saw_confidence(model.confidence_head(confidence_features(model, hidden, anchor, tokens)))
     return Proposal(tokens, probs, finite=finite)
 
 
@@ -67,7 +64,7 @@ def select_path(
     anchor: Tensor,
     uniform: Tensor,
     sampling: Sampling | None,
-    watch: Any = None,
+    limit: DraftLimit,
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """Walk from the anchor through the best `top_k` tokens of each slot (DFlash 2's path selection).
 
@@ -81,8 +78,7 @@ def select_path(
         candidates = best.indices[:, slot]  # [B, K]
         scores = best.values[:, slot] + selector.transition(previous, projected[:, slot], candidates)
         q = None if sampling is None else token_probs(scores, Sampling(sampling.temperature))  # [B, K]
-        if watch is not None:
-            watch.saw(slot, scores if q is None else q)
+        limit.saw(slot, scores if q is None else q)
         if q is None:
             index = scores.argmax(dim=-1)
         else:
@@ -101,7 +97,7 @@ def markov_chain(
     offsets: Tensor | None,
     uniform: Tensor,
     sampling: Sampling | None,
-    watch: Any = None,
+    limit: DraftLimit,
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """Draft slot by slot, each slot's logits corrected by the token before it (DSpark's vanilla Markov head).
 
@@ -111,8 +107,7 @@ def markov_chain(
     for slot in range(logits.shape[1]):
         corrected = logits[:, slot] + head(previous)
         q = None if sampling is None else token_probs(corrected, sampling)
-        if watch is not None:
-            watch.saw(slot, corrected if q is None else q)
+        limit.saw(slot, corrected if q is None else q)
         if q is None:
             token = corrected.argmax(dim=-1)
         else:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from drafters.adaptive import DraftLimit, check_head
 from drafters.base import Proposal, Sampling, TargetPass, TargetView
 from drafters.dflash.choose import choose
 from drafters.dflash.model import BlockModel, Join
@@ -49,7 +50,9 @@ class DFlashDrafter:
 
     `in_block` overrides which block slots see each other: "layer_types" (causal on sliding layers, as vLLM, SGLang and
     z-lab's package run them), "bidirectional" or "causal"; None takes the checkpoint's word.
-    `input_embedding_scale` overrides the factor on the target's raw embedding rows.
+    `input_embedding_scale` overrides the factor on the target's raw embedding rows. `sample` draws drafts from the
+    drafter's distribution when decoding samples. `limit` decides how many of the k are proposed; None proposes all.
+    Raises InputError for an unknown `in_block`, a scale that is no number, or a limit that this checkpoint cannot have.
     """
 
     name = "dflash"
@@ -61,6 +64,7 @@ class DFlashDrafter:
         in_block: str | None = None,
         input_embedding_scale: float | None = None,
         sample: bool = True,
+        limit: DraftLimit | None = None,
     ) -> None:
         causal = {None: model.config.is_causal, "layer_types": None, "bidirectional": False, "causal": True}
         if in_block not in causal:
@@ -76,7 +80,8 @@ class DFlashDrafter:
         self.sample = sample
         self.reach = 0
         self.serving: object = None
-        self.watch: Any = None  # an adaptive wrapper that wants to see every distribution (drafters.adaptive)
+        self.limit = limit or DraftLimit()
+        check_head(self.limit, self.name, has_head=model.confidence_head is not None)
         self.scale, self.scale_reason = self._embedding_scale(input_embedding_scale)
         log.info("DFlash noise embeddings are the target's raw rows times %.6g (%s)", self.scale, self.scale_reason)
 
@@ -88,6 +93,12 @@ class DFlashDrafter:
         if self.config.input_embedding_scale is not None:
             return self.config.input_embedding_scale, f"as the checkpoint says, layout {self.config.layout}"
         return self.config.hidden_size**0.5, "sqrt(hidden_size), as Gemma scales; the checkpoint does not say"
+
+    @property
+    def conventions(self) -> dict[str, Any]:
+        """Its options as they are in force, for a comparison with other engines."""
+        in_block = {None: "layer_types", True: "causal", False: "bidirectional"}[self.is_causal]
+        return {"in_block": in_block, "input_embedding_scale": self.scale}
 
     def _causal(self, layer: int) -> bool:
         if self.is_causal is None:
@@ -111,6 +122,7 @@ class DFlashDrafter:
         self.offsets = torch.arange(k + self.first_slot, device=target.device)
         shape = (batch_size, k + self.first_slot)
         self.block = torch.full(shape, config.mask_token_id, dtype=torch.long, device=target.device)
+        self.limit.begin(batch_size, k, sampling, target.device, drawn=self.sample and sampling.temperature > 0)
 
     def _take_in(self, seen: TargetPass, row: int | None) -> None:
         assert seen.taps is not None
@@ -120,9 +132,11 @@ class DFlashDrafter:
             buffer.write(keys, values, seen.positions, row)
 
     def start(self, prefill: TargetPass, row: int) -> None:
+        self.limit.start(row)
         self._take_in(prefill, row)
 
     def observe(self, verified: TargetPass, accepted: Tensor) -> None:
+        self.limit.observe(accepted)
         # All k+1 rows are stored, at fixed shape; rejected ones stand at or after the new anchor and are masked there.
         run_piece(self._take_in, verified, None)
 
@@ -158,7 +172,9 @@ class DFlashDrafter:
         return joins, per_layer
 
     def propose(self, anchor: Tensor, position: Tensor) -> Proposal:
-        return run_piece(self._draft, anchor, position)
+        self.limit.open()
+        proposal: Proposal = run_piece(self._draft, anchor, position)
+        return self.limit.close(proposal)
 
     def _draft(self, anchor: Tensor, position: Tensor) -> Proposal:
         self.block[:, 0] = anchor
@@ -169,4 +185,4 @@ class DFlashDrafter:
         logits = self.model.logits(hidden, self.target.head, self.target.dtype)  # [B, k, V]
         drawn = positions[:, self.first_slot :] + 1 - self.first_slot  # where the drafted tokens will stand
         sampling = self.sampling if self.sample and self.sampling.temperature > 0 else None
-        return choose(self.model, hidden, logits, anchor, self.noise.gather(1, drawn), sampling, self.watch)
+        return choose(self.model, hidden, logits, anchor, self.noise.gather(1, drawn), sampling, self.limit)

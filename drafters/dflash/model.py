@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drafters.dflash.config import DFlashConfig as DFlashConfig
+from drafters.dflash.config import DFlashConfig
 from drafters.dflash.parts import CandidateSelector, ConfidenceHead, DynamicConv, MarkovHead
 from drafters.kernels.attention import grouped_attention
 from drafters.positions import additive

@@ -22,10 +22,10 @@ from transformers.models.gemma4.modeling_gemma4 import (
     apply_rotary_pos_emb,
 )
 
-from drafters.checkpoints.fit import kv_geometry
 from drafters.dflash.config import DFlashConfig
 from drafters.dflash.model import BlockModel, Join
 from drafters.gemma4 import CACHE, position_addressed_attention
+from drafters.geometry import kv_geometry
 from drafters.layouts.base import Keys, Layout, architecture, located, section
 from drafters.layouts.harmless import GEMMA_FULL
 from drafters.layouts.others import check_projector, refuse_quantized

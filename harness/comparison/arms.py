@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from drafters.base import Sampling
-from drafters.controls import OracleDrafter
+from drafters.base import Replays, Sampling
 from harness.comparison.models import Models, allocated_bytes, free_memory
 from harness.comparison.plan import PlannedArm
 from harness.config import RunConfig
@@ -56,8 +55,8 @@ class Arms:
         replaces the run's length and lets no token end an answer. Raises ScoresError that names the arm.
         """
         drafter = self.models.drafters.get(arm)
-        if isinstance(drafter, OracleDrafter):
-            drafter.answers = answers
+        if isinstance(drafter, Replays):
+            drafter.replay(answers)
         settings = Settings(
             k=self.k[arm],
             max_new_tokens=self.max_new_tokens if warm_up_tokens is None else warm_up_tokens,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from torch import distributed
 
+from drafters.registry import kind_of
 from harness.comparison.arms import Arms
 from harness.comparison.judge import TargetJudge, no_verdict
 from harness.comparison.models import Models
@@ -59,10 +60,10 @@ class Comparison:
     def order(self, place: int, repeat: int, arms: Arms) -> list[str]:
         """The counterbalanced order, with an oracle after the baseline that it replays."""
         order = arm_order(arms.names, place, repeat)
-        oracles = [arm for arm in order[: order.index(BASELINE)] if arms.kind[arm] == "oracle"]
-        rest = [arm for arm in order if arm not in oracles]
+        early = [arm for arm in order[: order.index(BASELINE)] if kind_of(arms.kind[arm]).replays]
+        rest = [arm for arm in order if arm not in early]
         after = rest.index(BASELINE) + 1
-        return rest[:after] + oracles + rest[after:]
+        return rest[:after] + early + rest[after:]
 
 
 def own_processes() -> list[int]:

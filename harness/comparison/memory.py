@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from drafters.checkpoints.files import Stored, stored_bytes
-from drafters.checkpoints.fit import kv_geometry, text_config
 from drafters.dflash.config import DFlashConfig
+from drafters.geometry import kv_geometry, text_config
 from drafters.layouts.known import layout_of
 from harness.comparison.models import held_bytes, resolve_dtype
 from harness.comparison.plan import Plan
@@ -127,9 +127,9 @@ def arm_memory(
     if drafter is None:
         return ArmMemory(name, 0, cache, noise)
     layout = layout_of(drafter, f"drafters.{name}.path")
-    state = noise
-    if layout.kind == "dflash":
-        state += context_bytes(layout.parse(drafter, f"drafters.{name}.path"), dtype, batch, capacity, k)
+    state, config = noise, layout.parse(drafter, f"drafters.{name}.path")
+    if isinstance(config, DFlashConfig):
+        state += context_bytes(config, dtype, batch, capacity, k)
     return ArmMemory(name, drafter_weight_bytes(drafter, dtype), cache, state)
 
 

@@ -16,7 +16,7 @@ import torch
 import transformers
 
 from drafters.base import Drafter
-from drafters.checkpoints.fit import text_config
+from drafters.geometry import text_config
 from harness.comparison.plan import Plan
 from harness.config import RunConfig, TargetConfig
 from harness.config.synthetic import RANDOM

@@ -15,11 +15,11 @@ import torch
 
 from drafters.adaptive import read_options
 from drafters.base import Sampling
-from drafters.checkpoints.dflash import parse_config
+from drafters.build import build_drafter
 from drafters.checkpoints.files import is_local, read_model_config, resolve_folder, weight_files
-from drafters.checkpoints.fit import check_fit, text_config
-from drafters.layouts.assistant import check_entries
-from drafters.registry import DEFAULT_DRAFT_TOKENS, LOADERS, TRAINED, build_drafter
+from drafters.checkpoints.fit import check_fit
+from drafters.geometry import text_config
+from drafters.registry import KINDS, kind_of, resolve_draft_tokens
 from harness.config import Arm, RunConfig, TargetConfig
 from harness.config.checks import at_least
 from harness.config.synthetic import RANDOM, check_count
@@ -29,9 +29,6 @@ from harness.target.files import check_loadable, check_target
 from harness.target.random_weights import drafter_shapes, target_shapes
 from harness.target.side_files import check_side_files
 from harness.vocabulary import BASELINE, HARNESS
-
-#: Drafters that compete, whose best k is worth finding.
-CALIBRATED = (*TRAINED, "lookup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +97,7 @@ def preflight(config: RunConfig) -> Plan:
 
 def check_named(arm: Arm, known: Mapping[str, str]) -> None:
     """Raises InputError where a trained drafter has no checkpoint; `known` ones are then named."""
-    if arm.kind in TRAINED and arm.weights != RANDOM and not arm.path:
+    if kind_of(arm.kind).trained and arm.weights != RANDOM and not arm.path:
         others = ", ".join(f"{path} ({what})" for path, what in known.items())
         raise InputError(
             f"drafters.{arm.name}.path is empty: this target names no {arm.kind} drafter, expected a folder or a hub id"
@@ -113,42 +110,37 @@ def plan_arm(arm: Arm, target: dict[str, Any], configured: TargetConfig, samplin
     """Check one arm against the target's config and settle its k. `configured` knows the shapes of random drafters."""
     if arm.kind == BASELINE and arm.engine != HARNESS:
         return PlannedArm(arm, 0)
-    if arm.kind not in LOADERS:
-        raise InputError(f"drafters.{arm.name}.kind={arm.kind}: expected one of {', '.join(LOADERS)}")
-    default = DEFAULT_DRAFT_TOKENS.get(arm.kind)
-    if arm.kind not in TRAINED:
+    if arm.kind not in KINDS:
+        raise InputError(f"drafters.{arm.name}.kind={arm.kind}: expected one of {', '.join(KINDS)}")
+    key, k_key = f"drafters.{arm.name}.path", f"drafters.{arm.name}.num_draft_tokens"
+    if not KINDS[arm.kind].trained:
         if arm.engine == HARNESS:  # a control costs nothing to build, which checks its options
             build_drafter(arm.kind, None, None, torch.device("cpu"), torch.float32, **arm.options)
-        return PlannedArm(arm, arm.num_draft_tokens or default or 4)
-    key = f"drafters.{arm.name}.path"
+        return PlannedArm(arm, resolve_draft_tokens(arm.kind, arm.num_draft_tokens, None, k_key))
     if arm.weights == RANDOM:
         drafter = drafter_shapes(arm, configured)
     else:
         _, drafter = checkpoint_config(str(arm.path), key)
-    check_fit(arm.kind, drafter, target, f"{key}={arm.path}")
+    fit = check_fit(arm.kind, drafter, target, f"{key}={arm.path}")
     read_options(arm.options, f"drafters.{arm.name}", sampling)
-    if arm.kind != "dflash":
-        check_entries(drafter, f"{key}={arm.path}")
-        return PlannedArm(arm, arm.num_draft_tokens or default or 4, drafter=drafter)
-    block = parse_config(drafter, f"{key}={arm.path}")
-    k = arm.num_draft_tokens or default or block.max_draft_tokens
-    # vLLM asks for as many mask slots as it is told to, beyond the block that the drafter was trained on.
-    if k > block.max_draft_tokens and arm.engine == HARNESS:
-        anchor = " the anchor and" if block.max_draft_tokens < block.block_size else ""
-        notes = "".join(f"; its config.json {note}" for note in block.notes)
-        raise InputError(
-            f"drafters.{arm.name}.num_draft_tokens={k}: expected {block.max_draft_tokens} or less, the drafter's block "
-            f"of {block.block_size} holds{anchor} {block.max_draft_tokens} drafts (num_draft_tokens sets all arms)"
-            + notes
-        )
-    return PlannedArm(arm, k, block.block_size, drafter)
+    if arm.num_draft_tokens is not None and arm.engine != HARNESS:
+        # vLLM takes as many mask slots as are asked for, beyond the block that the drafter was trained on.
+        return PlannedArm(arm, arm.num_draft_tokens, fit.block_size, drafter)
+    anchor = " the anchor and" if (fit.max_draft_tokens or 0) < (fit.block_size or 0) else ""
+    notes = "".join(f"; its config.json {note}" for note in fit.notes)
+    why = (
+        f"the drafter's block of {fit.block_size} holds{anchor} {fit.max_draft_tokens} drafts (num_draft_tokens "
+        f"sets all arms){notes}"
+    )
+    k = resolve_draft_tokens(arm.kind, arm.num_draft_tokens, fit.max_draft_tokens, k_key, why)
+    return PlannedArm(arm, k, fit.block_size, drafter)
 
 
 def with_candidates(planned: PlannedArm, config: RunConfig) -> PlannedArm:
     """The arm with the k among which a calibration chooses, where it asks for one and the arm names no k itself."""
     asked = config.calibration.num_draft_tokens
     arm = planned.arm
-    if asked is None or arm.num_draft_tokens is not None or arm.engine != HARNESS or arm.kind not in CALIBRATED:
+    if asked is None or arm.num_draft_tokens is not None or arm.engine != HARNESS or not kind_of(arm.kind).competes:
         return planned
     # A block drafter's default is the most that it can draft.
     candidates = tuple(k for k in asked if planned.native_block is None or k <= planned.k)

@@ -5,23 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from drafters.registry import kind_of
 from harness.errors import GuardError
 from harness.metrics.evidence import always_right, never_drafts
 from harness.metrics.summary import overall
 from harness.records.rounds import Round
 from harness.vocabulary import BASELINE
-
-# Lookup drafts nothing where the text does not repeat, so only a whole run without drafts says something.
-MAY_STAY_SILENT = ("lookup",)
-#: Where a drafter that drafts nothing is to be looked for.
-CHECK = (
-    "drafters.{arm}: that its checkpoint is the right one, that it is wired to the target, and that its "
-    "stop_threshold, where it has one, lets a draft through"
-)
-CHECKS = {
-    "lookup": "drafters.{arm}: that its n-grams are short enough, and that the answers repeat any of their prompts",
-    "random": "drafters.{arm}: that it is wired to the target",
-}
 
 
 class Watch:
@@ -49,12 +38,14 @@ class Watch:
             if BASELINE in (arm, kind) or not self.rounds[arm]:
                 continue
             silent = not drafted and never_drafts(self.rounds[arm], kind)
-            if silent and (finished or kind not in MAY_STAY_SILENT):
+            traits = kind_of(kind)
+            # Where silence is normal, only a whole run without drafts says anything.
+            if silent and (finished or not traits.may_be_silent):
                 raise GuardError(
                     f"{arm} drafted 0 tokens in {self.rounds[arm]} rounds, so its numbers are the baseline's: "
-                    f"check {CHECKS.get(kind, CHECK).format(arm=arm)}"
+                    f"check drafters.{arm}: {traits.if_silent}"
                 )
-            if not self.assumed and kind == "random" and always_right(drafted, accepted):
+            if not self.assumed and traits.guesses and always_right(drafted, accepted):
                 raise GuardError(
                     f"{arm} had all of its {drafted} random tokens accepted: check that the verifier compares drafts "
                     "with the target's own tokens, and that the target's vocabulary is not degenerate"

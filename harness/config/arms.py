@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from drafters.registry import TRAINED
+from drafters.registry import kind_of
 from harness.config.checks import count, one_of
 from harness.config.synthetic import CHECKPOINT, RANDOM, RATES_KEY, WEIGHTS, check_rates
 from harness.errors import InputError
@@ -61,7 +61,7 @@ def read_arm(name: str, settings: Mapping[str, Any] | None, defaults: Defaults) 
         path if path is not None else defaults.paths.get(kind),
         k if k is not None else defaults.num_draft_tokens,
         options,
-        weights=weights or (defaults.weights if kind in TRAINED else CHECKPOINT),
+        weights=weights or (defaults.weights if kind_of(kind).trained else CHECKPOINT),
         synthetic_acceptance=check_rates(rates, rates_key),
         rates_key=rates_key,
     )
@@ -75,7 +75,7 @@ def _count(value: Any, key: str) -> int | None:
 
 
 def _weights(value: Any, kind: str, key: str) -> str | None:
-    allowed = WEIGHTS if kind in TRAINED else (CHECKPOINT,)  # a control has no weights
+    allowed = WEIGHTS if kind_of(kind).trained else (CHECKPOINT,)  # a control has no weights
     if value is not None:
         one_of(value, allowed, key)
     return value

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
 
+from drafters.registry import kind_of
 from harness.config.arms import Arm
 from harness.config.checks import at_least, count, one_of
 from harness.errors import InputError
 from harness.vocabulary import BASELINE, ENGINES, HARNESS, ROOT, VLLM
 
 VLLM_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
-#: Drafter kinds that vLLM runs, with its name for the method.
-METHODS = {"mtp": "mtp", "dflash": "dflash", "lookup": "ngram"}
 
 
 @dataclass
@@ -68,7 +67,7 @@ class EngineConfig:
             return tuple(own)
         if not self.beside:
             return tuple(replace(arm, engine=self.name) for arm in own)
-        both = [Arm(BASELINE, BASELINE, None, None), *(arm for arm in own if arm.kind in METHODS)]
+        both = [Arm(BASELINE, BASELINE, None, None), *(arm for arm in own if kind_of(arm.kind).vllm)]
         theirs = [replace(arm, name=f"{self.name}_{arm.name}", engine=self.name) for arm in both if self.has(arm.name)]
         return (*own, *theirs)
 

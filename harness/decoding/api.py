@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, overload
 
-from drafters.base import Drafter, Sampling
-from drafters.controls import OracleDrafter
+from drafters.base import Drafter, Replays, Sampling
 from drafters.registry import resolve_draft_tokens
 from harness.config.checks import LARGEST, LARGEST_SEED, LEAST_TEMPERATURE, is_temperature
 from harness.config.synthetic import check_count, check_rates
@@ -104,17 +103,17 @@ def generate(  # type: ignore[misc]
     if not 0 <= seed <= LARGEST_SEED:
         raise InputError(f"seed is {seed}, expected 0 or more, and at most {LARGEST_SEED} (64 bits)")
     sampling = check_sampling(temperature, top_k, top_p)
-    k = 0 if drafter is None else resolve_draft_tokens(drafter, num_draft_tokens)
+    k = 0 if drafter is None else resolve_draft_tokens(drafter.name, num_draft_tokens, drafter.max_draft_tokens)
     single = bool(prompt_ids) and isinstance(prompt_ids[0], int)
     prompts: list[list[int]] = [prompt_ids] if single else prompt_ids  # type: ignore[list-item, assignment]
     check_prompts(prompts, target, max_new_tokens, k)
     rates = check_rates(synthetic_acceptance)
     check_count(rates, k, drafter.name if drafter is not None else "baseline")
     settings = Settings(k, max_new_tokens, sampling, verification, tuple(eos_token_ids), rates)
-    if isinstance(drafter, OracleDrafter):
+    if isinstance(drafter, Replays):
         plain = Settings(0, max_new_tokens, sampling, verification, tuple(eos_token_ids))
         known = decode(target, None, prompts, plain, seed=seed, batch_size=batch_size)
-        drafter.answers = [generation.token_ids for generation in known]
+        drafter.replay([generation.token_ids for generation in known])
     generations = decode(
         target, drafter, prompts, settings, seed=seed, batch_size=batch_size, capacity=capacity
     )

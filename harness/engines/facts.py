@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from drafters.checkpoints.files import resolve_folder
-from drafters.checkpoints.fit import text_config
+from drafters.geometry import text_config
 from harness.comparison.models import TargetFacts, resolve_dtype
 from harness.comparison.plan import Plan
 from harness.config import RunConfig

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from drafters.base import Sampling
+from drafters.registry import VllmMethod, kind_of
 from harness.comparison.plan import PlannedArm
 from harness.config import EngineConfig
-from harness.config.engine import METHODS
 from harness.engines.answer import Answer, draft_counts, finish_reason
 from harness.engines.rounds import from_counters, rounds_of
 from harness.engines.worker import EngineError, WorkerProcess
@@ -180,17 +180,18 @@ def arguments_of(
         "skip_tokenizer_init": True,
         "seed": 0,
     }
-    if arm is not None and arm.arm.kind in METHODS:
-        arguments["speculative_config"] = speculative_of(config, arm, name)
+    method = kind_of(arm.arm.kind).vllm if arm is not None else None
+    if arm is not None and method is not None:
+        arguments["speculative_config"] = speculative_of(config, arm, method, name)
         arguments["per_request_spec_decode_metrics"] = "detailed"
     return arguments | config.options
 
 
-def speculative_of(config: EngineConfig, arm: PlannedArm, name: str) -> dict[str, Any]:
+def speculative_of(config: EngineConfig, arm: PlannedArm, method: VllmMethod, name: str) -> dict[str, Any]:
     """vLLM's speculative configuration for an arm."""
-    chosen: dict[str, Any] = {"method": METHODS[arm.arm.kind], "num_speculative_tokens": arm.k}
+    chosen: dict[str, Any] = {"method": method.name, "num_speculative_tokens": arm.k}
     if arm.arm.path is not None:
         chosen["model"] = arm.arm.path
-    if arm.arm.kind == "lookup":
+    if method.name == "ngram":
         chosen |= {"prompt_lookup_min": 1, "prompt_lookup_max": int(arm.arm.options.get("max_ngram", 3))}
     return chosen | dict(config.speculative.get(config.asked_as(name), {}))

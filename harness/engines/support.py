@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from drafters.dflash.drafter import DFlashDrafter
 from drafters.errors import InputError
-from drafters.mtp import MTPDrafter
+from drafters.registry import KINDS, kind_of
 from harness.config import Arm, RunConfig
-from harness.config.engine import METHODS
 from harness.engines.server import check_url
 from harness.vocabulary import BASELINE, HARNESS
 
-#: What vLLM does, in the words of the harness's options; it has no switch for any of them.
-CONVENTIONS: dict[str, dict[str, Any]] = {
-    "mtp": {"position": "anchor-1"},
-    "dflash": {"in_block": "layer_types", "input_embedding_scale": 1.0},
-    "lookup": {},
-}
 #: vLLM raises any temperature between 0 and this to it.
 LEAST_TEMPERATURE = 0.01
-FREE_OPTIONS = {"lookup": ("max_ngram",)}
 
 
 def check_engine(config: RunConfig) -> None:
@@ -88,13 +80,15 @@ def check_arm(arm: Arm, beside: bool) -> None:
     """
     if arm.kind == BASELINE:
         return
-    if arm.kind not in METHODS:
-        raise InputError(f"drafter={arm.name}: vLLM has no {arm.kind} drafter, expected one of {', '.join(METHODS)}")
+    method = kind_of(arm.kind).vllm
+    if method is None:
+        known = ", ".join(name for name, kind in KINDS.items() if kind.vllm)
+        raise InputError(f"drafter={arm.name}: vLLM has no {arm.kind} drafter, expected one of {known}")
     if beside:
         return
     for option, value in arm.options.items():
-        only = CONVENTIONS[arm.kind].get(option)
-        if option in FREE_OPTIONS.get(arm.kind, ()) or value is None or (only is not None and value == only):
+        only = method.conventions.get(option)
+        if option in method.options or value is None or (only is not None and value == only):
             continue
         told = f"vLLM always does {only}" if only is not None else "vLLM has no such option"
         raise InputError(f"drafters.{arm.name}.{option}={value}: {told}; expected it left out with engine=vllm")
@@ -105,15 +99,11 @@ def differing_conventions(arm: Arm, drafter: object) -> list[str]:
 
     Acceptance may differ then; the tokens may not.
     """
-    ours: dict[str, Any] = {}
-    if isinstance(drafter, MTPDrafter):
-        ours["position"] = "anchor-1" if drafter.position_back else "anchor"
-    elif isinstance(drafter, DFlashDrafter):
-        causal = {None: "layer_types", True: "causal", False: "bidirectional"}
-        ours = {"in_block": causal[drafter.is_causal], "input_embedding_scale": drafter.scale}
-    theirs = CONVENTIONS.get(arm.kind, {})
+    ours: Mapping[str, Any] = getattr(drafter, "conventions", {})
+    method = kind_of(arm.kind).vllm
+    theirs = method.conventions if method is not None else {}
     return [
-        f"drafters.{arm.name}.{option} is {value} here and {theirs[option]} in vLLM, so acceptance may differ"
-        for option, value in ours.items()
-        if value != theirs[option]
+        f"drafters.{arm.name}.{option} is {ours[option]} here and {value} in vLLM, so acceptance may differ"
+        for option, value in theirs.items()
+        if option in ours and ours[option] != value
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from drafters.registry import kind_of
 from harness.metrics.binomial import at_least, at_most, shares_differ
 
 Severity = Literal["error", "warning", "info"]
@@ -23,7 +24,7 @@ FULL_RATE = 0.99
 LOW_RATE = 0.1
 #: Least share of rounds in which a drafter drafts; lookup may find nothing to copy over long stretches.
 DRAFTING_RATE = 0.5
-LOOKUP_DRAFTING_RATE = 0.02
+QUIET_DRAFTING_RATE = 0.02
 #: Random drafts are right more often than this only if the target's vocabulary is degenerate.
 RANDOM_RATE = 0.5
 #: The embedded target repeats under 2 % of its 8-grams; tables and code repeat some of theirs honestly.
@@ -32,14 +33,8 @@ NGRAM = 8
 TRUNCATION_DIFFERENCE = 0.05
 #: With thinking at work, at least this share of the outputs thinks.
 THINKING_RATE = 0.5
-#: Replays the baseline's answer, so its acceptance is made rather than earned.
-ORACLE = "oracle"
-#: The likely reason for a low acceptance, by kind of drafter; any other kind was trained.
-REASONS = {
-    "lookup": "the answers repeat little of what stands before them, so lookup has nothing to copy",
-    "random": "random drafts are meant to be wrong",
-}
-TRAINED = (
+#: The usual faults behind a low acceptance.
+FAULTS = (
     "likely reasons: drafts read from the wrong slot or the wrong target layers, another chat template or thinking "
     "mode than in training, or a checkpoint that was trained for another target"
 )
@@ -47,7 +42,7 @@ TRAINED = (
 
 def never_drafts(rounds: int, kind: str) -> bool:
     """Whether `rounds` without any draft are more than chance explains."""
-    rate = LOOKUP_DRAFTING_RATE if kind == "lookup" else DRAFTING_RATE
+    rate = QUIET_DRAFTING_RATE if kind_of(kind).may_be_silent else DRAFTING_RATE
     return at_most(0, rounds, rate) <= ERROR_RATE
 
 
@@ -59,7 +54,7 @@ def always_right(drafted: int, accepted: int) -> bool:
 def acceptance_doubts(row: Mapping[str, Any], kind: str) -> Iterator[Doubt]:
     """Doubts about a drafter's acceptance, from a row of `cell_metrics` with rounds."""
     drafted, accepted, rounds = int(row["drafted"]), int(row["accepted"]), int(row["rounds"])
-    if kind == ORACLE:
+    if kind_of(kind).replays:
         yield "synthetic_acceptance", "info", f"{row['arm']} makes its acceptance; it calibrates, it does not compete"
         return
     if not drafted:
@@ -76,13 +71,13 @@ def acceptance_doubts(row: Mapping[str, Any], kind: str) -> Iterator[Doubt]:
         )
     drafting, first = first_drafts(row)
     if at_most(first, drafting, LOW_RATE) <= ERROR_RATE:
-        honest = kind in REASONS
+        honest = kind_of(kind).low_because
         severity: Severity = "info" if honest else "warning" if accepted else "error"
         yield (
             "acceptance_low",
             severity,
             f"{row['acceptance_length']:.3f} tokens per round: the first draft was accepted in {first} of {drafting} "
-            f"rounds that drafted; {REASONS.get(kind, TRAINED)}",
+            f"rounds that drafted; {honest or FAULTS}",
         )
 
 
@@ -95,8 +90,10 @@ def first_drafts(row: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _no_drafts(rounds: int, kind: str) -> Iterator[Doubt]:
-    if kind == "lookup":
-        yield "no_drafts", "info", f"nothing drafted in {rounds} rounds, as {REASONS[kind]}: the baseline's numbers"
+    traits = kind_of(kind)
+    if traits.may_be_silent:
+        because = f", as {traits.low_because}" if traits.low_because else ""
+        yield "no_drafts", "info", f"nothing drafted in {rounds} rounds{because}: the baseline's numbers"
     elif never_drafts(rounds, kind):
         yield (
             "no_drafts",

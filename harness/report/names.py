@@ -7,19 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
+from drafters.registry import kind_of
 from harness.vocabulary import BASELINE, VLLM
-
-#: Names of arms for people, by config key; an arm of another key is called by that key.
-ARM_NAMES = {
-    BASELINE: "Baseline",
-    "mtp": "MTP",
-    "dflash": "DFlash",
-    "lookup": "Prompt lookup",
-    "oracle": "Oracle",
-    "random": "Random",
-}
-#: Kinds of drafters that calibrate the harness. Tables show them; no headline names and no ranking counts them.
-CONTROL_KINDS = (BASELINE, "lookup", "oracle", "random", "synthetic")
 
 NONE = "–"
 #: The typography of numbers, as ASCII without thousands separators.
@@ -30,12 +19,13 @@ UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufff
 def arm_name(arm: str) -> str:
     """An arm's name for people; `vllm_mtp` is `MTP in vLLM`."""
     own = arm.removeprefix(f"{VLLM}_")
-    return ARM_NAMES.get(arm, arm) if own == arm else f"{ARM_NAMES.get(own, own)} in vLLM"
+    title = "Baseline" if own == BASELINE else kind_of(own).title or own
+    return title if own == arm else f"{title} in vLLM"
 
 
 def is_control(kind: object) -> bool:
     """Whether drafters of this kind calibrate the harness: they are shown, but neither lead nor are ranked."""
-    return kind in CONTROL_KINDS
+    return kind == BASELINE or kind_of(str(kind)).control
 
 
 def clean(text: object) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from drafters.checkpoints.files import Stored, stored_bytes
-from drafters.checkpoints.fit import kv_geometry, text_config
 from drafters.dflash.config import DFlashConfig
+from drafters.geometry import kv_geometry, text_config
 from drafters.layouts.base import Layout
 
 Facts = list[tuple[str, str]]

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from drafters.checkpoints.files import Stored, expected_tensors, stored_tensors, tensor_problems
-from drafters.checkpoints.fit import text_config
+from drafters.geometry import text_config
 from drafters.layouts.assistant import GLOBAL, known_entries
 from drafters.layouts.base import architecture
 from drafters.layouts.harmless import GEMMA_FULL, is_harmless

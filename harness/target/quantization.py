@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from drafters.checkpoints.fit import text_config
 from drafters.errors import InputError
+from drafters.geometry import text_config
 
 #: Methods of packages that transformers does not read, and what can run them.
 ELSEWHERE = {

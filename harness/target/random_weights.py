@@ -15,9 +15,10 @@ from typing import Any
 import torch
 
 from drafters.base import Drafter
+from drafters.build import build_drafter
 from drafters.checkpoints.files import read_model_config
 from drafters.layouts.known import layout_of
-from drafters.registry import build_drafter
+from drafters.registry import kind_of
 from harness.config import Arm, TargetConfig
 from harness.config.synthetic import RANDOM
 from harness.errors import InputError
@@ -68,11 +69,12 @@ def drafter_shapes(arm: Arm, target: TargetConfig) -> dict[str, Any]:
     if arm.path is not None and Path(arm.path).is_dir():
         return read_model_config(Path(arm.path), f"{key}={arm.path}")
     size = published_size(target)
-    known = {"mtp": shapes.NAMES, "dflash": shapes.SERVER}[arm.kind]
-    if size in known and arm.path in (None, target.drafters.get(arm.kind)):
-        return shapes.assistant(size) if arm.kind == "mtp" else shapes.zlab(size)
+    published = shapes.drafter(arm.kind, size)
+    if published is not None and arm.path in (None, target.drafters.get(arm.kind)):
+        return published
+    sizes, _ = shapes.DRAFTERS.get(arm.kind, (("no size",), None))
     raise InputError(
-        f"{key}={arm.path}: drafters.{arm.name}.weights=random knows shapes of {arm.kind} for {', '.join(known)} alone "
+        f"{key}={arm.path}: drafters.{arm.name}.weights=random knows shapes of {arm.kind} for {', '.join(sizes)} alone "
         f"and downloads nothing; expected a folder with a config.json, or {arm.name} left out of drafter"
     )
 
@@ -178,10 +180,9 @@ def random_target(
 def random_drafter(name: str, size: str, *, target: Target, seed: int = DRAFTER_SEED, **options: Any) -> Drafter:
     """The drafter `name` as it is published for `size`, with random weights; controls need no size."""
     size = check_size(size)
-    if name == "mtp":
-        return build_random_drafter(name, shapes.assistant(size), target=target, seed=seed, **options)
-    if name == "dflash":
-        if size in shapes.EDGE:
-            raise InputError(f"drafter is 'dflash', but none of z-lab's layout is published for {size}")
-        return build_random_drafter(name, shapes.zlab(size), target=target, seed=seed, **options)
-    return build_drafter(name, None, target.config.to_dict(), target.device, target.dtype, **options)
+    if not kind_of(name).trained:
+        return build_drafter(name, None, target.config.to_dict(), target.device, target.dtype, **options)
+    config = shapes.drafter(name, size)
+    if config is None:
+        raise InputError(f"drafter is {name!r}, but none is published for {size}")
+    return build_random_drafter(name, config, target=target, seed=seed, **options)

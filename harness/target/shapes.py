@@ -6,6 +6,7 @@ hardware at hand before anything is downloaded; and they are what the tests make
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 S, F = "sliding_attention", "full_attention"
@@ -170,3 +171,16 @@ def zlab(name: str, *, second: bool = False) -> dict[str, Any]:
         **({"is_causal": False} if second else {}),
         **rope,
     }
+
+
+#: Published drafters by kind: the sizes that have one, and its config.json for a size.
+DRAFTERS: dict[str, tuple[tuple[str, ...], Callable[[str], dict[str, Any]]]] = {
+    "mtp": (NAMES, assistant),
+    "dflash": (SERVER, zlab),
+}
+
+
+def drafter(kind: str, size: str | None) -> dict[str, Any] | None:
+    """The config.json of the published drafter of `kind` for `size`; None where there is none."""
+    sizes, config = DRAFTERS.get(kind, ((), None))
+    return config(size) if config is not None and size in sizes else None

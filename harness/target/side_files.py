@@ -10,9 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from drafters.checkpoints.fit import text_config
 from drafters.checkpoints.other_formats import is_lfs_pointer, lfs_hint
 from drafters.errors import InputError
+from drafters.geometry import text_config
 
 GENERATION = "generation_config.json"
 OBJECTS = (GENERATION, "tokenizer_config.json")

@@ -14,7 +14,7 @@ import torch.distributed as distributed
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from drafters.checkpoints.fit import kv_geometry, text_config
+from drafters.geometry import kv_geometry, text_config
 from harness.config.checks import from_environment
 from harness.errors import InputError
 

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from drafters.dflash.model import DFlashConfig, DFlashModel
+from drafters.dflash.config import DFlashConfig
+from drafters.dflash.model import DFlashModel
 from harness.errors import InputError
 from harness.training.data import Batch
 from harness.training.distill import distill

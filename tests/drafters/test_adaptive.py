@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from drafters.adaptive import AdaptiveDrafter, History, Stop
+from drafters.adaptive import AdaptiveLimit, History, Stop
 from drafters.base import Proposal, Sampling
 from drafters.dflash.model import DFlashModel
 from drafters.errors import InputError
@@ -97,8 +97,8 @@ def test_what_is_proposed_is_a_beginning_of_what_the_drafter_would_have_proposed
 
 def test_history_follows_the_rounds_of_each_row() -> None:
     rows = [tiny.prompt(9, seed) for seed in range(3)]
-    wrapped = adaptive("mtp", adapt="history", adapt_start=3)
-    together = generate(reference.target(STRUCTURE), wrapped, rows, num_draft_tokens=5, max_new_tokens=40)
+    limited = adaptive("mtp", adapt="history", adapt_start=3)
+    together = generate(reference.target(STRUCTURE), limited, rows, num_draft_tokens=5, max_new_tokens=40)
     for generation in together:
         limit = 3
         for r in generation.rounds:
@@ -142,10 +142,11 @@ def test_confidence_head_stops_by_hidden_state_and_the_token_before() -> None:
 )
 @pytest.mark.parametrize("name", ["mtp", "dflash"])
 def test_sampled_answers_keep_the_targets_distribution(name: str, stop: Stop, history: History | None) -> None:
-    one = AdaptiveDrafter(drafter(name, True), stop, history)
+    one, limit = drafter(name, True), AdaptiveLimit(stop, history)
+    one.limit = limit
     tokens, _ = decoded(one, PLAIN)
     assert doubt(tokens, PLAIN) > DOUBT
-    assert 0 < float(one.proposed.double().mean()) < K  # some drafts were cut and some were not
+    assert 0 < float(limit.proposed.double().mean()) < K  # some drafts were cut and some were not
 
 
 class Anticipating:
@@ -206,7 +207,7 @@ def test_controls_take_no_such_options() -> None:
         load_drafter("random", None, target=target(), stop="max_prob", stop_threshold=0.5)
 
 
-def test_the_wrapped_drafter_is_still_itself() -> None:
+def test_a_limited_drafter_is_still_itself() -> None:
     one = adaptive("dflash", adapt="history")
     assert (one.name, one.taps, one.max_draft_tokens) == ("dflash", (1, 3, 4), 15)
     assert isinstance(one.model, DFlashModel)

@@ -20,7 +20,8 @@ from transformers import (
     Gemma4UnifiedTextConfig,
 )
 
-from drafters.dflash.model import DFlashConfig, DFlashModel
+from drafters.dflash.config import DFlashConfig
+from drafters.dflash.model import DFlashModel
 
 VOCAB = 24
 WINDOW = 16

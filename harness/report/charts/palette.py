@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from drafters.registry import KINDS
+
 #: name -> (light, dark). Light values are unique: `follow_page` recognises a colour by them.
 PALETTE: dict[str, tuple[str, str]] = {
     "page": ("#fbfaf8", "#14171b"),
@@ -20,11 +22,7 @@ PALETTE: dict[str, tuple[str, str]] = {
     "warn": ("#946200", "#e2b458"),
     "bad": ("#b3261e", "#ff8f85"),
     "arm-baseline": ("#868e99", "#89929d"),
-    "arm-mtp": ("#2b6cb0", "#73b3f0"),
-    "arm-dflash": ("#c9561c", "#f39b64"),
-    "arm-lookup": ("#2f855a", "#66c494"),
-    "arm-oracle": ("#6b4fbb", "#b3a0f2"),
-    "arm-random": ("#a33a73", "#e58dbb"),
+    **{f"arm-{kind.name}": kind.colour for kind in KINDS.values() if kind.colour is not None},
     "arm-5": ("#0e7c86", "#58c4cd"),
     "arm-6": ("#7a6a1f", "#c9b75f"),
     "arm-7": ("#5f5f8c", "#a5a5d6"),
@@ -41,7 +39,6 @@ PALETTE: dict[str, tuple[str, str]] = {
     "cat-7": ("#6a7280", "#aab2bf"),
 }
 CATEGORY_COLOURS = 8
-_OWN = ("baseline", "mtp", "dflash", "lookup", "oracle", "random")
 _SPARE = ("5", "6", "7")
 
 _BY_LIGHT = {light: name for name, (light, _) in PALETTE.items()}
@@ -55,7 +52,8 @@ def light(name: str) -> str:
 
 def arm_colour(arm: str, place: int = 0) -> str:
     """The palette name of an arm's colour: its own for a known arm, else by its `place` among all arms."""
-    return f"arm-{arm}" if arm in _OWN else f"arm-{_SPARE[place % len(_SPARE)]}"
+    own = f"arm-{arm}"
+    return own if own in PALETTE and arm not in _SPARE else f"arm-{_SPARE[place % len(_SPARE)]}"
 
 
 def category_colour(place: int) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 
+from drafters.build import build_drafter
 from drafters.errors import InputError
-from drafters.registry import build_drafter
 from harness.inspect import inspect
 from harness.target.load import load_target
 from tests.helpers import drafter_folders as folders

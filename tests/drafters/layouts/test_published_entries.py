@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from drafters.checkpoints.dflash import parse_config
-from drafters.checkpoints.fit import kv_geometry
 from drafters.errors import InputError
+from drafters.geometry import kv_geometry
 from drafters.layouts.known import describe_marks, find_layout, layout_of
 from harness.inspect import inspect
 from tests.helpers import published_drafters as published

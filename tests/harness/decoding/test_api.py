@@ -14,11 +14,11 @@ from tests.helpers import tiny_models as tiny
 STRUCTURE = "dense_k_eq_v"
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "k of none": ({"num_draft_tokens": 0}, r"drafters\.dflash\.num_draft_tokens is 0, expected at least 1"),
-    "k below none": ({"num_draft_tokens": -3}, r"drafters\.dflash\.num_draft_tokens is -3, expected at least 1"),
+    "k of none": ({"num_draft_tokens": 0}, r"drafters\.dflash\.num_draft_tokens=0: expected 1 or more"),
+    "k below none": ({"num_draft_tokens": -3}, r"drafters\.dflash\.num_draft_tokens=-3: expected 1 or more"),
     "k above the block": (
         {"num_draft_tokens": 16},
-        r"drafters\.dflash\.num_draft_tokens is 16, expected at most 15 .*block",
+        r"drafters\.dflash\.num_draft_tokens=16: expected 15 or less, .*block",
     ),
     "no new tokens": ({"max_new_tokens": 0}, r"max_new_tokens is 0, expected at least 1"),
     "negative temperature": ({"temperature": -1.0}, r"decoding\.temperature is -1\.0, expected 0 \(greedy\) or more"),

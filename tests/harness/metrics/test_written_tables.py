@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from drafters.registry import LOADERS, TRAINED
+from drafters.registry import KINDS
 from harness.launch.gather import finish
 from harness.launch.state import Job, Sweep, end_job, start_job
 from harness.metrics.definitions import BY_NAME, named
@@ -161,7 +161,7 @@ def test_the_tracker_s_columns_are_those_of_a_generation() -> None:
 
 
 def test_every_drafter_is_trained_or_a_control() -> None:
-    assert {kind for kind in LOADERS if not is_control(kind)} == set(TRAINED)
+    assert {name for name in KINDS if not is_control(name)} == {kind.name for kind in KINDS.values() if kind.trained}
 
 
 def test_no_cell_of_a_written_table_is_a_formula(tmp_path: Path) -> None:
