@@ -1,6 +1,6 @@
-"""Data regeneration: the target answers every prompt itself, greedily or sampled, and drafters learn from its answers.
+"""Data regeneration: the target answers every prompt, greedily or sampled, and drafters learn from its answers.
 
-Answers are appended to a JSONL file as they are finished, so that a stopped run goes on where it was.
+Finished answers are appended to a JSONL file, so that a stopped run can be continued.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from harness.training.data import Sequence
 
 @dataclass
 class AnswerSettings:
-    """How many prompts are answered and how. `path` null draws prompts from the corpus; else a JSONL prompt file."""
+    """The prompts to answer, and the sampling. `path` names a JSONL prompt file; null draws from the corpus."""
 
     path: str | None = None
     count: int = 6000
@@ -63,7 +63,10 @@ def prompts_of(tokenizer: Any, settings: AnswerSettings) -> list[list[int]]:
 def answer(
     target: Target, prompts: list[list[int]], max_new_tokens: int, temperature: float, seed: int, batch_size: int
 ) -> list[list[int]]:
-    """One answer per prompt, its stop token included, through the harness's own loop; temperature 0 is greedy."""
+    """One answer per prompt, its stop token included, from the harness's own loop; temperature 0 is greedy.
+
+    Raises InputError for a target without end tokens.
+    """
     if not target.eos_token_ids:
         raise InputError("the target's generation config has no eos_token_id: answers would never end (source.path)")
     generations = generate(
@@ -74,7 +77,7 @@ def answer(
 
 
 def regenerate(target: Target, tokenizer: Any, settings: AnswerSettings, path: Path) -> list[Sequence]:
-    """The target's answers to all prompts, from `path` where they are written already."""
+    """The target's answers to all prompts, including those that `path` already holds."""
     prompts = prompts_of(tokenizer, settings)
     path.parent.mkdir(parents=True, exist_ok=True)
     done = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
@@ -82,7 +85,7 @@ def regenerate(target: Target, tokenizer: Any, settings: AnswerSettings, path: P
         progress.skip(len(done))
         while len(done) < len(prompts):
             start = len(done)
-            # One temperature per chunk, and always the same chunks, so that a stopped run draws the same answers.
+            # One temperature per chunk and always the same chunks: a continued run draws the same answers.
             chunk = start // settings.chunk
             rows = prompts[start : (chunk + 1) * settings.chunk]
             temperature = settings.temperatures[chunk % len(settings.temperatures)]

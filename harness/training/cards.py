@@ -1,4 +1,4 @@
-"""Model cards whose every figure was measured: training facts, quality on held-out prompts, acceptance."""
+"""Model cards with measured figures: training facts, quality on held-out prompts, acceptance."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from harness.target.load import load_drafter, load_target
 from harness.tasks.chat import load_tokenizer
 from harness.tasks.prompts import read_jsonl
 from harness.training.answers import render
+from harness.training.corpus.tables import table
 from harness.training.measures import acceptance_length, evaluate
+from harness.vocabulary import ALL
 
 Figures = dict[str, Any]
 GREEDY_K = {"mtp": (1, 2, 4, 7), "dflash": (4, 7, 15)}
@@ -39,26 +41,21 @@ def measure(out: Path, per_kind: int) -> Figures:
     return figures
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
 def _quality_table(quality: Figures) -> str:
     rows = []
     for kind, f in quality.items():
         right = f"{f['score']:.0%} of {f['keys']:.0f}" if f["keys"] else "no keys"
         rows.append([kind, f"{f['ended']:.0%}", f"{f['repeated']:.3f}", right, f"{f['tokens']:.0f}"])
-    return _table(["kind", "ends with a stop token", "repeated 8-grams", "right answers", "tokens"], rows)
+    return table(["kind", "ends with a stop token", "repeated 8-grams", "right answers", "tokens"], rows)
 
 
 def _acceptance_table(acceptance: Figures, name: str) -> str:
     chosen = {label: f for label, f in acceptance.items() if label.startswith(name)}
-    kinds = [k for k in next(iter(chosen.values())) if k != "all"]
+    kinds = [k for k in next(iter(chosen.values())) if k != ALL]
     rows = [
-        [label, f"{f['all']:.2f}", *(f"{f.get(k, float('nan')):.2f}" for k in kinds)] for label, f in chosen.items()
+        [label, f"{f[ALL]:.2f}", *(f"{f.get(k, float('nan')):.2f}" for k in kinds)] for label, f in chosen.items()
     ]
-    return _table(["", "all", *kinds], rows)
+    return table(["", ALL, *kinds], rows)
 
 
 def _training(facts: Figures) -> str:
@@ -82,7 +79,7 @@ def _read(folder: Path) -> Figures:
 
 
 def _target_words(config: Figures) -> str:
-    """What the target's structure is, in words."""
+    """The target's structure, in words."""
     kinds = "".join(kind[0].upper() for kind in config["layer_types"])
     parts = [f"layers {kinds} (S sliding over {config['sliding_window']} tokens, F full)"]
     if config["attention_k_eq_v"]:
@@ -113,7 +110,7 @@ def _opening(out: Path, name: str) -> tuple[str, str]:
 
 
 def write_cards(out: Path, per_kind: int, figures: Figures | None = None) -> None:
-    """Write `README.md` into each folder of `out`, from `facts.json` and what `measure` finds."""
+    """Write `README.md` into each folder of `out`, from `facts.json` and the figures of `measure`."""
     figures = figures or measure(out, per_kind)
     facts = json.loads((out / "facts.json").read_text(encoding="utf-8"))
     for name in ("target", "mtp", "dflash"):

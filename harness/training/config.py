@@ -17,14 +17,14 @@ from harness.training.mtp import MTPShape
 from harness.training.settings import LoopSettings
 from harness.training.target import TargetShape
 
-#: Sizes of which a model may have none.
+#: Sizes that may be 0.
 MAY_BE_NONE = ("kv_shared_layers", "per_layer_size")
 RECIPES = ("target", "mtp", "dflash", "pair")
 
 
 @dataclass
 class TokenizerSettings:
-    """How the embedded target's tokenizer is learned."""
+    """The size of the embedded target's tokenizer, and of its training text."""
 
     vocab_size: int = 1024
     chats: int = 20_000
@@ -47,9 +47,9 @@ class TrainConfig:
     seed: int = 0
     threads: int | None = None
     compile: bool = True
-    prompt_weight: float = 0.1  # the target's loss on tokens it did not speak
-    hard_share: float = 0.5  # drafters: share of the greedy token's loss beside the distribution's
-    quality_prompts: int = 24  # held-out prompts per kind behind the model cards' figures; 0 for none
+    prompt_weight: float = 0.1  # weight of prompt tokens in the target's loss
+    hard_share: float = 0.5  # drafters: weight of the loss on the greedy token; the rest is on the distribution
+    quality_prompts: int = 24  # held-out prompts per kind for the model cards' figures; 0 for no cards
     tokenizer: TokenizerSettings = field(default_factory=TokenizerSettings)
     source: TargetSource = field(default_factory=TargetSource)
     shape: TargetShape = field(default_factory=TargetShape)
@@ -80,7 +80,7 @@ class TrainConfig:
                 raise InputError(f"{key}={getattr(self, key)}: expected a share in [0, 1]")
 
 
-# conf/train.yaml starts from it, so that every key can be set by its name without standing in the file.
+# The base of conf/train.yaml, so that every key can be overridden without being listed in the file.
 ConfigStore.instance().store("train_schema", TrainConfig)
 
 

@@ -1,7 +1,7 @@
 """Chats and answers as batches: bucketed by length, and resumable at any batch.
 
-A pool of chats is drawn, sorted by length and cut into batches of about `batch_tokens` tokens; the pool's number alone
-seeds it, so a `(pool, offset)` pair is all that a checkpoint has to remember.
+A pool of chats is drawn, sorted by length and cut into batches of about `batch_tokens` tokens. A pool
+is seeded by its number alone, so a checkpoint holds only a `(pool, offset)` pair.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harness.errors import InputError
 from harness.training.corpus import Chat, stream
 from harness.training.tokenizer import chat_pieces
 
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """Token ids, and for each whether the model spoke it."""
+    """Token ids, each marked if the model spoke it."""
 
     token_ids: list[int]
     spoken: list[bool]
@@ -28,7 +29,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Sequences padded on the right: causal attention never lets a real token see the padding."""
+    """Sequences padded on the right: under causal attention no real token sees the padding."""
 
     tokens: Tensor  # [B, T]
     spoken: Tensor  # [B, T] bool; False on padding
@@ -58,7 +59,7 @@ def collate(sequences: list[Sequence], pad: int = 0) -> Batch:
 
 
 def corpus_pool(tokenizer: Any, seed: int, size: int) -> Callable[[int], list[Sequence]]:
-    """Pool `p` of training chats: fresh ones for every number, without end."""
+    """A pool of fresh training chats for every number, without end."""
 
     def pool(number: int) -> list[Sequence]:
         chats = stream(seed * 1_000_003 + number)
@@ -68,14 +69,17 @@ def corpus_pool(tokenizer: Any, seed: int, size: int) -> Callable[[int], list[Se
 
 
 def epoch_pool(sequences: list[Sequence]) -> Callable[[int], list[Sequence]]:
-    """Every pool is the whole of a fixed set: one epoch."""
+    """A pool that is the whole of a fixed set, one epoch, for every number. Raises InputError for an empty set."""
     if not sequences:
-        raise ValueError("no training sequences: the prompt file gave none (config key `prompts.path`)")
+        raise InputError(
+            "answers: no training sequences, expected at least one prompt of at most answers.max_prompt_tokens tokens "
+            "(answers.path, answers.count)"
+        )
     return lambda number: sequences
 
 
 class Batches(Iterator[Batch]):
-    """Batches without end from numbered pools; `state` and `load_state` make it resumable."""
+    """Endless batches from numbered pools, resumable by `state` and `load_state`."""
 
     def __init__(self, pool: Callable[[int], list[Sequence]], batch_tokens: int, seed: int, max_length: int) -> None:
         self._pool, self._batch_tokens, self._seed, self._max_length = pool, batch_tokens, seed, max_length

@@ -3,7 +3,7 @@
 A block stands at positions p..p+b-1 with the anchor's token first and masks after it; slot i learns the target's choice
 of the token at p+i. Its queries see the target's features of positions before p, and their own block: sliding layers
 causally and within the window, full layers both ways. Blocks are cut short at random, because a round that drafts k
-tokens uses only k+1 slots. Later slots weigh less: an error at slot i hides all after it.
+tokens uses only k+1 slots. Later slots weigh less: an error at slot i hides all later ones.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def build_dflash(config: DFlashConfig, teacher: Teacher, seed: int) -> DFlashMod
 
 
 def draw_anchors(spoken: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """`count` anchors per row whose next token the model spoke: positions [B, M], and whether each is a real one."""
+    """Positions [B, M] of `count` anchors per row before spoken tokens, and which of them are real, [B, M] bool."""
     possible = torch.zeros_like(spoken)
     possible[:, 1:-1] = spoken[:, 2:]  # never position 0: a block needs context
     score = torch.rand(spoken.shape, device=spoken.device).masked_fill(~possible, -1.0)
@@ -132,7 +132,7 @@ def block_masks(config: DFlashConfig, anchors: Tensor, lengths: Tensor, context:
 def dflash_loss(
     model: DFlashModel, teacher: Teacher, shape: DFlashShape, hard_share: float
 ) -> Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]:
-    """Position-weighted loss over all blocks of a batch; `accept_i` is how often slot i is the target's choice."""
+    """Position-weighted loss over all blocks; logged `accept_i` is the share of slots i with the target's choice."""
     config = model.config
     size = config.block_size
     scale = float(config.input_embedding_scale or 1.0) / float(teacher.text.embed_tokens.embed_scale)

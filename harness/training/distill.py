@@ -1,4 +1,4 @@
-"""What a drafter is taught at each token: the target's distribution, and its greedy choice."""
+"""A drafter's loss per token: against the target's distribution and its greedy choice."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from drafters.dflash.model import DFlashModel
 
 
 def publish_spelling(folder: Path) -> None:
-    """Spell the full layers' sizes as the published checkpoints do, which every release of transformers reads."""
+    """Spell the full layers' sizes as the published checkpoints do: every release of transformers reads that."""
     path = folder / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     text = config.get("text_config", config)
@@ -27,7 +27,7 @@ def publish_spelling(folder: Path) -> None:
 
 
 def export_target(model: Any, tokenizer: Any, folder: Path) -> None:
-    """`gemma4_text`: config, weights, tokenizer with its chat template, and the tokens that end an answer."""
+    """Write `gemma4_text`: config, weights, tokenizer with its chat template, and the end tokens."""
     folder.mkdir(parents=True, exist_ok=True)
     stops = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<turn|>")]
     model.generation_config = GenerationConfig(
@@ -39,7 +39,7 @@ def export_target(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def export_assistant(model: Any, folder: Path, num_assistant_tokens: int = 4) -> None:
-    """`gemma4_assistant`, with the number of tokens it is meant to draft."""
+    """Write `gemma4_assistant`, with its default number of draft tokens."""
     folder.mkdir(parents=True, exist_ok=True)
     model.generation_config = GenerationConfig(
         num_assistant_tokens=num_assistant_tokens, num_assistant_tokens_schedule="constant"
@@ -49,7 +49,7 @@ def export_assistant(model: Any, folder: Path, num_assistant_tokens: int = 4) ->
 
 
 def export_dflash(model: DFlashModel, folder: Path, target: Any) -> None:
-    """`DFlashDraftModel`: Qwen3-style keys, DFlash's own under `dflash_config`; no embedding and no head."""
+    """Write `DFlashDraftModel`: Qwen3-style keys, DFlash's own under `dflash_config`; no embedding, no head."""
     folder.mkdir(parents=True, exist_ok=True)
     c = model.config
     scale: dict[str, Any] = {}

@@ -1,7 +1,7 @@
-"""Training on a CPU spends most of its time in element-wise passes; here they are compiled into single ones.
+"""Compiled element-wise kernels: on a CPU, training spends most of its time in separate element-wise passes.
 
-The norm alone runs 20 times faster than its eager form on two cores. Only small functions are compiled, since compiling
-whole layers takes minutes. The model's modules and weights stay transformers' own; without a C++ compiler everything
+The norm alone runs 20 times faster than its eager form on two cores. Only small functions are compiled: whole layers
+take minutes. The model's modules and weights stay transformers' own; without a C++ compiler everything
 runs eagerly, slower and with the same result.
 """
 
@@ -81,7 +81,7 @@ class Kernels:
 
 
 def compile_kernels() -> None:
-    """Switch from the eager functions to compiled ones. Small runs and tests do without."""
+    """Switch from the eager functions to compiled ones; small runs and tests stay eager."""
     torch._dynamo.config.recompile_limit = 64  # norms of several widths and orders of size share one function
     for name, function in (
         ("norm", _norm), ("norm_plain", _norm_plain), ("rope", _rope), ("weights", _weights), ("gated", _gated),
@@ -149,7 +149,7 @@ PATCHES: tuple[tuple[Any, str, Any], ...] = (
 
 @contextmanager
 def fused(*configs: Any) -> Iterator[None]:
-    """Let Gemma 4 and DFlash modules use the kernels meanwhile, and models of `configs` the attention above."""
+    """Within the block, Gemma 4 and DFlash modules use the kernels, and models of `configs` the attention above."""
     before = [getattr(owner, name) for owner, name, _ in PATCHES]
     attention = [c._attn_implementation_internal for c in configs]
     for owner, name, new in PATCHES:

@@ -1,6 +1,6 @@
 """The training loop that target, MTP and DFlash share: optimiser, progress, checkpoints, resume.
 
-A checkpoint holds weights, optimiser, random states and the place in the data, so that a killed run goes on along the
+A checkpoint holds weights, optimiser, random states and the place in the data, so that a killed run continues on the
 same loss curve. Matrices are trained with Muon (momentum made orthogonal; https://kellerjordan.github.io/posts/muon/),
 everything else with AdamW.
 """
@@ -52,7 +52,7 @@ def _save(path: Path, state: dict[str, Any]) -> None:
 
 
 class Reached(NamedTuple):
-    """How far a run has come, and what it has spent and measured until there."""
+    """The state of a run: steps done, seconds and tokens spent, mean loss."""
 
     step: int = 0
     seconds: float = 0.0
@@ -88,7 +88,7 @@ def train(
     """Train `module` in place to `settings.steps` steps; return the last mean loss, the seconds and the tokens spent.
 
     `loss_of` gets a batch on the device and returns the loss and figures to log. Checkpoints and `losses.jsonl` go to
-    `folder`; a run that finds a checkpoint there goes on from it.
+    `folder`; a run that finds a checkpoint there continues from it. Raises InputError for a loss that is not finite.
     """
     folder.mkdir(parents=True, exist_ok=True)
     precision = settings.chosen_precision()
@@ -99,7 +99,7 @@ def train(
     optimizers = make_optimizers(module, settings, precision)
     step, before, mean, tokens = _resume(folder, module, optimizers, batches)
     for optimizer in optimizers:
-        for group in optimizer.param_groups:  # a continued run may bring another rate than its checkpoint
+        for group in optimizer.param_groups:  # a continued run may set another rate than its checkpoint
             group["base_lr"] = settings.learning_rate
     tracker = _start_tracker(settings, name)
     trainable = [p for p in module.parameters() if p.requires_grad]
@@ -159,7 +159,7 @@ def train(
 
 
 def _start_tracker(settings: LoopSettings, name: str) -> Any:
-    """A Weights & Biases run, imported only when asked for."""
+    """A Weights & Biases run if `tracking` asks for one; wandb is imported only then."""
     if settings.tracking == "none":
         return None
     import wandb

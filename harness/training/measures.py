@@ -16,12 +16,17 @@ from harness.target.target import Target
 from harness.tasks.scoring.corpus import score
 from harness.training.answers import answer, render
 from harness.training.corpus import KINDS, Chat, held_out
+from harness.vocabulary import ALL
 
 
 def evaluate(
     target: Target, tokenizer: Any, per_kind: int, seed: int = 0, max_new_tokens: int = 448
 ) -> tuple[dict[str, dict[str, float]], list[tuple[Chat, str]]]:
-    """Per kind: share that ends with a stop token, repeated 8-grams, mean score, mean answer length; and the texts."""
+    """Figures per kind of greedy answers to held-out prompts, and the answers' texts.
+
+    `ended` is the share that ends with a stop token, `repeated` the mean share of repeated 8-grams, `score` the mean
+    over the `keys` prompts with an answer key (NaN without any), `tokens` the mean length.
+    """
     stops = set(target.eos_token_ids)
     figures: dict[str, dict[str, float]] = {}
     texts: list[tuple[Chat, str]] = []
@@ -64,7 +69,7 @@ def acceptance_length(
     emitted: dict[str, int] = defaultdict(int)
     rounds: dict[str, int] = defaultdict(int)
     for (kind, _), generation in zip(prompts, made, strict=True):
-        for name in (kind, "all"):
+        for name in (kind, ALL):
             emitted[name] += sum(r.emitted for r in generation.rounds)
             rounds[name] += len(generation.rounds)
     return {name: emitted[name] / rounds[name] for name in emitted if rounds[name]}

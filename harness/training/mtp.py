@@ -80,7 +80,7 @@ def assistant_config(target: Any, shape: MTPShape) -> Gemma4AssistantConfig:
 
 
 def build_assistant(teacher: Teacher, shape: MTPShape, seed: int) -> Gemma4AssistantForCausalLM:
-    """An assistant whose head starts as the main directions of the target's head; all else is fresh."""
+    """An assistant whose head starts from the main directions of the target's head; all other weights are fresh."""
     torch.manual_seed(seed)
     model = Gemma4AssistantForCausalLM(assistant_config(teacher.config, shape))
     with torch.no_grad():
@@ -131,7 +131,7 @@ def mtp_loss(
         length = batch.tokens.shape[1]
         total, weights, figures = torch.zeros((), device=batch.tokens.device), 0.0, {}
         for step, normed in enumerate(unroll(model, teacher, seen, shape.steps), start=1):
-            wanted = torch.zeros_like(batch.spoken)  # at p: is token p+step one to predict?
+            wanted = torch.zeros_like(batch.spoken)  # at p: must token p+step be predicted?
             wanted[:, 1 : length - step] = batch.spoken[:, 1 + step :]
             states = torch.roll(seen.hidden, 1 - step, dims=1)[wanted]  # the state that predicts token p+step
             wished, drafted = teacher.logits(states), normed[wanted]

@@ -1,4 +1,4 @@
-"""Muon: momentum whose singular values are all brought near one (https://kellerjordan.github.io/posts/muon/).
+"""Muon: momentum with all singular values brought near one (https://kellerjordan.github.io/posts/muon/).
 
 `torch.optim.Muon` iterates in bf16 only, which a CPU without bf16 units runs some sixty times slower than fp32. Here
 the iteration has the precision of the run, and matrices of one shape are made orthogonal together.
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# The quintic whose slope at zero is steepest: five steps bring every singular value near one.
+# The quintic with the steepest slope at zero: five steps bring every singular value near one.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 STEPS = 5
 

@@ -1,4 +1,4 @@
-"""The shipped prompts: held-out conversations of every kind, with answer keys where there are answers."""
+"""The shipped prompts: held-out conversations of every kind, with their answer keys."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.training.corpus import KINDS, held_out
 
 
 def prompt_rows(per_kind: int, seed: int) -> list[dict[str, Any]]:
-    """`per_kind` distinct prompts of each kind. The model's side of earlier turns is given, the last turn is asked."""
+    """`per_kind` distinct prompts of each kind. Earlier turns come with the model's replies; the last turn is asked."""
     rows: list[dict[str, Any]] = []
     for kind in KINDS:
         seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""The recipes as whole walks: data, training, export, and the facts that the model cards state."""
+"""The whole recipes: data, training, export, and the facts for the model cards."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ POOL_CHATS = 512
 
 
 def run(config: TrainConfig) -> None:
-    """Run the recipe that the configuration names; a killed run goes on from its last checkpoint."""
+    """Run the configured recipe; a killed run continues from its last checkpoint."""
     if config.threads:
         torch.set_num_threads(config.threads)
     if config.compile:
@@ -57,7 +57,7 @@ def run(config: TrainConfig) -> None:
 
 
 def keep_fact(config: TrainConfig, out: Path, name: str, facts: dict[str, Any]) -> None:
-    """Add what was measured to `facts.json`, the source of the model cards."""
+    """Add the figures of a training run to `facts.json`, the source of the model cards."""
     path = out / "facts.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     device = parse_device(config.target_loop.device if name == "target" else config.drafter_loop.device)
@@ -74,7 +74,7 @@ def keep_fact(config: TrainConfig, out: Path, name: str, facts: dict[str, Any]) 
 
 
 def learn_tokenizer(config: TrainConfig) -> Any:
-    """The tokenizer learned from the training side of the corpus; marks stay out of what it merges."""
+    """The tokenizer, learned from the training side of the corpus without its marks."""
     chats = islice(stream(config.seed), config.tokenizer.chats)
     marks = ("<bos>", "<|turn>", "<turn|>")
 
@@ -88,7 +88,7 @@ def learn_tokenizer(config: TrainConfig) -> Any:
 
 
 def train_target(config: TrainConfig, out: Path) -> None:
-    """From scratch to `out/target`."""
+    """Train a target from scratch, to `out/target`."""
     tokenizer = learn_tokenizer(config)
     if len(tokenizer) != config.shape.vocab_size:
         raise InputError(f"shape.vocab_size is {config.shape.vocab_size}: expected the tokenizer's {len(tokenizer)}")
@@ -103,7 +103,7 @@ def train_target(config: TrainConfig, out: Path) -> None:
 
 
 def load_source(config: TrainConfig, out: Path) -> tuple[Target, Any]:
-    """The target that drafters are trained for, and its tokenizer."""
+    """The target to train drafters for, and its tokenizer."""
     path = config.source.path or str(out / "target")
     return load_target(path, config.drafter_loop.device, config.source.dtype), load_tokenizer(path)
 
@@ -123,7 +123,7 @@ def _drafter_facts(facts: dict[str, float], model: Any, sequences: list[Sequence
 
 
 def train_mtp(config: TrainConfig, out: Path) -> None:
-    """An MTP assistant for the source target, to `out/mtp`."""
+    """Train an MTP assistant for the source target, to `out/mtp`."""
     target, tokenizer = load_source(config, out)
     sequences = regenerate(target, tokenizer, config.answers, out / "answers.jsonl")
     teacher = Teacher(target.model)
@@ -136,13 +136,13 @@ def train_mtp(config: TrainConfig, out: Path) -> None:
 
 
 def train_dflash(config: TrainConfig, out: Path) -> None:
-    """A DFlash drafter for the source target, to `out/dflash`."""
+    """Train a DFlash drafter for the source target, to `out/dflash`."""
     target, tokenizer = load_source(config, out)
     sequences = regenerate(target, tokenizer, config.answers, out / "answers.jsonl")
     teacher = Teacher(target.model)
     mask = tokenizer.convert_tokens_to_ids("<mask>")
     if mask is None or mask == tokenizer.unk_token_id:
-        raise InputError("the target's tokenizer has no <mask> token, which DFlash's blocks are made of (source.path)")
+        raise InputError("the target's tokenizer has no <mask> token, which DFlash's blocks need (source.path)")
     model = build_dflash(dflash_config(teacher.config, config.dflash, mask), teacher, config.seed)
     with fused(teacher.config):
         loss = dflash_loss(model, teacher, config.dflash, config.hard_share)

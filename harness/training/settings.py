@@ -1,4 +1,4 @@
-"""What a training run may be told, checked before anything is loaded."""
+"""The settings of the training loop, checked before anything is loaded."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from harness.target.devices import parse_device
 
 @dataclass
 class LoopSettings:
-    """The optimiser's side of a run.
+    """Steps, batches, learning rate and precision of one training loop.
 
-    The rate rises over `warmup_steps`, stays, and falls to zero linearly over the last `decay_fraction` of `steps`, so
+    The rate rises over `warmup_steps`, stays, and falls linearly to zero over the last `decay_fraction` of `steps`, so
     that a longer run can start from any checkpoint before the fall.
     """
 
@@ -27,7 +27,7 @@ class LoopSettings:
     decay_fraction: float = 0.3
     weight_decay: float = 0.01
     clip_norm: float = 1.0
-    precision: str = "auto"  # bf16 where the device has units for it, else fp32
+    precision: str = "auto"  # bf16 if the device has units for it, else fp32
     device: str = "cpu"
     seed: int = 0
     save_every_s: float = 120.0
@@ -36,7 +36,7 @@ class LoopSettings:
     tracking: str = "none"
 
     def check(self, name: str) -> None:
-        """Raises InputError that names the key, `name` being what the configuration calls these settings."""
+        """Raises InputError that names the key; `name` is the settings' own key in the configuration."""
         for key in ("steps", "batch_tokens", "log_every", "max_length"):
             if getattr(self, key) < 1:
                 raise InputError(f"{name}.{key} is {getattr(self, key)}: expected at least 1")

@@ -18,7 +18,7 @@ from harness.training.teacher import causal_masks
 
 @dataclass
 class TargetShape:
-    """The few sizes of a small Gemma 4; everything else is what the published models use."""
+    """The sizes of a small Gemma 4; everything else is as in the published models."""
 
     vocab_size: int = 1024
     hidden_size: int = 256
@@ -38,15 +38,15 @@ class TargetShape:
 
     def __post_init__(self) -> None:
         if set(self.pattern) - set("SF") or not self.pattern.endswith("F"):
-            raise InputError(f"target.pattern is {self.pattern!r}: expected letters S and F, ending in F")
+            raise InputError(f"shape.pattern is {self.pattern!r}: expected letters S and F, ending in F")
         if self.heads % self.kv_heads or self.heads % self.global_kv_heads:
             raise InputError(
-                f"target.heads is {self.heads}: expected a multiple of target.kv_heads {self.kv_heads} and "
-                f"target.global_kv_heads {self.global_kv_heads}"
+                f"shape.heads is {self.heads}: expected a multiple of shape.kv_heads {self.kv_heads} and "
+                f"shape.global_kv_heads {self.global_kv_heads}"
             )
         if not 0 <= self.kv_shared_layers < len(self.pattern):
             raise InputError(
-                f"target.kv_shared_layers is {self.kv_shared_layers}: expected less than the {len(self.pattern)} layers"
+                f"shape.kv_shared_layers is {self.kv_shared_layers}: expected less than the {len(self.pattern)} layers"
             )
 
     def config(self) -> Gemma4TextConfig:

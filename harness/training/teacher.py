@@ -1,4 +1,4 @@
-"""The frozen target as a teacher: one pass gives everything that a drafter may condition on or learn from."""
+"""The frozen target as a teacher: one pass gives every input and every label of a drafter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TeacherPass:
 
 
 class Teacher:
-    """A Gemma 4 target that is only read."""
+    """A frozen Gemma 4 target."""
 
     def __init__(self, model: Any) -> None:
         self.model = model.eval().requires_grad_(False)

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from harness.errors import InputError
 from harness.training.corpus import Chat
 
-# The first five stand at the ids of Gemma's own tokenizer, `<mask>` among them.
+# The first five, `<mask>` among them, have the ids of Gemma's own tokenizer.
 SPECIAL_TOKENS = (
     "<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<|turn>", "<turn|>", "<|think|>", "<|channel>", "<channel|>",
     "<|tool>", "<tool|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", '<|"|>',
@@ -20,7 +20,10 @@ TEMPLATE = Path(__file__).with_name("chat_template.jinja")
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 1024) -> PreTrainedTokenizerFast:
-    """Learn the merges from `texts`. Digits stay single tokens, every byte has one, so that all text round-trips."""
+    """Learn the merges from `texts`. Digits stay single tokens, and every byte is a token, so all text round-trips.
+
+    Raises InputError for a vocabulary without room for merges.
+    """
     floor = len(SPECIAL_TOKENS) + 256
     if vocab_size <= floor:
         raise InputError(f"tokenizer.vocab_size={vocab_size}: expected more than {floor} (special tokens and bytes)")

@@ -1,7 +1,7 @@
 """The procedural corpus: seven kinds of chat, seeded, without end, split by prompt.
 
-`stream` is the training side, `held_out` the other; `harness.tasks.scoring.corpus` scores the replies. Kinds differ in
-how predictable they are, so that drafters differ on them as they do on real text.
+`stream` is the training side, `held_out` the other; `harness.tasks.scoring.corpus` scores the replies. The
+kinds are unequally predictable, so that drafters differ on them as they do on real text.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ KINDS = {
     "stories": stories.make,
     "dialogue": dialogue.make,
 }
-# How often each kind is drawn in training. Kinds that copy get more: their replies are short, and copying is what a
-# small model learns last.
+# How often each kind is drawn in training. Kinds that copy get more: their replies are short, and a small model
+# learns copying last.
 WEIGHTS = {
     "code": 0.07, "arithmetic": 0.15, "extraction": 0.12, "tables": 0.20, "rewriting": 0.24, "stories": 0.17,
     "dialogue": 0.05,

@@ -1,4 +1,4 @@
-"""What one chat of the corpus is, and the parts that every kind shares: system turns, signatures, plans."""
+"""A chat of the corpus, and the parts that all kinds share: system turns, signatures, plans."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PERSONAS = (
 
 @dataclass(slots=True)
 class Exchange:
-    """One user turn and the model's reply; `answer` is the key a checker compares with, None where there is none."""
+    """One user turn and the model's reply; `answer` is the key for scoring, None without one."""
 
     prompt: str
     reply: str
     answer: str | None = None
-    plan: str = ""  # what the model writes in its thought channel when thinking is on
+    plan: str = ""  # the text of the thought channel, with thinking on
 
 
 @dataclass(slots=True)

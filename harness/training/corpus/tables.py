@@ -14,7 +14,8 @@ COLUMNS: dict[str, list[str]] = {
 NUMBERS = ("price", "count", "age", "score")
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
@@ -40,7 +41,7 @@ def _make_table(rng: Random) -> list[Exchange]:
         f"{given}\n\nTurn these lines into a table. Columns: {', '.join(shown)}.",
     ))  # fmt: skip
     order = [header.index(h) for h in shown]
-    reply = _table(shown, [[row[i] for i in order] for row in rows])
+    reply = table(shown, [[row[i] for i in order] for row in rows])
     plan = f"The table has {len(shown)} columns and {len(rows)} rows."
     exchanges = [Exchange(prompt, reply, reply, plan)]
     draw = rng.random()
@@ -52,7 +53,7 @@ def _make_table(rng: Random) -> list[Exchange]:
     elif draw < 0.4 and len(shown) > 2:
         drop = rng.choice(shown)
         keep = [h for h in shown if h != drop]
-        text = _table(keep, [[row[header.index(h)] for h in keep] for row in rows])
+        text = table(keep, [[row[header.index(h)] for h in keep] for row in rows])
         exchanges.append(Exchange(f"Drop the {drop} column.", text, text, f"Keep {', '.join(keep)}."))
     return exchanges
 
