@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from harness.entry import say
 from harness.errors import InputError
 from harness.launch.state import STATES, Sweep
 from harness.metrics.summary import COLUMNS, flat, read_summary
+from harness.progress import warn
 from harness.records.csv_text import csv_text
 from harness.records.files import SUMMARY_JSON, replace_file
+from harness.report.leaderboard.board import leaderboard
 
 TABLE = "sweep.csv"
 ABOUT = ("job", "state", "overrides", "reason")
@@ -24,16 +25,28 @@ def finish(sweep: Sweep) -> None:
     """Write `sweep.csv` and, from the jobs that have numbers, the leaderboard and its report."""
     rows = list(rows_of(sweep))
     if unknown := sorted({name for row in rows for name in row} - {*ABOUT, *COLUMNS}):
-        _warn(f"{TABLE} leaves out {', '.join(unknown)}: figures without a definition in this version")
+        warn(f"{TABLE} leaves out {', '.join(unknown)}: figures without a definition in this version")
     replace_file(sweep.folder / TABLE, as_csv(rows))
     counted = {state: sum(job.state == state for job in sweep.jobs) for state in STATES}
-    told = ", ".join(f"{count} {state}" for state, count in counted.items() if count)
-    print(f"sweep: {told or 'no jobs'}; {sweep.folder / TABLE}", file=sys.stderr, flush=True)
-    if counted["done"] and importlib.util.find_spec("harness.compare"):
+    ended = ", ".join(f"{count} {state}" for state, count in counted.items() if count)
+    say(f"sweep: {ended or 'no jobs'}; {sweep.folder / TABLE}")
+    if counted["done"]:
         try:
-            importlib.import_module("harness.compare").main([str(sweep.folder)])
+            show_leaderboard(sweep.folder)
         except Exception as error:  # the numbers are safe; a table over them can be built again
-            _warn(f"no leaderboard ({type(error).__name__}: {error})")
+            warn(f"no leaderboard ({type(error).__name__}: {error})")
+
+
+def show_leaderboard(folder: Path) -> None:
+    """Print the leaderboard over all runs below `folder`, and write its files there."""
+    board = leaderboard([folder])
+    # A sweep must be able to begin without a drawing library.
+    from harness.report.leaderboard.page import markdown, notes, write_leaderboard
+
+    print(markdown(board), end="", flush=True)
+    for text in notes(board):
+        warn(text)
+    say(f"files: {', '.join(map(str, write_leaderboard(board, folder.resolve())))}")
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -61,7 +74,3 @@ def rows_of(sweep: Sweep) -> Iterator[dict[str, Any]]:
             yield about
         for row in found:
             yield about | row
-
-
-def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr, flush=True)

@@ -10,18 +10,15 @@ import hashlib
 import json
 import os
 import socket
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
 from drafters.checkpoints.files import weight_files
-from harness.config import RunConfig, read_config
+from harness.config import RunConfig
 from harness.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
 from harness.records.files import GENERATIONS, RUN_KEY, SUMMARY_JSON, SUPERSEDED, replace_file
 from harness.records.identity import semantic
@@ -133,19 +130,6 @@ def read_note(run_dir: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return note if isinstance(note, dict) and note.get("state") in NOTED else None
-
-
-def note_job(composed: DictConfig, run_dir: Path, attempt: Callable[[], tuple[int, str | None]]) -> int:
-    """Make the attempt between two notes; returns its exit code."""
-    try:
-        asked = fingerprint(read_config(composed))
-    except InputError:
-        asked = ""  # the attempt says what is wrong
-    start_job(run_dir, asked)
-    started = time.monotonic()
-    code, reason = attempt()
-    end_job(run_dir, code, reason, time.monotonic() - started)
-    return code
 
 
 def set_aside(run_dir: Path) -> Path:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from harness.comparison.plan import preflight
 from harness.config import RunConfig, read_config
-from harness.entry import tell
+from harness.entry import say, tell
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
 from harness.launch.estimate import print_plan
 from harness.launch.gather import finish
@@ -36,13 +35,13 @@ def launch(
     try:
         sweep = read_sweep(folder) if (folder / SWEEP).exists() else Sweep(folder)
     except InputError as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         exit_codes.append(EXIT_BAD_INPUT)
         return []
     asked: list[tuple[Job, RunConfig | None]] = []
     for one in overrides:
         job = sweep.job_for(_identifying(one))
-        asked.append((job, check(job, lambda one=one: compose(one))))  # type: ignore[misc]
+        asked.append((job, check(job, partial(compose, one))))
     sweep.refresh()
     for job, config in asked:
         if config is not None and job.state == "done" and (left := left_to_do(folder / str(job.job), config)):
@@ -50,7 +49,7 @@ def launch(
     labels = sweep.labels()
     for job, _ in asked:
         if job.state == "dropped":
-            _say(f"dropped {job.job} ({labels[job.job]}): {job.reason}")
+            say(f"dropped {job.job} ({labels[job.job]}): {job.reason}")
     if _wants_plan(master, asked):
         print_plan([(job, config) for job, config in asked if config is not None], sweep)
         exit_codes.append(EXIT_OK)
@@ -60,7 +59,7 @@ def launch(
     todo = [(job, one) for (job, _), one in zip(asked, overrides, strict=True) if job.state not in ("dropped", "done")]
     finished = sum(job.state == "done" for job, _ in asked)
     if finished:
-        _say(f"skipped {finished} finished jobs")
+        say(f"skipped {finished} finished jobs")
     sweep.write()
     results: Sequence[Any] = []
     code = EXIT_OK
@@ -112,10 +111,6 @@ def strip_hydra(composed: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
 
 
-def in_sweep(mode: RunMode | None) -> bool:
-    return mode == RunMode.MULTIRUN
-
-
 def _wants_plan(master: DictConfig, asked: Sequence[tuple[Job, RunConfig | None]]) -> bool:
     return bool(master.get("plan")) or any(config.plan for _, config in asked if config is not None)
 
@@ -131,7 +126,3 @@ def _code_of(result: Any) -> int:
     except Exception as error:  # the launcher's own failure, or a worker that died
         return tell(error)
     return value if isinstance(value, int) else EXIT_OK
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

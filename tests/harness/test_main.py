@@ -18,6 +18,7 @@ import pytest
 from harness import __main__ as entry
 from harness.comparison import arms as arms_module
 from harness.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK
+from harness.launch import job as job_module
 from tests.helpers.checkpoint_folders import write_pair, write_prompts
 
 # Every process of a killed run starts from one that has read the libraries: twelve starts, and one wait for them.
@@ -145,7 +146,7 @@ def test_a_fault_of_the_harness_is_no_bad_input(
     def broken(*args: object, **kwargs: object) -> None:
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(entry, "run", broken)
+    monkeypatch.setattr(job_module, "run", broken)
     assert command(monkeypatch, *overrides, f"hydra.run.dir={tmp_path / 'run'}") == EXIT_CRASH
     assert "RuntimeError: a fault" in capsys.readouterr().err
 

@@ -19,6 +19,7 @@ from harness import __main__ as entry
 from harness import status
 from harness.comparison import models
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
+from harness.launch import job as job_module
 from harness.launch import sweep as launching
 from harness.report.leaderboard.board import leaderboard
 from harness.vocabulary import ROOT
@@ -128,7 +129,7 @@ def test_a_sweep_of_nothing_that_fits_is_bad_input(
 def test_a_failed_job_is_a_row_and_runs_again_alone(
     overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real, ran = entry.run, []
+    real, ran = job_module.run, []
 
     def run(config: Any, run_dir: Path, **options: Any) -> Any:
         ran.append(config.num_draft_tokens)
@@ -136,7 +137,7 @@ def test_a_failed_job_is_a_row_and_runs_again_alone(
             raise RuntimeError("CUDA out of memory")
         return real(config, run_dir, **options)
 
-    monkeypatch.setattr(entry, "run", run)
+    monkeypatch.setattr(job_module, "run", run)
     grid = [*overrides, "drafter=mtp", "num_draft_tokens=1,2,3"]
     assert sweep(monkeypatch, tmp_path / "s", *grid) == 1
     found = jobs(tmp_path / "s", capsys)
@@ -164,8 +165,9 @@ def test_a_job_whose_prompts_changed_is_run_anew(
     earlier = (folder / "0" / "generations.jsonl").read_bytes()
     write_prompts(tmp_path / "prompts.jsonl", 3)
     assert sweep(monkeypatch, folder, *grid) == EXIT_OK
-    told = capsys.readouterr().err
-    assert "job 0 is run anew, it differs in config.prompts.asked.p2." in told and "superseded/0-1" in told
+    said = capsys.readouterr().err
+    assert "job 0 is run anew, it differs in config.prompts.rendered_sha256: " in said
+    assert "; config.prompts.asked.p2." in said and "superseded/0-1" in said
     assert {prompt for _, prompt, _ in tokens(folder)} == {"p0", "p1", "p2"}
     assert (folder / "superseded" / "0-1" / "generations.jsonl").read_bytes() == earlier
     assert [run.label for run in leaderboard([folder]).runs] == ["0"]
@@ -178,7 +180,7 @@ def test_settings_that_change_nothing_leave_a_finished_sweep_finished(
 ) -> None:
     folder = tmp_path / "s"
     assert sweep(monkeypatch, folder, *overrides, "drafter=mtp", "num_draft_tokens=1") == EXIT_OK
-    monkeypatch.setattr(entry, "run", lambda *a, **k: pytest.fail("run again"))
+    monkeypatch.setattr(job_module, "run", lambda *a, **k: pytest.fail("run again"))
     other = ["num_draft_tokens=1", "strict=false", "retry_errors=true", "drafter=mtp", "+engine.start_timeout_s=5"]
     assert sweep(monkeypatch, folder, *reversed(overrides), *other) == EXIT_OK
     assert [job["state"] for job in jobs(folder, capsys)] == ["done"]

@@ -1,0 +1,113 @@
+"""One job of Hydra's: on its device, alone or with the processes of a launcher, and every failure an exit code."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from harness.config import read_config
+from harness.entry import reason_of, say, tell
+from harness.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
+from harness.launch.data_parallel import processes, run_split
+from harness.launch.device_lock import choose_device, hold_device
+from harness.launch.estimate import print_plan
+from harness.launch.model_parallel import run_together
+from harness.launch.resume import resume_hint
+from harness.launch.state import Job, end_job, fingerprint, set_aside, start_job
+from harness.progress import warn
+from harness.records.identity import AnotherRun
+from harness.report.console import json_line, print_published, print_summary
+from harness.run import Outcome, run
+from harness.target.devices import parse_device
+from harness.vocabulary import BASELINE
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a job writes. Of a sweep, also the sweep's folder, and its number among jobs that run in parallel."""
+
+    run_dir: Path
+    sweep_dir: Path | None = None
+    number: int | None = None
+
+
+def run_job(composed: DictConfig) -> int:
+    """Run one job and return its exit code; a sweep's job leaves a note of it in its folder."""
+    hydra_config = HydraConfig.get()
+    run_dir = Path(hydra_config.runtime.output_dir)
+    if hydra_config.mode != RunMode.MULTIRUN:
+        return attempt(composed, Place(run_dir))[0]
+    say(f"job {run_dir.name}: {hydra_config.job.override_dirname}")
+    launcher = str(hydra_config.launcher.get("_target_"))
+    number = None if launcher.endswith("BasicLauncher") else int(hydra_config.job.num)
+    try:
+        asked = fingerprint(read_config(composed))
+    except InputError:
+        asked = ""  # the attempt says what is wrong
+    start_job(run_dir, asked)
+    started = time.monotonic()
+    code, reason = attempt(composed, Place(run_dir, Path(hydra_config.sweep.dir), number))
+    end_job(run_dir, code, reason, time.monotonic() - started)
+    return code
+
+
+def attempt(composed: DictConfig, place: Place) -> tuple[int, str | None]:
+    """Run and print the result; returns the exit code and the reason of a failure.
+
+    The device is one that no other run is timing, unless the run shares it.
+    """
+    run_dir, sweep = place.run_dir, place.sweep_dir is not None
+    hint = resume_hint(sys.argv[1:], place.sweep_dir or run_dir, sweep=sweep)
+    group = None if place.sweep_dir is None else place.sweep_dir.name
+    outcome: Outcome | None
+    try:
+        config = read_config(composed)
+        if config.plan:
+            print_plan([(Job(0, []), config)])
+            return EXIT_OK, None
+        config.target.device = choose_device(config.target.device, place.number)
+        around = processes()
+        if around.count > 1:
+            run_shared = run_split if config.target.tp_plan is None else run_together
+            outcome = run_shared(around, config, run_dir, command=sys.argv, group=group)
+        else:
+            with hold_device(parse_device(config.target.device), share=config.share_device, wait=sweep):
+                try:
+                    outcome = run(config, run_dir, command=sys.argv, group=group)
+                except AnotherRun as other:
+                    if not sweep:
+                        raise
+                    # A sweep's job is known by its overrides: the records of what it asked for before make room.
+                    aside = f"its earlier records are kept in {set_aside(run_dir)}"
+                    warn(f"job {run_dir.name} is run anew, it differs in {other.differing}; {aside}")
+                    outcome = run(config, run_dir, command=sys.argv, group=group)
+        if outcome is None:  # the first process of this run prints for it
+            return EXIT_OK, None
+        show(outcome, [BASELINE, *(arm.name for arm in config.arms)])
+    except KeyboardInterrupt:
+        say(f"interrupted: {hint}")
+        return EXIT_INTERRUPTED, "interrupted"
+    except SystemExit as stop:  # of a library: nothing of ours ends a process from within a run
+        error = RuntimeError(f"a library ended the run with exit code {stop.code}")
+        return tell(error.with_traceback(stop.__traceback__)), str(error)
+    except Exception as error:
+        return tell(error, hint), reason_of(error)
+    if outcome.exit_code == EXIT_INTERRUPTED:
+        say(f"interrupted: {hint}")
+    elif outcome.error:
+        say(f"error: {outcome.error}")
+    return outcome.exit_code, outcome.error
+
+
+def show(outcome: Outcome, order: list[str]) -> None:
+    """Print the table, where there is anything to put into one, and the line for scripts."""
+    if outcome.summary["rows"]:
+        print_summary(outcome.summary, outcome.run_dir, order)
+        print_published(outcome.summary, outcome.run_dir)
+    print(json_line(outcome.run_dir, outcome.exit_code, outcome.summary, outcome.error), flush=True)
