@@ -112,7 +112,7 @@ def text_doubts(row: Mapping[str, Any]) -> Iterator[Doubt]:
             f"thinking was on, and none of {generations} outputs holds a thought; was the switch understood?",
         )
     # Neighbouring 8-grams share seven tokens, so only every eighth is evidence of its own.
-    repeated, ngrams = int(row["repeated"]) // NGRAM, int(row["ngrams"]) // NGRAM
+    repeated, ngrams = (int(row[name]) // NGRAM for name in ("repeated", "ngrams"))
     if at_least(repeated, ngrams, REPEATED_SHARE) <= ERROR_RATE:
         yield (
             "repetition_loop",

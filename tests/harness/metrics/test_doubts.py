@@ -127,7 +127,7 @@ ERRORS = "inconsistent_records", "error", "1240 output tokens, but the rounds em
         ({"repeated": 8 * 4 + 7, "ngrams": 8 * 5 + 7, "repeated_8grams": 0.8}, None,
          [("repetition_loop", "warning", "80% of the 8-grams repeat earlier ones, 0 outputs loop; a loop is easy to "
                                          "draft, so speed and acceptance flatter")]),
-        ({"repeated": 8 * 2 + 7, "ngrams": 8 * 3, "repeated_8grams": 0.9}, None, []),
+        ({"repeated": 8 * 3 + 7, "ngrams": 8 * 4 + 7, "repeated_8grams": 0.8}, None, []),
     ],
 )  # fmt: skip
 def test_a_row_is_doubted_for_this_and_nothing_else(

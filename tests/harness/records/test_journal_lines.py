@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from io import FileIO
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.errors import InputError
-from harness.records import journal_files
 from harness.records.files import GENERATIONS, ROUNDS_JOURNAL, RUN_KEY
 from harness.records.journal import GenerationKey, GenerationRow, Journal, key_of
-from harness.records.journal_files import append_lines, cut_torn_line, open_for_append, read_lines
+from harness.records.journal_files import read_lines
 from harness.records.rounds import TAINTS, Round
 from tests.harness.records.test_journal import IDENTITY, fill, rounds, row
 from tests.helpers.lines import whole
@@ -109,9 +106,10 @@ def test_lines_of_earlier_versions_without_a_number_are_of_no_start(tmp_path: Pa
     with Journal(tmp_path / "mine", IDENTITY) as mine:
         assert mine.attempt == 1
         assert absorbed(mine, "p") == ["p"]
-    fill(tmp_path / "theirs", "q")
+    fill(tmp_path / "theirs", "p", "q")
     with Journal(tmp_path / "mine", IDENTITY) as mine:
-        assert absorbed(mine, "p", "q") == ["p", "q"]
+        assert absorbed(mine, "q") == ["p", "q"]
+        assert absorbed(mine, "p") == ["p", "q", "p"], "the first start with a number goes before one without"
 
 
 def test_another_runs_journal_is_not_taken_over(tmp_path: Path) -> None:
@@ -187,86 +185,3 @@ def test_a_line_without_a_key_is_named_by_its_fields() -> None:
     for line, has in (({}, "no key"), ({"prompt_id": "p", "turn": 1}, "prompt_id, turn"), ({"arm": "mtp"}, "arm")):
         with pytest.raises(InputError, match=whole(f"a line of the journals has {has}: expected prompt_id and arm")):
             key_of(line)
-
-
-# -- the files ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("block", [1, 2, 3, 100])
-def test_a_file_is_cut_after_its_last_newline(tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced: list[int] = []
-    monkeypatch.setattr(os, "fsync", synced.append)
-    for number, letters in enumerate(letters for length in range(6) for letters in product(b"a\n", repeat=length)):
-        content = bytes(letters)
-        path = tmp_path / str(number)
-        path.write_bytes(content)
-        synced.clear()
-        with open_for_append(path) as file:
-            cut_torn_line(file, block)
-            assert synced == ([] if content.endswith(b"\n") or not content else [file.fileno()])
-            append_lines(file, [{"a": 1}])
-        assert path.read_bytes() == content[: content.rfind(b"\n") + 1] + b'{"a": 1}\n'
-
-
-def test_a_short_write_is_continued(tmp_path: Path) -> None:
-    class Short(FileIO):
-        def write(self, data: Any) -> int:
-            return super().write(data[:3])
-
-    with Short(tmp_path / "file", "ab") as file:
-        append_lines(file, [{"a": 1}, {"b": "é"}])
-        append_lines(file, [])
-    assert (tmp_path / "file").read_bytes() == b'{"a": 1}\n{"b": "\\u00e9"}\n'
-
-
-def test_a_half_written_line_on_a_full_disk_is_cut_off_and_the_file_named(tmp_path: Path) -> None:
-    class Full(FileIO):
-        room = 4
-
-        def write(self, data: Any) -> int:
-            if not self.room:
-                raise OSError(28, "No space left on device")
-            count, self.room = super().write(data[: self.room]), 0
-            return count
-
-    path = tmp_path / "file"
-    path.write_bytes(b"{}\n")
-    with Full(path, "ab") as file, pytest.raises(OSError, match="No space left") as error:
-        append_lines(file, [{"a": 1}])
-    assert error.value.filename == str(path)
-    assert path.read_bytes() == b"{}\n"
-    with open_for_append(path) as file, pytest.raises(ValueError, match="not JSON compliant"):
-        append_lines(file, [{"a": float("nan")}])
-
-
-def test_lines_lost_in_a_power_cut_are_skipped_with_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(journal_files, "warn_once", said.append)
-    path = tmp_path / "file"
-    path.write_bytes(b'{"a": 1}\n\0\0\0\n{"b": 2}\n{"torn": ')
-    assert list(read_lines(path)) == [{"a": 1}, {"b": 2}]
-    lost = "its record is lost, and decoded again where the run is continued"
-    assert said == [f"{path}:2: the line holds NUL bytes only, as after a power cut: {lost}"]
-    assert list(read_lines(tmp_path / "absent")) == []
-
-
-@pytest.mark.parametrize(
-    ("damaged", "line"),
-    [
-        (b"[1]", "expected a JSON object, got list"),
-        (
-            b"{1}",
-            "expected a JSON object, the line is damaged (Expecting property name enclosed in double quotes: line 1 "
-            "column 2 (char 1)); without this line only its own record is lost",
-        ),
-        (b"\xff", "expected a JSON object, the line is damaged ('utf-8' codec can't decode byte 0xff in position 0: "
-                  "invalid start byte); without this line only its own record is lost"),
-    ],
-)  # fmt: skip
-def test_a_damaged_line_is_named_by_file_and_number(tmp_path: Path, damaged: bytes, line: str) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"{}\n" + damaged + b"\n{}\n")
-    with pytest.raises(InputError, match=whole(f"{path}:2: {line}")):
-        list(read_lines(path))
