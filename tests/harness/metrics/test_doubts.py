@@ -99,8 +99,8 @@ ERRORS = "inconsistent_records", "error", "1240 output tokens, but the rounds em
         ({"accepted": 1598, "prompts": 2}, None, []),
         ({"accepted": 1598}, "oracle",
          [("synthetic_acceptance", "info", "mtp makes its acceptance; it calibrates, it does not compete")]),
-        (RARE, None, [("acceptance_low", "warning", low(4, 200, evidence.TRAINED))]),
-        (RARE | {"accepted": 0}, None, [("acceptance_low", "error", low(4, 200, evidence.TRAINED))]),
+        (RARE, None, [("acceptance_low", "warning", low(4, 200, evidence.FAULTS))]),
+        (RARE | {"accepted": 0}, None, [("acceptance_low", "error", low(4, 200, evidence.FAULTS))]),
         (RARE, "random", [("acceptance_low", "info", low(4, 200, "random drafts are meant to be wrong"))]),
         (RARE, "lookup",
          [("acceptance_low", "info", low(4, 200, "the answers repeat little of what stands before them, so lookup has "
