@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.metrics.repetition import repeated_ngrams
 from harness.records.frames import KEY, with_defaults
 from harness.records.rounds import TAINTS, UNTIMED
-from harness.vocabulary import ALL, BASELINE, EXACT, HARNESS, MISMATCH, NO_VERDICT, TIE
+from harness.vocabulary import ALL, BASELINE, EXACT, HARNESS, MISMATCH, NO_VERDICT, OK, TIE
 
 CELL = ("dataset", "category", "arm", "batch_size", "num_draft_tokens")
 # In a table of several runs, rounds need more than KEY to find their generation.
@@ -45,7 +45,7 @@ def per_generation(rounds: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFr
     table["unreported"] = (table["new_tokens"] - 1).where(unreported, 0)
     table.loc[unreported, [name for name in ROUND_SUMS if name.endswith("_s")]] = np.nan
     table["drafting_rounds"] = np.bincount(owner[rounds["drafted"].to_numpy() > 0], minlength=size)
-    table["ok"] = table["status"] == "ok"
+    table["ok"] = table["status"] == OK
     table["timed"] = ~table["taint"].isin(UNTIMED)
     table.loc[~table["timed"], list(SECONDS)] = np.nan
     for name in ("new_tokens", "rounds"):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from drafters.registry import kind_of
 from harness.metrics.binomial import at_least, at_most, shares_differ
+from harness.metrics.repetition import NGRAM
 
 Severity = Literal["error", "warning", "info"]
 Doubt = tuple[str, Severity, str]  # code, severity, message
@@ -29,7 +30,6 @@ QUIET_DRAFTING_RATE = 0.02
 RANDOM_RATE = 0.5
 #: The embedded target repeats under 2 % of its 8-grams; tables and code repeat some of theirs honestly.
 REPEATED_SHARE = 0.1
-NGRAM = 8
 TRUNCATION_DIFFERENCE = 0.05
 #: With thinking at work, at least this share of the outputs thinks.
 THINKING_RATE = 0.5

@@ -14,7 +14,7 @@ from harness.metrics.guards import Guard
 from harness.records.disturbance import LEAST_WALL_S, is_busy, lost_share
 from harness.records.frames import with_defaults
 from harness.records.rounds import UNTIMED
-from harness.vocabulary import BASELINE
+from harness.vocabulary import BASELINE, OK
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ def noise_of(generations: pd.DataFrame) -> dict[str, Any]:
     `pace_drift` is the last third of the run against the first, `pace_range` the fastest third against the slowest.
     """
     table = with_defaults(generations)
-    done = table[table["status"] == "ok"]
+    done = table[table["status"] == OK]
     paces = relative_paces(done)
     found: dict[str, Any] = {"generations": len(paces), "pace_low": None, "pace_high": None}
     found |= {"pace_drift": None, "pace_range": None}
@@ -97,7 +97,7 @@ def run_doubts(generations: pd.DataFrame, noise: Mapping[str, Any]) -> list[Guar
     found = []
     machine, share = noise["machine"], noise["tainted"] / noise["of"] if noise["of"] else 0.0
     table = with_defaults(generations)
-    busy = int(((table["status"] == "ok") & (table["taint"] == "busy")).sum())
+    busy = int(((table["status"] == OK) & (table["taint"] == "busy")).sum())
     enough = machine is not None and machine.get("wall_s", 0.0) >= LEAST_WALL_S
     if machine is not None and enough and (is_busy(machine) or busy >= BUSY_GENERATIONS * noise["of"]):
         load = "" if machine["load"] is None else f" (load {machine['load']:.1f})"

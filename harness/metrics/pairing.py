@@ -11,7 +11,7 @@ import pandas as pd
 from harness.metrics.statistics import CONFIDENCE, RESAMPLES, SEED, Estimate, paired_speedup
 from harness.records.frames import with_defaults
 from harness.records.rounds import UNTIMED
-from harness.vocabulary import ALL, BASELINE
+from harness.vocabulary import ALL, BASELINE, OK
 
 CLOCKS = ("decode", "end_to_end")
 #: The count of prompts beside each clock's speedup.
@@ -28,7 +28,7 @@ def prompt_times(generations: pd.DataFrame) -> pd.DataFrame:
     are the median over repeats, token counts the mean over repeats.
     """
     table = with_defaults(generations)
-    table = table[(table["status"] == "ok") & ~table["taint"].isin(UNTIMED)]
+    table = table[(table["status"] == OK) & ~table["taint"].isin(UNTIMED)]
     table = table.assign(
         decode_tokens=table["new_tokens"] - 1,
         end_to_end_tokens=table["new_tokens"],

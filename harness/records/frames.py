@@ -16,6 +16,7 @@ from harness.records.files import GENERATIONS, ROUNDS, ROUNDS_JOURNAL, replace_f
 from harness.records.journal import ROUND_COUNTS, ROUND_SECONDS, GenerationKey, key_of
 from harness.records.journal_files import read_lines
 from harness.records.stored import warn_once
+from harness.vocabulary import HARNESS, OK
 
 KEY = ("prompt_id", "turn", "arm", "repeat")
 ROUND_COLUMNS = (*KEY, *ROUND_COUNTS, *ROUND_SECONDS)
@@ -43,8 +44,8 @@ def with_defaults(generations: pd.DataFrame) -> pd.DataFrame:
     filled = generations.copy()
     defaults: dict[str, Any] = {
         "prompt_id": "", "arm": "", "turn": 0, "repeat": 0, "batch_size": 1, "num_draft_tokens": 0, "prompt_tokens": 0,
-        "dataset": "prompts", "category": "uncategorised", "status": "ok", "finish_reason": None, "verdict": None,
-        "engine": "harness", "error": None, "taint": None, "score": None, "thinking_tokens": None,
+        "dataset": "prompts", "category": "uncategorised", "status": OK, "finish_reason": None, "verdict": None,
+        "engine": HARNESS, "error": None, "taint": None, "score": None, "thinking_tokens": None,
         "peak_memory_bytes": None, "prefill_s": 0.0, "decode_s": 0.0, "wall_share_s": None,
     }  # fmt: skip
     for name, default in defaults.items():

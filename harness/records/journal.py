@@ -56,7 +56,7 @@ class GenerationRow:
     decode_s: float = 0.0
     wall_share_s: float | None = None
     peak_memory_bytes: int | None = None
-    status: str = "ok"
+    status: str = OK
     error: str | None = None
     verdict: str | None = None
     verdict_detail: dict[str, Any] | None = None
@@ -78,7 +78,7 @@ class GenerationRow:
             raise ValueError(f"verdict={self.verdict!r}: expected one of {VERDICTS} or None")
         if self.taint and self.taint not in TAINTS:
             raise ValueError(f"taint={self.taint!r}: expected one of {tuple(TAINTS)}")
-        if self.status == "ok" and not self.token_ids:
+        if self.status == OK and not self.token_ids:
             raise ValueError(f"prompt {self.prompt_id}, arm {self.arm}: status ok with no token_ids")
 
     @property
@@ -155,7 +155,7 @@ class Journal:
             mine = self.rows.get(key_of(line))
             return line["prompt_id"] in prompt_ids and (
                 mine is None
-                or (mine["status"] != "ok" and line["status"] == "ok")
+                or (mine["status"] != OK and line["status"] == OK)
                 or (line.get("attempt") or 0) > (mine.get("attempt") or 0)  # decoded again beside a new baseline
             )
 
@@ -208,7 +208,7 @@ def _clean(text: str | None) -> Any:
 
 
 def _check_counts(row: GenerationRow, rounds: Sequence[Round]) -> None:
-    if row.status != "ok" or (row.engine != HARNESS and not rounds):  # an engine may report no rounds
+    if row.status != OK or (row.engine != HARNESS and not rounds):  # an engine may report no rounds
         return
     expected = 1 + sum(r.emitted for r in rounds)
     if len(row.token_ids) != expected:
