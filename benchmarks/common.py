@@ -6,7 +6,6 @@ import argparse
 import datetime
 import json
 import os
-import platform
 import re
 import statistics
 import sys
@@ -17,18 +16,15 @@ from typing import Any
 
 import torch
 
+from harness.records.machine import cpu_name
+
 RESULTS = Path(__file__).parent / "results"
 
 
 def hardware() -> dict[str, Any]:
     """The machine, its threads, and its load before the benchmark: timings on a busy machine mislead."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = (line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name"))
-        cpu = next(lines, f": {cpu}").split(":", 1)[1].strip()
     return {
-        "cpu": cpu,
+        "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "load_before": os.getloadavg()[0],
