@@ -1,13 +1,15 @@
-"""Linear layers that take a round's few rows through a kernel of their own where that is faster: compiled, on a GPU."""
+"""Linear layers that multiply a round's few rows with a kernel of their own: compiled, on a GPU, where it is faster."""
 
 from __future__ import annotations
 
-from types import MethodType
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from drafters.kernels.forwards import is_plain_linear, replace_forward
 
 if torch.cuda.is_available():
     from drafters.kernels.row_kernels import product_of_few_rows
@@ -24,7 +26,7 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def suits(weight: Tensor) -> bool:
-    """Whether the kernel is made for `weight`: bf16 on a GPU, worth it, and with rows that start at 16 bytes."""
+    """Whether the kernel reads `weight`: bf16 on a GPU, large enough, and with rows that start at 16 bytes."""
     large = weight.numel() * weight.element_size() >= LARGE
     return weight.is_cuda and weight.dtype == torch.bfloat16 and large and weight.shape[1] % 8 == 0
 
@@ -33,10 +35,11 @@ def _forward(layer: Any, x: Tensor) -> Tensor:
     return linear(x, layer.weight)
 
 
-def read_for_few_rows(model: nn.Module) -> None:
-    """Let the linear layers of `model` that the kernel suits use it; those with a bias or a `forward` of their own, as
-    joined ones have (harness.target.joined), stay."""
+def read_for_few_rows(model: nn.Module, undo: ExitStack | None = None) -> None:
+    """Let the plain linear layers of `model` use the kernel where it suits their weights.
+
+    They do so until `undo` is closed, or for good.
+    """
     for module in model.modules():
-        if type(module) is nn.Linear and module.bias is None and "forward" not in vars(module) and suits(module.weight):
-            own: Any = module
-            own.forward = MethodType(_forward, module)
+        if is_plain_linear(module) and suits(module.weight):
+            replace_forward(module, _forward, undo)

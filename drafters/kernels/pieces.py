@@ -1,15 +1,20 @@
-"""The pieces that a program is made of, and who runs them.
+"""The pieces that a program is made of, and how they are called.
 
-A program of sixty layers takes minutes to compile as a whole, though it is one piece sixty times. So whatever walks
-through such pieces calls them through `run_piece`, and whoever runs the program may put a compiled caller in its place:
-pieces of one kind are then compiled once. Otherwise a piece is a plain call.
+A program of sixty layers takes minutes to compile as a whole, though it is one piece sixty times. Code that walks
+through such pieces therefore calls them through `run_piece`, and code that runs a program may set another caller, which
+compiles pieces of one kind once. By default a piece is a plain call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
+
+import torch
+
+Caller = Callable[..., Any]
 
 
 def call_piece(piece: Callable[..., Any], *args: Any, **named: Any) -> Any:
@@ -17,27 +22,32 @@ def call_piece(piece: Callable[..., Any], *args: Any, **named: Any) -> Any:
     return piece(*args, **named)
 
 
-_callers: list[Callable[..., Any]] = [call_piece]  # the last is in force
+_caller: ContextVar[Caller] = ContextVar("caller", default=call_piece)
 
 
 def run_piece(piece: Callable[..., Any], *args: Any, **named: Any) -> Any:
-    """Call `piece` the way that is in force."""
-    return _callers[-1](piece, *args, **named)
+    """Call `piece` through the active caller (plain or compiled)."""
+    if torch.compiler.is_compiling():  # part of the program being compiled, whose tracer reads no context variables
+        return piece(*args, **named)
+    return _caller.get()(piece, *args, **named)
 
 
 @contextmanager
-def pieces_run_by(caller: Callable[..., Any]) -> Iterator[None]:
-    """Let pieces be called through `caller`, a compiled `call_piece`, meanwhile; pieces inside a piece are plain."""
-    _callers.append(lambda *args, **named: _as_one(caller, *args, **named))
+def pieces_run_by(caller: Caller) -> Iterator[None]:
+    """Call pieces through `caller`, a compiled `call_piece`, within this context; pieces inside a piece are plain."""
+
+    def call_outermost(piece: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        with _called_by(call_piece):
+            return caller(piece, *args, **named)
+
+    with _called_by(call_outermost):
+        yield
+
+
+@contextmanager
+def _called_by(caller: Caller) -> Iterator[None]:
+    token = _caller.set(caller)
     try:
         yield
     finally:
-        _callers.pop()
-
-
-def _as_one(caller: Callable[..., Any], *args: Any, **named: Any) -> Any:
-    _callers.append(call_piece)
-    try:
-        return caller(*args, **named)
-    finally:
-        _callers.pop()
+        _caller.reset(token)

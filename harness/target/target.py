@@ -6,6 +6,7 @@ its tokens there and returns what a drafter may see.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from drafters.positions import additive, positions_of_slots, visible
 from drafters.sampling import soft_cap
 from harness.target.cache import LayerBuffer, PositionCache, ring_slots
 from harness.target.execution import choose_execution
-from harness.target.experts import EXPERTS
+from harness.target.experts import use_few_tokens_experts
 from harness.target.joined import join_projections
 from harness.target.placement import placement_of, runs_on
 from harness.target.tensor_parallel import all_heads, local_rows, whole_embedding
@@ -28,7 +29,7 @@ FULL, SLIDING = "full_attention", "sliding_attention"
 
 
 class Target:
-    """A loaded Gemma 4 model, its modules unchanged."""
+    """A loaded Gemma 4 model, whose modules stay as they are but for `forward` under execution=cuda_graph."""
 
     def __init__(self, model: Any, execution: str = "auto") -> None:
         self.model = model.eval()
@@ -53,18 +54,25 @@ class Target:
         embeds_layers = getattr(self.text_model, "hidden_size_per_layer_input", 0)  # unified models have no such thing
         self._per_layer_device = runs_on(self.text_model.per_layer_projection_norm) if embeds_layers else None
         self.borrowed_embed = whole_embedding(self.text_model.embed_tokens)
+        self.execution = "eager"
+        self._changes = ExitStack()  # undoes what an execution changed in the modules
         self.set_execution(execution)
 
     def set_execution(self, name: str) -> None:
-        """Let later rounds run as `name` says. Raises InputError for a way that this target cannot run."""
+        """Run later rounds as `name` (see `choose_execution`). Raises InputError for one that this target cannot run.
+
+        Graphs read some layers with kernels of their own; any other execution finds the modules as they were loaded.
+        """
         spread = self.placement.text if self.placement.is_spread else None
-        self.execution = choose_execution(name, self.device, spread)
-        has_experts = getattr(self.config, "enable_moe_block", False)
+        before, self.execution = self.execution, choose_execution(name, self.device, spread)
+        if self.execution == before:
+            return
+        self._changes.close()
         if self.execution == "cuda_graph":
-            join_projections(self.text_model.layers)
-            read_for_few_rows(self.model)
-            if has_experts:
-                self.text_model.set_experts_implementation(EXPERTS)
+            join_projections(self.text_model.layers, self._changes)
+            read_for_few_rows(self.model, self._changes)
+            if getattr(self.config, "enable_moe_block", False):
+                use_few_tokens_experts(self.text_model, self._changes)
 
     @property
     def device(self) -> torch.device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -106,7 +107,7 @@ class TestJoinedProjections:
 
     def test_weights_are_views_of_one_matrix_and_keep_names_and_values(self, model) -> None:
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        join_projections(model.model.layers)
+        join_projections(model.model.layers, ExitStack())
         after = model.state_dict()
         assert list(after) == list(before)
         assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
@@ -116,16 +117,16 @@ class TestJoinedProjections:
         )
 
     def test_joining_twice_changes_nothing(self, model) -> None:
-        join_projections(model.model.layers)
+        join_projections(model.model.layers, ExitStack())
         whole = model.model.layers[0].mlp.gate_proj.joined
-        join_projections(model.model.layers)
+        join_projections(model.model.layers, ExitStack())
         assert model.model.layers[0].mlp.gate_proj.joined is whole
 
     def test_compiled_it_is_one_product_with_the_same_result(self, model) -> None:
         mlp, x = model.model.layers[0].mlp, torch.randn(1, 3, model.config.hidden_size)
         with torch.inference_mode():
             wanted = mlp(x)
-            join_projections(model.model.layers)
+            join_projections(model.model.layers, ExitStack())
             products = []
 
             def counting(graph: torch.fx.GraphModule, _inputs: list) -> torch.fx.GraphModule:
