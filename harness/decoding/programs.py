@@ -1,7 +1,7 @@
-"""How the device programs of a round are run: as they stand, compiled, or captured as CUDA graphs.
+"""Runs the device programs of a round: as they stand, compiled, or captured as CUDA graphs.
 
-A program is a function of fixed shapes over state that lives in place, so the three ways give the same tokens and
-differ in time only. Whatever a way costs at first use is paid in `Decoder.prepare`, before any clock runs.
+A program is a function of fixed shapes over state that lives in place, so the three executions give the same tokens and
+differ in time only. First calls, which compile or capture, are made in `Decoder.prepare`, before any clock runs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from drafters.kernels.pieces import call_piece, pieces_run_by
+from harness.decoding import inductor_private
 
 #: Full-attention buffers are read up to a multiple of this many positions; each step is one more set of programs.
 REACH_STEP = {"eager": 64, "compile": 256, "cuda_graph": 512}
@@ -24,11 +25,8 @@ Codes = dict[tuple[Hashable, ...], CodeType]
 def compiled(function: Program, **options: Any) -> Program:
     """`function` through torch.compile with these `options`, one program without breaks.
 
-    On the CPU the calls between kernels are C++, which Python would take a fifth of a small model's time for.
+    On the CPU it uses the C++ wrapper: Python calls between kernels cost a fifth of a small model's time.
     """
-    # Pieces of every kind share one code object; each kind is a specialisation, not a recompilation loop.
-    torch._dynamo.config.recompile_limit = 256
-    torch._dynamo.config.accumulated_recompile_limit = 1024
     if not torch.cuda.is_available():
         options["cpp_wrapper"] = True
     return torch.compile(function, fullgraph=True, dynamic=False, options=options)
@@ -37,8 +35,8 @@ def compiled(function: Program, **options: Any) -> Program:
 class GraphProgram:
     """A function captured once as a CUDA graph and replayed.
 
-    The tensors it is called with must be the same objects every time: they are the state of a decoder, or the outputs
-    of the program captured before it. Its outputs are static, too, and overwritten by the next replay.
+    Every call must pass the same tensor objects: the state of a decoder, or the outputs of the program captured before
+    it. The outputs are static, too, and overwritten by the next replay.
     """
 
     def __init__(self, function: Program) -> None:
@@ -69,9 +67,9 @@ class GraphProgram:
 
 
 def in_pieces(function: Program) -> Program:
-    """`function` with each of its pieces (drafters.kernels.pieces) compiled by itself, once for all pieces of one kind.
+    """`function` with its pieces (drafters.kernels.pieces) compiled one by one, all pieces of one kind once.
 
-    What is between the pieces stays as it is: a few small kernels, and in a graph the host is out of the way already.
+    The few small kernels between the pieces stay eager; in a graph the host costs nothing.
     """
     caller = compiled(call_piece)
 
@@ -82,11 +80,15 @@ def in_pieces(function: Program) -> Program:
     return run
 
 
-def apart(function: Program, codes: Codes, made_for: tuple[Hashable, ...]) -> Program:
-    """`function` with code of its own for what it is `made_for`, for which the compiler keeps one program and no other.
+def with_own_code(function: Program, codes: Codes, made_for: tuple[Hashable, ...]) -> Program:
+    """A copy of `function` with its own code object, so that torch.compile caches exactly one program for this key.
 
-    Whether that program still fits need not be looked at in every call, which takes a tenth of a small model's round:
-    what is made for the same is called with the same shapes, on state that stays in place.
+    The danger: `program` compiles it without guards, so nothing checks at a call that the cached program still fits,
+    and one that does not fit gives wrong tokens in silence. The key must therefore name everything that a trace depends
+    on and that can differ between two calls. It is the owner of `codes` (a drafter, or the target), the function's name
+    and `made_for`: k, sampling, accept rule, synthetic rates, batch size, capacity and reach. Shapes, dtypes, devices
+    and Python constants follow from these; tensors may be others of the same shape, as those of a new decoder are. A
+    setting that a program reads and `made_for` lacks would find the program of another value.
     """
 
     def run(*args: Any) -> Any:
@@ -99,10 +101,10 @@ def apart(function: Program, codes: Codes, made_for: tuple[Hashable, ...]) -> Pr
 def program(
     function: Program, execution: str, codes: Codes | None = None, made_for: tuple[Hashable, ...] = ()
 ) -> Program:
-    """`function` run the way `execution` says; compiled, as the one in `codes` that was made for the same."""
+    """`function` run as `execution`; compiled, it shares the program of the same `made_for` in `codes`."""
     if execution == "eager":
         return function
     if execution == "compile":
-        own = apart(function, {} if codes is None else codes, made_for)
-        return compiled(own, guard_filter_fn=torch.compiler.skip_all_guards_unsafe)
+        own = with_own_code(function, {} if codes is None else codes, made_for)
+        return compiled(own, **inductor_private.unguarded())
     return GraphProgram(in_pieces(function))

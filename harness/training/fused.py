@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch._dynamo
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.gemma4 import modeling_gemma4
 
+import harness.decoding.inductor_private  # noqa: F401  (norms of several widths share a function: raises limits)
 from drafters.dflash import model as dflash_model
 
 ATTENTION = "drafthouse_training"
@@ -82,7 +82,6 @@ class Kernels:
 
 def compile_kernels() -> None:
     """Switch from the eager functions to compiled ones; small runs and tests stay eager."""
-    torch._dynamo.config.recompile_limit = 64  # norms of several widths and orders of size share one function
     for name, function in (
         ("norm", _norm), ("norm_plain", _norm_plain), ("rope", _rope), ("weights", _weights), ("gated", _gated),
         ("nll", _nll), ("distill", _distill), ("silu_gated", _silu_gated),

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch._inductor.fx_passes import mkldnn_fusion
 
+from harness.decoding import inductor_private
 from harness.decoding.frozen import FROZEN_UP_TO, WIDE, frozen_weights
 from harness.decoding.programs import compiled
 
@@ -49,11 +50,26 @@ def test_wide_products_are_onednns_and_layers_of_one_input_are_one(rows: int, wr
     assert products(2, rows, 1) == (True, written)
 
 
-def test_a_torch_without_the_hook_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch):
+def test_a_torch_without_the_hook_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    inductor_private.warn_of_missing.cache_clear()
     with monkeypatch.context() as lacking:
         lacking.delattr(mkldnn_fusion, "CpuMkldnnDeviceOp")
-        with frozen_weights(1):
-            assert not hasattr(mkldnn_fusion, "CpuMkldnnDeviceOp")
+        for _ in range(2):
+            with frozen_weights(1):
+                assert not hasattr(mkldnn_fusion, "CpuMkldnnDeviceOp")
+    assert [record.message.split(": ")[-1] for record in caplog.records] == [
+        "wide CPU products are compiled like narrow ones"
+    ]
+
+
+def test_a_torch_that_cannot_skip_guards_checks_them_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    assert inductor_private.unguarded()
+    inductor_private.warn_of_missing.cache_clear()
+    monkeypatch.delattr(torch.compiler, "skip_all_guards_unsafe")
+    assert inductor_private.unguarded() == {}
+    assert "check their guards in every call" in caplog.text
 
 
 def test_what_the_compiler_does_is_put_back_as_it_was():

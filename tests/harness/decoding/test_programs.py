@@ -145,6 +145,22 @@ def test_what_a_graph_changes_in_the_target_gives_the_same_tokens(structure: str
     assert reference.transformers_greedy(model, prompt, 30) == wanted
 
 
+@pytest.mark.parametrize("structure", ["dense_k_eq_v", "experts"])
+def test_another_execution_finds_the_modules_as_they_were_loaded(structure: str, monkeypatch: pytest.MonkeyPatch):
+    model = tiny.target_model(structure, **SMALL)
+    experts = model.config._experts_implementation
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    target = load_target(model, execution="eager")
+    monkeypatch.setattr("harness.target.target.choose_execution", lambda name, *_: name)
+    for _ in range(2):
+        target.set_execution("cuda_graph")
+        assert "forward" in vars(model.model.layers[0].mlp.up_proj)
+        target.set_execution("eager")
+        assert not any({"forward", "joined"} & vars(module).keys() for module in model.modules())
+        assert model.config._experts_implementation == experts
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
+
+
 def test_shapes_of_a_round_never_change(monkeypatch: pytest.MonkeyPatch):
     model, drafters = small_pair()
     target = load_target(model)
