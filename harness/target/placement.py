@@ -1,7 +1,9 @@
 """Where the parts of a model run, once accelerate has spread it over devices or offloaded some of it.
 
-accelerate leaves a hook on what it placed; a module without one runs where its weights are. Offloaded weights stand on
-the meta device between calls, so that only the hook knows.
+accelerate leaves a hook on each module it placed; a module without one runs where its weights are. Offloaded weights
+lie on the meta device between calls, so that only the hook knows. The hook's attribute is private to accelerate
+(`_hf_hook`, with `hooks`, `execution_device` and `offload`; tested with 1.15): without it every module would seem to
+run where its weights are.
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ class Placement:
 
     @property
     def text(self) -> str:
-        """In words, as `cuda:0, cuda:1, 12 layers offloaded`."""
+        """The placement in words, as `cuda:0, cuda:1, 12 layers offloaded`."""
         more = [f"{self.offloaded} layers offloaded"] if self.offloaded else []
         more += [f"shared by {self.processes} processes"] if self.processes > 1 else []
         return ", ".join([*map(str, self.devices), *more])

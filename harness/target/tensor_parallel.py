@@ -1,7 +1,11 @@
-"""A target whose layers are split over the processes of torchrun, by transformers' own plan.
+"""Splits a target's layers over the processes of torchrun, by transformers' own plan.
 
-Every process runs the whole loop on its part of the heads and of the MLPs; sums over processes are transformers' to
-make. Hidden states and logits come out whole everywhere, keys and values by heads.
+Every process runs the whole loop on its part of the heads and of the MLPs; transformers sums over processes. Hidden
+states and logits come out whole everywhere, keys and values by heads.
+
+Private parts of transformers (tested with 5.24): a split embedding has a `forward` of its own in its `__dict__`.
+`whole_embedding` removes it from a copy; were it kept elsewhere, the copy would still sum over processes, and drafts
+would be wrong, at the cost of speed only.
 """
 
 from __future__ import annotations
@@ -46,7 +50,7 @@ def loading(plan: str, raw: dict[str, Any]) -> dict[str, Any]:
 
 def processes_of(model: Any) -> int:
     """How many processes share `model`."""
-    return int(getattr(model, "_tp_size", None) or 1)
+    return int(getattr(model, "tp_size", None) or 1)
 
 
 def local_rows(weight: Tensor) -> int:
