@@ -1,7 +1,7 @@
 """Grouped-query attention over position-addressed buffers, without repeating keys or values.
 
 The query heads that share a key/value head are folded into the query rows, so one attention call per layer reads each
-cached row once, whatever the number of heads in a group.
+cached row once for all heads of a group.
 """
 
 from __future__ import annotations

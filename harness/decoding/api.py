@@ -1,4 +1,4 @@
-"""The three-line way in: load a target, load a drafter, generate."""
+"""The Python entry point: load a target, load a drafter, generate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.vocabulary import VERIFICATIONS
 
 
 def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> Sampling:
-    """The sampling settings, or an InputError naming the one that makes no sense."""
+    """The sampling settings. Raises InputError naming the one that is out of range."""
     if not is_temperature(temperature):
         raise InputError(
             f"decoding.temperature is {temperature}, expected 0 (greedy) or more: a finite number from "
@@ -87,12 +87,14 @@ def generate(  # type: ignore[misc]
 ) -> Generation | list[Generation]:
     """Decode one prompt, or a list of prompts as one batch; `drafter=None` is the baseline.
 
-    Row i of a batch is sampled with `seed + i`, so it draws the same alone and in a batch. `num_draft_tokens` left out
-    is the drafter's default; `capacity` reserves positions for later, longer calls. Raises InputError for settings
-    that cannot be run.
+    `prompt_ids` are token ids. Row i of a batch is sampled with `seed + i`, so it draws the same alone and in a batch.
+    `num_draft_tokens` defaults to the drafter's own; `capacity` reserves positions for later, longer calls. Times in
+    the returned `Generation` are in seconds.
 
-    `synthetic_acceptance` accepts drafts at these rates per position whatever was drafted, while every pass still runs:
-    for planning on random weights. What comes out is then no answer.
+    `synthetic_acceptance` accepts drafts at these rates per position without comparing them, while every pass still
+    runs: for planning on random weights. The output is then no answer.
+
+    Raises InputError for settings or prompts that cannot be run, ScoresError for scores that are NaN or infinite.
     """
     if verification not in VERIFICATIONS:
         raise InputError(f"decoding.verification is {verification!r}, expected one of {', '.join(VERIFICATIONS)}")

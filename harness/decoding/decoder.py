@@ -1,6 +1,7 @@
 """The device side of the loop: the state of a batch in place, and the three programs of a round over it.
 
-Nothing here waits for the device, and every tensor of a round keeps its shape; `harness.decoding.loop` drives it.
+No method of a round waits for the device, and every tensor of a round keeps its shape; `harness.decoding.loop` calls
+them.
 """
 
 from __future__ import annotations
@@ -25,25 +26,25 @@ from harness.errors import ScoresError
 from harness.target.target import Target
 
 GREEDY = Sampling()
-NO_TOKEN = -1  # in a round's report: scores that are no numbers, by which no token can be chosen
+NO_TOKEN = -1  # in a round's report: the scores are NaN or infinite, so no token can be chosen
 PREFILL_CHUNK = 512
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the tokens of a generation, apart from models and prompt."""
+    """Everything that decides the tokens of a generation besides models and prompt."""
 
     k: int = 0
     max_new_tokens: int = 64
     sampling: Sampling = GREEDY
     verification: str = "rejection"  # "rejection" | "match"; greedy decoding always matches
     eos_token_ids: tuple[int, ...] = ()
-    #: Accept at these unconditional rates per position instead of by comparison; the output is then no answer at all.
+    #: Accept at these unconditional rates per position instead of by comparison; the output is then no answer.
     synthetic_acceptance: tuple[float, ...] = ()
 
     @property
     def in_programs(self) -> tuple[int, Sampling, str, tuple[float, ...]]:
-        """What a round's programs are made for; the rest is the host's."""
+        """The settings that a round's programs read; the host reads the others."""
         return self.k, self.sampling, self.verification, self.synthetic_acceptance
 
 
@@ -103,7 +104,7 @@ class Decoder:
         self.rates = torch.tensor(rates, dtype=torch.float64, device=device)
         self.programs: dict[int, RoundPrograms] = {}
         self.codes: Codes = {} if codes is None else codes
-        self.preparation_s = 0.0  # what first uses have cost: compilation and capture, told apart from decoding
+        self.preparation_s = 0.0  # seconds of compilation and capture, no part of any generation's time
 
     # -- the three device programs of a round ------------------------------------------------------------------------
 
@@ -115,8 +116,9 @@ class Decoder:
     def verify(self, proposal: Proposal) -> tuple[TargetPass, Accepted, Tensor]:
         """One target pass over anchor and drafts, the accept rule, and the move of every row to its new anchor.
 
-        The third result is all the host needs to know: [B, 1 + 1 + (k+1) + k] with the accepted count, the proposed
-        count, the verified tokens and the drafts. NO_TOKEN stands for a token whose scores are NaN or infinite.
+        The third result, the round's report, is all that the host reads: [B, 1 + 1 + (k+1) + k] with the accepted
+        count, the proposed count, the verified tokens and the drafts. NO_TOKEN stands for a token whose scores are NaN
+        or infinite.
         """
         tokens = torch.cat((self.anchor[:, None], proposal.tokens), dim=1)  # [B, k+1]
         positions = self.position[:, None] + self.offsets  # [B, k+1]
@@ -125,7 +127,7 @@ class Decoder:
         return seen, accepted, report
 
     def settle(self, proposal: Proposal, hidden: Tensor, positions: Tensor) -> tuple[Accepted, Tensor]:
-        """What follows the pass that gave `hidden` [B, k+1, H] at `positions` [B, k+1]: accept, move on, report."""
+        """Accept, move on and report after the pass that gave `hidden` [B, k+1, H] at `positions` [B, k+1]."""
         accepted, finite = self.accept(proposal, self.target.logits(hidden), positions + 1)
         # Rejected rows are left behind: their positions will be written again.
         self.anchor.copy_(accepted.tokens.gather(1, accepted.drafts[:, None]).squeeze(1))
@@ -141,7 +143,7 @@ class Decoder:
     def accept(self, proposal: Proposal, logits: Tensor, drawn: Tensor) -> tuple[Accepted, Tensor]:
         """Apply the accept rule to `logits` [B, k+1, V] of the tokens at positions `drawn` [B, k+1].
 
-        The second result tells which of these positions [B, k+1] have finite scores.
+        The second result marks the positions [B, k+1] whose scores are finite.
         """
         draft, sampling = proposal.tokens, self.settings.sampling
         if self.settings.synthetic_acceptance and self.k:
@@ -168,12 +170,12 @@ class Decoder:
     # -- first uses --------------------------------------------------------------------------------------------------
 
     def reach_of(self, position: int) -> int:
-        """How many slots of the full buffers a round must read when its furthest row stands at `position`."""
+        """The cache bucket for a furthest row at `position`: slots of the full buffers that a round reads."""
         step = REACH_STEP[self.execution]
         return min(self.capacity, -(-position // step) * step)
 
     def set_reach(self, reach: int) -> RoundPrograms:
-        """The programs for `reach`, ready to be called."""
+        """The programs for the cache bucket `reach`, with cache and drafter set to it."""
         self.cache.reach = reach
         if self.drafter is not None:
             self.drafter.reach = reach
@@ -191,8 +193,10 @@ class Decoder:
 
     @torch.inference_mode()
     def prepare(self, lengths: Iterable[int], max_new_tokens: int) -> None:
-        """Compile or capture every program that answers of up to `max_new_tokens` to prompts of these `lengths` will
-        call, on state nobody needs."""
+        """Compile or capture every program that answers of up to `max_new_tokens` to prompts of these `lengths` call.
+
+        It runs on the decoder's state, so no row may be decoding.
+        """
         if self.execution == "eager":
             return
         started = now(self.target.device)
@@ -203,10 +207,10 @@ class Decoder:
         self.preparation_s += now(self.target.device) - started
 
     def prepare_reach(self, reach: int) -> None:
-        """First uses of the programs for `reach`."""
+        """Call the programs for `reach` for the first time."""
         programs = self.set_reach(reach)
         with frozen_weights(sum(part.nbytes for part in self.target.model.parameters())):
-            for _ in range(2):  # a first call may still settle something that the second depends on
+            for _ in range(2):  # a first call may still allocate state that the second depends on
                 self.anchor.zero_()
                 self.position.zero_()
                 proposal = programs.propose()
@@ -216,7 +220,7 @@ class Decoder:
     # -- one prompt into one row -------------------------------------------------------------------------------------
 
     def prefill(self, row: int, prompt: Sequence[int], seed: int) -> tuple[int, list[TargetPass]]:
-        """Run a prompt through the target and draw its first token; also the passes, for the drafter to read.
+        """Run a prompt through the target and draw its first token; also returns the passes, for the drafter to read.
 
         Raises ScoresError where the target's scores for that token are NaN or infinite.
         """

@@ -1,8 +1,8 @@
 """Accept rules: pure functions on small tensors.
 
-Every rule takes k drafted tokens and what the target says at the k+1 positions it verified (row i is the target's view
-of the token after i drafts), and returns how many drafts stand and the token that follows them. Random numbers come in
-as one uniform per position, so that what happens at a position does not depend on how rounds were cut.
+Every rule takes k drafted tokens and the target's scores at the k+1 positions it verified (row i scores the token after
+i drafts), and returns how many drafts stand and the token that follows them. Random numbers come in as one uniform per
+position, so that a position's token does not depend on how the answer was cut into rounds.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def sample_and_match(draft: Tensor, p: Tensor, uniform: Tensor, proposed: Tensor
 def synthetic(
     draft: Tensor, target_tokens: Tensor, rates: Tensor, uniform: Tensor, proposed: Tensor | None = None
 ) -> Accepted:
-    """Accept as many drafts as `rates` [k] say, whatever was drafted: for planning, never a measurement of a drafter.
+    """Accept drafts at `rates` [k] without looking at them: for planning, never a measurement of a drafter.
 
     `rates` are unconditional and non-increasing: position j stands in that share of rounds. One `uniform` [B] per
     round decides how far the run of accepted drafts goes, and never past what was `proposed` [B].

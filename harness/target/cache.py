@@ -2,7 +2,7 @@
 
 Full-attention layers keep a buffer as long as the run, sliding layers a ring of `window + widest pass` slots. The
 verified length is not stored here: a row's positions say where its next rows go, and masks built from positions hide
-whatever was rejected. See `drafters.positions` for why a stale row is never visible.
+rejected rows. See `drafters.positions` for why a stale row is never visible.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class LayerPass:
 class PositionCache:
     """The storage of all layers, for passes of up to `max_width` tokens.
 
-    `positions` [B, W] must be set before a pass. A prefill chunk wider than `max_width` is told to the layers as
-    `wide`, because a ring is too small to hold both it and what it attends to.
+    `positions` [B, W] must be set before a pass. A prefill chunk wider than `max_width` is marked
+    `wide` for the layers, because a ring is too small to hold both it and what it attends to.
     """
 
     def __init__(self, layers: list[LayerBuffer | None], capacity: int, max_width: int) -> None:
@@ -102,6 +102,6 @@ class PositionCache:
         return width > self.max_width
 
     def at(self, layer: int) -> LayerPass:
-        """What layer `layer` writes through in the pass at `positions`."""
+        """The storage of layer `layer` for the pass at `positions`, as its attention module writes through it."""
         assert self.positions is not None
         return LayerPass(self.layers[layer], self.positions, self.reach, self.is_wide(self.positions.shape[1]))

@@ -1,4 +1,4 @@
-"""Checkpoints in words: what a config.json promises, one fact a line."""
+"""Describes a checkpoint from its config.json, one fact a line."""
 
 from __future__ import annotations
 

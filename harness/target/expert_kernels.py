@@ -1,7 +1,7 @@
 """A mixture's two products on a GPU, each chosen expert's weights read once for all tokens that chose it.
 
 A round has a handful of tokens, so an expert has one or two and a product is as fast as its weights are read. Tensor
-cores take 16 rows at a time; most of them are padding, which costs nothing while memory is what is waited for.
+cores take 16 rows at a time; most of them are padding, which costs nothing while the kernel waits for memory.
 """
 
 from __future__ import annotations

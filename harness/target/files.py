@@ -1,4 +1,4 @@
-"""Which tensors of a Gemma 4 folder make its text part, and whether they are all there.
+"""Finds the tensors of a Gemma 4 folder's text part and checks that they are complete.
 
 Published targets are multimodal: the text decoder lies under `model.language_model.` beside vision and audio towers.
 Only the decoder is loaded, into the text-only class of the same model type, which is what the loop walks.
@@ -159,7 +159,7 @@ def empty_target(config: Any, model_type: str, key: str = "target.path") -> nn.M
 
 
 def target_problems(model: Any, found: dict[str, Stored]) -> list[str]:
-    """What is wrong with the text tensors `found` for `model`.
+    """Every way in which the text tensors `found` differ from those of `model`, one short line each.
 
     A tied head may be stored or left out, and layers that share keys and values may carry projections they never use.
     """
@@ -181,5 +181,5 @@ def stored_text(folder: Path, key: str) -> dict[str, Stored]:
 
 
 def is_quantized(config: Any) -> bool:
-    """Whether the stored tensors are packed, so that their names and shapes say nothing here."""
+    """Whether the stored tensors are packed, so that their names and shapes differ from the model's."""
     return bool(getattr(config, "quantization_config", None))

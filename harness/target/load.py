@@ -1,4 +1,4 @@
-"""From a folder, a hub id or a built model to something the loop can run."""
+"""Loads targets and drafters from a folder, a hub id or a built model."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def load_target(
     `attn_implementation`, `quantization_config`, `device_map` (several devices or offloading, through accelerate),
     `tp_plan="auto"` (tensor parallel, under torchrun). A token for the hub is taken from the environment only.
 
-    Raises InputError when the folder, its config or a tensor is not usable; what the files' headers tell is told
-    before any weight is read.
+    Raises InputError when the folder, its config or a tensor is not usable; the files' headers are checked before any
+    weight is read.
     """
     if not isinstance(model, str | Path):
         return Target(model, execution)

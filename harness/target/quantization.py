@@ -1,4 +1,4 @@
-"""Whether a quantized target can be loaded on this machine, told before its weights are read."""
+"""Checks that a quantized target can be loaded on this machine, before its weights are read."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def quantization_of(raw: dict[str, Any]) -> dict[str, Any] | None:
 def check_quantization(
     raw: dict[str, Any], key: str, folder: Path | None = None, device: torch.device | None = None
 ) -> str | None:
-    """What becomes of a quantized target on `device`, None where it is not quantized.
+    """The method by which a quantized target is run on `device`, with a note; None where it is not quantized.
 
     Raises InputError where it cannot be loaded: an unknown method, or one whose package or device is not here.
     """

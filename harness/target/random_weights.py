@@ -1,7 +1,7 @@
 """Models at real shapes with random weights, built straight on the device.
 
-What a drafter would bring on the hardware at hand can so be learnt before anything is downloaded: every pass costs what
-the real one costs, and `synthetic_acceptance` decides how many drafts stand. Whatever comes out is labelled synthetic.
+They show a drafter's gain on this hardware before anything is downloaded: every pass costs as much as the real one, and
+`synthetic_acceptance` decides how many drafts stand. All results are labelled synthetic.
 Shapes are a config.json's, from a folder that needs no weights, or those that are published for the target's name.
 """
 
@@ -35,7 +35,7 @@ TARGET_SEED, DRAFTER_SEED = 0, 1
 
 
 def check_size(size: str) -> str:
-    """The published spelling of `size`, whatever its case. Raises InputError."""
+    """The published spelling of `size`, in any case. Raises InputError for an unknown size."""
     for name in shapes.NAMES:
         if size.lower().replace("_", "-") == name.lower():
             return name
@@ -48,7 +48,7 @@ def published_size(target: TargetConfig) -> str | None:
 
 
 def target_shapes(target: TargetConfig) -> dict[str, Any]:
-    """The config.json of a target with random weights. Raises InputError where neither folder nor name tells it."""
+    """The config.json of a target with random weights. Raises InputError where neither folder nor name has one."""
     size = published_size(target)
     if Path(str(target.path)).is_dir():
         return read_model_config(Path(str(target.path)), f"target.path={target.path}")
@@ -63,7 +63,7 @@ def target_shapes(target: TargetConfig) -> dict[str, Any]:
 def drafter_shapes(arm: Arm, target: TargetConfig) -> dict[str, Any]:
     """The config.json of a drafter with random weights: its folder's, or the one published for the target's name.
 
-    Raises InputError where neither tells it.
+    Raises InputError where neither has one.
     """
     key = f"drafters.{arm.name}.path"
     if arm.path is not None and Path(arm.path).is_dir():
@@ -80,7 +80,7 @@ def drafter_shapes(arm: Arm, target: TargetConfig) -> dict[str, Any]:
 
 
 def describe(raw: dict[str, Any], network: Any, dtype: torch.dtype, seed: int) -> dict[str, Any]:
-    """What stands in a manifest where a checkpoint would: `network` is the model of `raw`, without storage."""
+    """The manifest's entry in place of a checkpoint's; `network` is the model of `raw`, without storage."""
     text = json.dumps(raw, sort_keys=True, default=str)
     count = sum(parameter.numel() for parameter in network.parameters())
     return {

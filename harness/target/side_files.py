@@ -1,7 +1,7 @@
-"""The files beside a target's weights: tokenizer, chat template and generation config, looked at before they are used.
+"""Checks the files beside a target's weights before they are used: tokenizer, chat template and generation config.
 
-transformers passes over a generation_config.json that it cannot read, and with it the token that ends a turn; a chat
-template is whatever text its file holds.
+transformers ignores a generation_config.json that it cannot read, and with it the token that ends a turn; it takes any
+text as a chat template.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def check_side_files(folder: Path, raw: dict[str, Any], key: str) -> list[str]:
 
 
 def ends_whole(path: Path) -> bool:
-    """Whether a JSON object's last character is there. A tokenizer has tens of megabytes, too many to parse twice."""
+    """Whether the file ends like a JSON object. A tokenizer has tens of megabytes, too many to parse twice."""
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - 64))
         return stream.read().rstrip().endswith(b"}")

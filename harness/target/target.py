@@ -116,7 +116,7 @@ class Target:
         return PositionCache(layers, capacity, max_width)
 
     def view(self, cache: PositionCache) -> TargetView:
-        """What a drafter may see of this target and of `cache`."""
+        """The parts of this target and of `cache` that a drafter may read."""
         kv: dict[str, KeyValueView] = {}
         for kind, index in self.shared_layer.items():
             layer = cache.layers[index]
@@ -148,7 +148,7 @@ class Target:
     def entry(
         self, cache: PositionCache, tokens: Tensor, positions: Tensor
     ) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
-        """What the first layer is given: embeddings [B, W, H], per-layer ones [B, W, layers, P] or None, and masks."""
+        """The first layer's inputs: embeddings [B, W, H], per-layer ones [B, W, layers, P] or None, and masks."""
         embeds = self.text_model.embed_tokens(tokens)
         per_layer = None
         if self._per_layer_device is not None:
@@ -182,9 +182,13 @@ class Target:
         return soft_cap(self.head(hidden), self.softcap)
 
     @torch.inference_mode()
-    def teacher_forced_logits(self, token_ids: list[int]) -> Tensor:
-        """The target's logits [V] for the token after `token_ids`, from one fresh pass."""
+    def logits_of_last(self, token_ids: list[int], count: int) -> Tensor:
+        """Logits [count, V] for the token after each of the last `count` of `token_ids`, from one fresh pass."""
         cache = self.new_cache(1, len(token_ids), len(token_ids))
         tokens = torch.tensor([token_ids], device=self.device)
         positions = torch.arange(len(token_ids), device=self.device)[None]
-        return self.logits(self.run(cache, tokens, positions).hidden[0, -1])
+        return self.logits(self.run(cache, tokens, positions).hidden[0, -count:])
+
+    def teacher_forced_logits(self, token_ids: list[int]) -> Tensor:
+        """Logits [V] for the token after `token_ids`, from one fresh pass."""
+        return self.logits_of_last(token_ids, 1)[0]

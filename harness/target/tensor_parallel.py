@@ -49,7 +49,7 @@ def loading(plan: str, raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def processes_of(model: Any) -> int:
-    """How many processes share `model`."""
+    """Number of processes that share `model`."""
     return int(getattr(model, "tp_size", None) or 1)
 
 

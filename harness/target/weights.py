@@ -1,4 +1,4 @@
-"""What a checkpoint is, read from its files: revision, hash, parameters and bytes, without loading it."""
+"""Identifies a checkpoint from its files, without loading it: revision, hash, parameters and bytes."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def hash_weights(files: list[Path]) -> dict[str, str]:
 
 
 def hash_tensors(files: list[Path]) -> str:
-    """SHA-256 over the beginning of every tensor: a model that was trained on differs there, whatever its ends are."""
+    """SHA-256 over the beginning of every tensor, where a model that was trained further differs."""
     digest = hashlib.sha256()
     for file in files:
         header = read_header(file)

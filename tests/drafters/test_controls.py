@@ -34,7 +34,7 @@ def read(drafter: Any, tokens: list[int], row: int = 0) -> None:
 
 
 def continuation(history: list[int], k: int, max_ngram: int) -> list[int] | None:
-    """What followed the latest earlier occurrence of the longest n-gram that ends `history`."""
+    """The tokens after the latest earlier occurrence of the longest n-gram that ends `history`."""
     for size in range(max_ngram, 0, -1):
         if len(history) <= size:
             continue

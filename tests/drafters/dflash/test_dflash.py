@@ -1,4 +1,4 @@
-"""The block drafter: its context is verified tokens alone, whatever a round rejected or a ring has forgotten."""
+"""The block drafter: its context holds verified tokens only, after rejections and in rings."""
 
 from __future__ import annotations
 

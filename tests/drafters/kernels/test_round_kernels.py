@@ -1,4 +1,4 @@
-"""What compiled rounds compute in another way on a GPU is the same function: attention, experts, joined projections."""
+"""Attention, experts and projections that compiled rounds compute otherwise on a GPU are the same functions."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def target_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
 
 @functools.cache
 def reference(target: Target, length: int) -> list[int]:
-    """What transformers answers, once per target and prompt."""
+    """transformers' own answer, once per target and prompt."""
     model: Any = target.model
     ids = torch.tensor([tiny.prompt(length)])
     out = model.generate(ids, do_sample=False, max_new_tokens=NEW, eos_token_id=None, pad_token_id=0)

@@ -1,4 +1,4 @@
-"""What publishers write into a drafter's config.json is read as they mean it, or refused by name."""
+"""Entries of published config.json files are read as their publishers mean them, or refused by name."""
 
 from __future__ import annotations
 

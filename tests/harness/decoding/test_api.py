@@ -1,4 +1,4 @@
-"""What `generate` refuses: one clear error that names the value, what was expected, and the key."""
+"""`generate` refuses bad input with one clear error that names the value, the expectation and the key."""
 
 from __future__ import annotations
 

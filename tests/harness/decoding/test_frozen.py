@@ -14,7 +14,7 @@ WRITTEN = "cpp_templated_kernel_counter"  # products that the compiler wrote its
 
 
 def products(count: int, rows: int, count_bytes: int, dtype: torch.dtype = torch.float32) -> tuple[bool, int]:
-    """Whether a program of `count` layers of one input still has its weights after they changed, and what it wrote."""
+    """Whether a program of `count` layers of one input keeps its weights after they changed; products it wrote."""
     torch._dynamo.utils.counters.clear()
     layers = [torch.nn.Linear(64, 48, bias=False, dtype=dtype) for _ in range(count)]
     x = torch.randn(rows, 64, dtype=dtype)

@@ -19,7 +19,7 @@ STRUCTURES = tuple(tiny.STRUCTURES)
 
 
 def assert_consistent(generation: Generation, k: int, prompt_tokens: int) -> None:
-    """What holds for every generation: counts add up, and each round begins where the one before ended."""
+    """Check that counts add up and that each round begins where the one before ended."""
     assert len(generation.token_ids) == 1 + sum(r.emitted for r in generation.rounds)
     position = prompt_tokens
     for index, r in enumerate(generation.rounds):
@@ -110,7 +110,7 @@ def test_a_repeating_prompt_emits_no_token_twice_at_the_border_of_a_block() -> N
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_one_drafter_serves_one_prompt_after_another(structure: str) -> None:
-    """Whatever a drafter and its buffers held from the prompt before is gone."""
+    """Nothing of the prompt before is left in a drafter and its buffers."""
     target = reference.target(structure)
     for name in ("mtp", "dflash"):
         drafter = reference.drafter(name, structure)

@@ -1,6 +1,6 @@
 """Sampled answers come from the target's distribution, whoever drafts and however drafts are chosen.
 
-A target with six tokens has 1296 answers of four tokens, whose chances transformers' logits and warpers tell exactly.
+A target with six tokens has 1296 answers of four tokens; transformers' logits and warpers give their probabilities.
 The first token comes from prefill, the others from rounds of two drafts: accepted, from a residual, or as the bonus.
 """
 
@@ -149,7 +149,7 @@ def test_a_residual_without_subtraction_is_seen(name: str, monkeypatch: pytest.M
 
 
 def test_a_p_without_top_p_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The verifier must cut p as the user asked, whatever the drafter drew from."""
+    """The verifier must cut p as the user asked, from any distribution the drafter drew from."""
     monkeypatch.setattr(decoder_module, "token_probs", lambda logits, sampling: token_probs(logits, Sampling(0.4, 4)))
     tokens, _ = decoded(drafter("mtp", True), CUT)
     assert doubt(tokens, CUT) < CERTAINTY

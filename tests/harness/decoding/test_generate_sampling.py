@@ -1,4 +1,4 @@
-"""The random streams: the target's belongs to the target, whatever a drafter does."""
+"""The random streams: a drafter never changes the target's."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def test_auto_is_eager_on_the_cpu_and_graphs_on_cuda():
 
 
 @pytest.mark.parametrize("name", ["graph", "cuda_graph"])
-def test_what_cannot_be_run_here_names_the_key(name: str):
+def test_an_execution_that_is_not_available_names_the_key(name: str):
     with pytest.raises(InputError, match="execution is"):
         choose_execution(name, torch.device("cpu"))
 
@@ -74,7 +74,7 @@ def test_compiled_rounds_give_the_eager_tokens(name: str, temperature: float, st
 
 @pytest.mark.slow
 def test_compiled_programs_are_kept_apart_and_found_again():
-    """Nothing looks at what a compiled program is called with, so each must be found by whom it was made for."""
+    """No guard checks a compiled program's arguments, so its key must find it."""
     model = tiny.target_model(num_hidden_layers=1, layer_types=[tiny.F])
     target = load_target(model, execution="compile")
     drafter = load_drafter("random", target=target)
@@ -98,8 +98,8 @@ def test_compiled_programs_are_kept_apart_and_found_again():
     ("structure", "name"), [("dense_k_eq_v", "mtp"), ("dense_k_eq_v", "dflash"), ("experts", "mtp")]
 )
 def test_pieces_of_one_kind_are_compiled_once_for_a_graph(structure: str, name: str, monkeypatch: pytest.MonkeyPatch):
-    """What a graph captures, without the capture: the same tokens, and no program more for twice as many layers or, of
-    a chain, twice as many drafts."""
+    """The pieces that a graph captures give the same tokens without a capture, and twice as many layers, or drafts of a
+    chain, need no program more."""
     counts = []
     for repeats in (2, 4):
         kinds = [tiny.S, tiny.S, tiny.F] * repeats
@@ -128,7 +128,7 @@ def test_pieces_of_one_kind_are_compiled_once_for_a_graph(structure: str, name: 
 
 @torch._dynamo.config.patch(recompile_limit=64)
 @pytest.mark.parametrize("structure", ["dense_k_eq_v", "experts"])
-def test_what_a_graph_changes_in_the_target_gives_the_same_tokens(structure: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_targets_changes_for_a_graph_give_the_same_tokens(structure: str, monkeypatch: pytest.MonkeyPatch):
     """Joined projections, and experts that a graph can hold: compiled as pieces, eagerly, and in the model itself."""
     model = tiny.target_model(structure, **SMALL)
     prompt = tiny.prompt(20)

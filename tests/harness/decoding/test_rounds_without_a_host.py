@@ -1,4 +1,4 @@
-"""No round waits for the host, with any structure or drafter: told on a device without values, where no GPU is."""
+"""No round waits for the host, with any structure or drafter: checked on a device without values, on any machine."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_experts_that_a_graph_can_hold_need_no_value_in_fp32_either(monkeypatch:
 
 @pytest.mark.parametrize("size", SERVER)
 def test_rounds_of_the_published_sizes_fit_together(size: str) -> None:
-    """What benchmarks/gpu.sh runs: real shapes in bf16, 512 tokens of context, rows of a batch."""
+    """The rounds of benchmarks/gpu.sh: real shapes in bf16, 512 tokens of context, rows of a batch."""
     batch = 16
     target = Target(target_network(text(size)).to(torch.bfloat16), "eager")
     for name, raw, k in (("mtp", assistant(size), 8), ("dflash", zlab(size), 15)):

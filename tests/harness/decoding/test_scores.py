@@ -47,7 +47,7 @@ def untied() -> Any:
 
 
 def spoil(model: Any, token: int, value: float = float("nan")) -> None:
-    """Whatever reads `token` gives no numbers from now on."""
+    """Make every score after `token` NaN (or `value`)."""
     with torch.no_grad():
         model.get_input_embeddings().weight[token] = value
 
@@ -70,7 +70,7 @@ def test_the_targets_scores_name_their_position(way: str, name: str | None) -> N
 @pytest.mark.cuda
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-def test_a_graph_tells_it_too(way: str) -> None:
+def test_a_graph_reports_them_too(way: str) -> None:
     check_first_round(untied().to("cuda"), "random", way, "cuda_graph")
 
 
@@ -105,7 +105,7 @@ def test_infinite_states_are_no_numbers_either(way: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_first_token_is_looked_at_too(way: str) -> None:
+def test_the_first_token_is_checked_too(way: str) -> None:
     model = untied()
     spoil(model, PROMPT[-1])
     with pytest.raises(ScoresError, match="target for the token at position 7 are NaN"):
@@ -147,7 +147,7 @@ def test_the_next_prompt_finds_none_of_it_in_its_storage() -> None:
     assert generate(target, None, other, max_new_tokens=2).token_ids == wanted
 
 
-def test_what_is_behind_the_end_of_an_answer_does_not_matter() -> None:
+def test_scores_behind_the_end_of_an_answer_do_not_matter() -> None:
     model, position = poisoned("greedy")
     target = load_target(model)
     length = position - len(PROMPT)

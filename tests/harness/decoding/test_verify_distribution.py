@@ -1,4 +1,4 @@
-"""The accept rules keep the target's distribution, and the test that says so can tell when they do not.
+"""The accept rules keep the target's distribution, and these tests notice when they do not.
 
 The target here is a table: p(next | last) and q(next | last) over five tokens, so three tokens have 125 outcomes whose
 chances are known exactly.
@@ -33,7 +33,7 @@ EXACT = (P[ANCHOR][:, None, None] * P[:, :, None] * P[None, :, :]).flatten()  # 
 def three_tokens(rule: Rule, drafts: str, declared: str, seed: int = 0, q: Tensor = Q) -> Tensor:
     """N answers [N, 3]: one round of k = 2, and the target's own draws where it ended early.
 
-    `drafts` is how they are chosen ("drawn" from q or its "argmax"); `declared` is what the rule is told
+    `drafts` is how they are chosen ("drawn" from q or its "argmax"); `declared` is the q that the rule is given
     ("q" or "one-hot").
     """
     generator = torch.Generator().manual_seed(seed)

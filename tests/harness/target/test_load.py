@@ -1,4 +1,4 @@
-"""What cannot be loaded is refused in one line: the key, the value, what was expected; and nothing but data is read."""
+"""Unusable checkpoints are refused in one line with key, value and expectation; only data is ever read."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_a_file_that_was_cut_off(name: str, copied: Callable[..., Path]) -> None
         load(name, folder)
 
 
-# -- pairs that do not fit, told from the configs alone ----------------------------------------------------------------
+# -- pairs that do not fit, found from the configs alone -------------------------------------------------------------
 
 WRONG_MTP: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "hidden size": (lambda raw: raw.update(backbone_hidden_size=48), r"backbone_hidden_size is 48, expected 32"),

@@ -1,4 +1,4 @@
-"""A target that two processes share decodes what one that nobody shares decodes."""
+"""A target shared by two processes decodes the same tokens as one in a single process."""
 
 from __future__ import annotations
 
