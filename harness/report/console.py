@@ -149,7 +149,7 @@ def cells(row: SummaryRow) -> list[str]:
 
 
 def interval(row: SummaryRow) -> str:
-    """The interval of a decode speedup, with `n.d.` if it holds 1; else why there is none."""
+    """The interval of a decode speedup, with `n.d.` if it includes 1; else why there is none."""
     low, high = row.get("speedup_decode_low"), row.get("speedup_decode_high")
     if low is None or high is None:
         return "too few prompts" if (row.get("paired_prompts") or 0) < MIN_PROMPTS else "no interval"
@@ -183,7 +183,7 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
             lines.append(f"{pair['arm']} against {pair['other']}: {ratio}")
     rows = overall(summary)
     if any(interval(row).endswith("n.d.") for row in rows if row["arm"] != BASELINE):
-        lines.append("n.d.: not distinguishable from the baseline, the interval holds 1")
+        lines.append("n.d.: not distinguishable from the baseline, the interval includes 1")
     general = [f"{guard['code']}: {guard['message']}" for guard in summary.get("guards", []) if not guard.get("arm")]
     for row in rows:
         lines += [f"{row['arm']}: {guard}" for guard in row.get("guards") or [] if guard not in general]

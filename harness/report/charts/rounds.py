@@ -66,5 +66,5 @@ def time_chart(run: RunData, table: pd.DataFrame, per: str) -> Chart | None:
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(f"milliseconds per {per}")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=3, handlelength=1, handleheight=1)
-    title = "Time of one round" if per == "round" else "Time per token of the round"
+    title = "Time of one round" if per == "round" else "Time per token"
     return finish(figure, f"time_per_{per}", title)

@@ -184,7 +184,7 @@ def _duel_sentence(run: RunData, first: Series, second: Series) -> str:
     if end and ratio.end_to_end_prompts != ratio.prompts:
         end += f", on {_prompts(ratio.end_to_end_prompts)}"
     even = ratio.has_interval and ratio.words == "not distinguishable"
-    doubt = " The interval holds 1, so the difference may be chance." if even else ""
+    doubt = " The interval includes 1, so the difference may be chance." if even else ""
     return (
         f"{first.label} against {second.label} on the same {_prompts(ratio.prompts)}: "
         f"{ratio.text(confidence)} in decode time{end}.{doubt}"

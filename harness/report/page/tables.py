@@ -98,7 +98,7 @@ def _arm_line(run: RunData, one: Series) -> Line:
         Cell(percent(row.get("acceptance_rate"))),
         Cell(percent(row.get("verified_slots_used"))),
         accuracy_cell(row),
-        Cell(number(row.get("ttft_ms"), 1, " ms"), f"95th percentile {number(row.get('ttft_p95_ms'), 1, ' ms')}"),
+        Cell(number(row.get("ttft_ms"), 1, " ms"), f"p95 {number(row.get('ttft_p95_ms'), 1, ' ms')}"),
         Cell(plus + bytes_text(row.get(memory))),
     )
     mark = f"k = {one.num_draft_tokens}" if one.num_draft_tokens else ""
@@ -107,7 +107,7 @@ def _arm_line(run: RunData, one: Series) -> Line:
 
 
 def speedup_cell(row: SummaryRow) -> Cell:
-    """The decode speedup with its interval, and `n.d.` if the interval holds 1."""
+    """The decode speedup with its interval, and `n.d.` if the interval includes 1."""
     value, words = row.get("speedup_decode"), row.get("speedup_decode_words")
     if not known(value):
         return Cell(NONE, "nothing to compare")
