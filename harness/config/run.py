@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from drafters.registry import KINDS
 from harness.config.arms import Arm, Defaults, label, read_arm
 from harness.config.calibration import CalibrationConfig
 from harness.config.checks import check_seed, count, one_of, only_numbers
@@ -72,7 +73,7 @@ class RunConfig:
     @cached_property
     def arms(self) -> tuple[Arm, ...]:
         """The arms of the comparison, without the baseline. Raises InputError naming the key."""
-        own = [read_arm(name, self.drafters[name], self._defaults()) for name in self._arm_names()]
+        own = [read_arm(name, self.drafters.get(name), self._defaults()) for name in self._arm_names()]
         return self.engine.arms(own)
 
     @property
@@ -83,9 +84,10 @@ class RunConfig:
     def _arm_names(self) -> list[str]:
         chosen = [self.drafter] if isinstance(self.drafter, str) else list(self.drafter or [])
         names = [str(name) for name in chosen if name != BASELINE]
+        known = {*KINDS, *self.drafters}  # a registered kind needs no block of options
         for name in names:
-            if name not in self.drafters:
-                raise InputError(f"drafter={name}: unknown, expected one of {', '.join(sorted(self.drafters))}")
+            if name not in known:
+                raise InputError(f"drafter={name}: unknown, expected one of {', '.join(sorted(known))}")
             if names.count(name) > 1:
                 raise InputError(f"drafter={names}: {name} is listed more than once")
         return names

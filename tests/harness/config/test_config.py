@@ -87,6 +87,11 @@ def test_bad_values_name_the_key_and_what_was_expected(override: str, message: s
     assert "\n" not in str(error.value)
 
 
+def test_a_registered_drafter_needs_no_block_of_options() -> None:
+    (arm,) = composed("~drafters.lookup", "drafter=lookup").arms
+    assert (arm.name, arm.kind, arm.options) == ("lookup", "lookup", {})
+
+
 def test_unknown_keys_do_not_compose() -> None:
     with pytest.raises(ConfigCompositionException):
         composed("drafters.mtp.colour=red")
