@@ -1,9 +1,10 @@
-"""What every command does alike: output that cannot hurt, one line for what went wrong, and its exit code.
+"""The frame of every command: safe output, one line for a failure, and its exit code.
 
     @command
     def main(arguments: Sequence[str] | None = None) -> int: ...
 
-A reader of stdout that goes away changes nothing: the rest is not printed, and the exit code is the work's own.
+A run of hours must not fail because a console lacks a character or `head` has read enough: missing characters are
+replaced, and if the reader of stdout leaves, the rest is dropped and the exit code is the work's own.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ Arguments = ParamSpec("Arguments")
 LEGIBLE = "drafthouse-legible"
 PLAIN = str.maketrans({"×": "x", "–": "-", "—": "-", "…": "...", "’": "'", "·": "-", "→": "->", "≥": ">=", "≤": "<="})
 HORIZONTAL, VERTICAL = "─━╌╍═╴╶╸╺", "│┃╎║"
-#: What writing to a closed pipe, socket or terminal says.
+#: Errors of writing to a closed pipe, socket or terminal.
 GONE = (errno.EPIPE, errno.EIO, errno.ECONNRESET, errno.ESHUTDOWN)
 
 
@@ -64,7 +65,7 @@ def say(text: str) -> None:
 
 
 def tell(error: BaseException, hint: str = "") -> int:
-    """Print a failure, as one line where a user can mend it; gives the exit code. `hint` follows a failed disk."""
+    """Print a failure, as one line if the user can mend it; returns the exit code. `hint` follows a failed disk."""
     code, line = explain(error)
     if line is None:
         traceback.print_exception(error)
@@ -74,7 +75,7 @@ def tell(error: BaseException, hint: str = "") -> int:
 
 
 def explain(error: BaseException) -> tuple[int, str | None]:
-    """Exit code and line of a failure; no line for a fault of the harness, which needs its traceback."""
+    """Exit code and line of a failure; None for a fault of the harness, which needs its traceback."""
     if isinstance(error, InputError):
         return EXIT_BAD_INPUT, str(error)
     if isinstance(error, OSError):
@@ -103,7 +104,7 @@ def has_folder() -> bool:
 
 
 def name_the_user() -> None:
-    """Give a user without an entry in the password database a name: torch's compiler and others ask for one."""
+    """Name a user who has no entry in the password database: torch's compiler and others ask for a name."""
     try:
         getpass.getuser()
     except (KeyError, OSError):
@@ -111,10 +112,10 @@ def name_the_user() -> None:
 
 
 def through_hydra(job: Callable[[], Any]) -> int:
-    """Run a Hydra main. Raises InputError for what cannot be composed, and whatever else stopped it, as it is.
+    """Run a Hydra main. Raises InputError for a configuration that cannot be composed; other errors pass unchanged.
 
-    Hydra would print a failure and exit with 1; what an exit meant could then only be guessed. The exits that are
-    left are those of its command line: 0 after --help, another code for options that do not fit together.
+    Left alone, Hydra prints a failure and exits with 1, whatever its cause. The remaining exits are those of its
+    command line: 0 after --help, another code for options that do not fit together.
     """
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -149,7 +150,7 @@ def through_hydra(job: Callable[[], Any]) -> int:
 
 
 def legible(error: UnicodeError) -> tuple[str, int]:
-    """Codec error handler: what an encoding lacks becomes its plain look-alike, or else a backslash escape."""
+    """Codec error handler: a missing character becomes its plain look-alike, or else a backslash escape."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = "".join(map(_line, error.object[error.start : error.end])).translate(PLAIN)
@@ -157,7 +158,7 @@ def legible(error: UnicodeError) -> tuple[str, int]:
 
 
 def _line(character: str) -> str:
-    """Box-drawing characters as tables in ASCII draw them."""
+    """Box-drawing characters as in ASCII tables."""
     if not "\u2500" <= character <= "\u257f":
         return character
     return "-" if character in HORIZONTAL else "|" if character in VERTICAL else "+"
@@ -167,10 +168,10 @@ codecs.register_error(LEGIBLE, legible)
 
 
 class Steady:
-    """A text stream that drops what it can no longer deliver.
+    """A text stream that drops text it can no longer deliver.
 
-    When the reader has gone, the rest is dropped and nothing is raised. Any other failure of a `needed` stream is
-    raised once, with the stream's name, as what was asked for is lost then; of another stream it is dropped too.
+    When the reader has gone, the rest is dropped and nothing is raised. Another failure of a `needed` stream is raised
+    once, with the stream's name, as the result is lost then; of any other stream it is dropped too.
     """
 
     def __init__(self, stream: TextIO, name: str, *, needed: bool) -> None:
@@ -207,7 +208,7 @@ class Steady:
 
 @contextlib.contextmanager
 def steady_streams() -> Iterator[None]:
-    """stdout and stderr as described above, until the block ends."""
+    """Make stdout and stderr `Steady` and legible until the block ends."""
     before = sys.stdout, sys.stderr
     handlers = [(stream, getattr(stream, "errors", None)) for stream in before]
     for stream in before:
@@ -226,7 +227,7 @@ def steady_streams() -> Iterator[None]:
 
 
 def _steady(stream: TextIO | None, name: str, *, needed: bool) -> TextIO:
-    if stream is None:  # closed by whoever started the process; its descriptor must not become that of a record
+    if stream is None:  # closed by the parent process; its descriptor must not become that of a record
         return open(os.devnull, "w", encoding="utf-8")
     return stream if isinstance(stream, Steady) else cast(TextIO, Steady(stream, name, needed=needed))
 

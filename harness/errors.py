@@ -1,4 +1,4 @@
-"""The ways a run can end badly, each with the exit code that a calling script sees."""
+"""The ways in which a run can end, each with the exit code that a calling script sees."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ EXIT_ARM_FAILED = 4
 EXIT_STORAGE = 5  # a full or failing disk; what was committed stays, and the same command continues
 EXIT_INTERRUPTED = 130
 
-#: What a disk says that is full or failing: no fault of the harness, and no reason to lose what it holds.
+#: Errors of a full or failing disk: no fault of the harness, and no reason to lose committed records.
 STORAGE_FAILED = frozenset(
     getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO", "ESTALE") if hasattr(errno, name)
 )
-#: What a path says that this user may not use.
+#: Errors of a path that this user may not use.
 NO_ACCESS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG})
 
 
 class ScoresError(RuntimeError):
-    """A token would have to be chosen by scores that are NaN or infinite. The message names whose and where."""
+    """Scores from which a token would be chosen are NaN or infinite. The message names the model and the place."""
 
 
 class GuardError(RuntimeError):

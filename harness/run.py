@@ -86,7 +86,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class Material:
-    """All that a run reads before its weights."""
+    """Everything that a run reads before its weights."""
 
     plan: Plan
     prompts: list[Prompt]  # in the groups' order

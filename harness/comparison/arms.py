@@ -1,4 +1,4 @@
-"""The arms of a run, ready to decode: the baseline and one drafter each, with the same settings and the same room."""
+"""The arms of a run, ready to decode: the baseline and one drafter each, with equal settings and equal capacity."""
 
 from __future__ import annotations
 
@@ -82,9 +82,10 @@ class Arms:
         show: Callable[[str], None],
         failed: Callable[[str, Exception], None],
     ) -> None:
-        """A few uncounted rounds of every width on `tokens`: first calls compile, allocate and page in.
+        """Decode a few uncounted rounds of every width on `tokens`: first calls compile, allocate and page in.
 
-        What prompts of these `lengths` will need besides is prepared, too, so that none waits for it later.
+        Programs for prompts of these `lengths` are prepared too, so that no timed prompt waits for one. `show` takes a
+        line about the arm that starts; `failed` takes an arm and its error, and the arm's storage is dropped.
         """
         preparing = {"compile": "compiling", "cuda_graph": "capturing"}.get(self.target.execution, "warming up")
         answers: list[list[int]] = [[] for _ in tokens]
@@ -105,13 +106,13 @@ class Arms:
     def warm_up_arm(
         self, arm: str, tokens: Sequence[list[int]], lengths: Iterable[int], answers: Sequence[list[int]] = ()
     ) -> list[Generation]:
-        """The same for one arm, without end tokens, so that every width really runs."""
+        """The same for one arm, without end tokens, so that every width really runs. Raises what decoding raises."""
         length = min(self.max_new_tokens, WARM_UP_ROUNDS * (max(self.k.values()) + 1) + 1)
         generations = self.decode(arm, tokens, self.seed, answers, warm_up_tokens=length)
         pool.peek(self.target, self.models.drafters.get(arm)).prepare(lengths, self.max_new_tokens)
         return generations
 
     def drop(self, arm: str) -> None:
-        """Forget an arm's storage, as after an error that left it in no known state."""
+        """Forget an arm's storage, as after an error that left it in an unknown state."""
         pool.drop(self.target, self.models.drafters.get(arm))
         free_memory()

@@ -1,7 +1,7 @@
 """The fastest k of each arm, found before the run by decoding a few of its prompts at every candidate.
 
-Which k is best depends on drafter, prompts, hardware and batch size, so no table of defaults knows it. What is kept is
-the choice; the run then times it anew. The prompts are the run's own, so the choice suits them.
+The best k depends on drafter, prompts, hardware and batch size, so no table of defaults knows it. Only the choice is
+kept; the run times it anew. The prompts are the run's own, so the choice suits them.
 """
 
 from __future__ import annotations
@@ -42,8 +42,10 @@ class Found:
 
     @property
     def text(self) -> str:
-        told = {k: "failed" if rate is None else f"{rate:.1f}" for k, rate in self.tokens_per_s.items()}
-        return ", ".join(f"k={k} {rate}" for k, rate in told.items())
+        """Every candidate with its tokens per second, in one line."""
+        return ", ".join(
+            f"k={k} {'failed' if rate is None else f'{rate:.1f}'}" for k, rate in self.tokens_per_s.items()
+        )
 
 
 def calibrate(config: RunConfig, plan: Plan, models: Models, batches: Sequence[Batch], run_dir: Path) -> Plan:
@@ -83,16 +85,16 @@ def measure(config: RunConfig, planned: PlannedArm, models: Models, batches: Seq
 
 
 def write_choice(run_dir: Path, found: dict[str, Found]) -> None:
-    """Keep what was measured and chosen beside the records."""
+    """Keep measurements and choice beside the records."""
     run_dir.mkdir(parents=True, exist_ok=True)
     content = {name: {"best": one.best, "tokens_per_s": one.tokens_per_s} for name, one in found.items()}
     replace_file(run_dir / CALIBRATION, json.dumps(content, indent=1) + "\n")
 
 
 def read_choice(run_dir: Path, plan: Plan) -> dict[str, int] | None:
-    """The choice of an earlier start in `run_dir`, None where there is none for these arms and candidates.
+    """The choice of an earlier start in `run_dir`, None if there is none for these arms and candidates.
 
-    The run key has the choice as well, from the first record on: another one could not continue the run.
+    The run key holds the choice from the first record on, as another one could not continue the run.
     """
     wanted = {planned.name: list(planned.candidates) for planned in plan.arms if planned.candidates}
     arms = {str(arm["name"]): arm for arm in arms_of_key(run_dir) if arm.get("chosen_among")}

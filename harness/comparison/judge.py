@@ -1,4 +1,4 @@
-"""Holds each arm's tokens against the baseline's of the same run, where the two must agree."""
+"""Compares each arm's tokens with the baseline's of the same run, where the two must agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ran, written before the first prompt: enough to tell whether two runs may be compared.
+"""Describes a run before its first prompt: enough to see whether two runs may be compared.
 
 The file is for people and for `harness.compare`; the run key (`harness.records.identity`) is what guards a directory.
 """
@@ -53,7 +53,7 @@ def describe_models(config: RunConfig, plan: Plan) -> dict[str, Any]:
 
 
 def describe_random(config: RunConfig, plan: Plan) -> dict[str, Any]:
-    """The same of those models whose weights are random."""
+    """Identity and size of those models whose weights are random."""
     dtype = parse_dtype(resolve_dtype(config.target, plan.target_config))
     made = {}
     if config.target.weights == RANDOM:
@@ -69,7 +69,7 @@ def describe_random(config: RunConfig, plan: Plan) -> dict[str, Any]:
 
 
 def describe_arms(plan: Plan, drafters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """The baseline and every arm with the k that really runs, and what a loaded drafter settled by itself."""
+    """The baseline and every arm with its resolved k, and the choices of a loaded drafter."""
     arms: list[dict[str, Any]] = [{"name": BASELINE, "kind": BASELINE, "num_draft_tokens": 0, "verify_width": 1}]
     for planned in plan.arms:
         arms.append(
@@ -92,13 +92,13 @@ def describe_arms(plan: Plan, drafters: Mapping[str, Any] | None = None) -> list
 
 
 def assumed(arm: Arm) -> dict[str, Any]:
-    """What of an arm is made up, nothing for most."""
+    """The made-up parts of an arm: random weights, assumed acceptance rates."""
     rates = {"synthetic_acceptance": list(arm.synthetic_acceptance)} if arm.synthetic_acceptance else {}
     return {**({"weights": RANDOM} if arm.weights == RANDOM else {}), **rates}
 
 
 def describe_target(config: RunConfig, target: TargetFacts, memory: Memory | None) -> dict[str, Any]:
-    """How the target ran; `memory` is the estimate from before anything was loaded."""
+    """The target as it runs; `memory` was estimated before anything was loaded."""
     return {
         "dtype": target.dtype,
         "device": str(target.device),
@@ -112,7 +112,7 @@ def describe_target(config: RunConfig, target: TargetFacts, memory: Memory | Non
 
 
 def describe_prompts(config: RunConfig, prompts: Sequence[Prompt], rendered: Iterable[Rendered], chat: Chat) -> Any:
-    """Which prompts, how they were rendered, and hashes of what the target really reads in first turns."""
+    """The prompts, their rendering, and hashes of the first turns as the target reads them."""
     text, token_ids, lengths = hashlib.sha256(), hashlib.sha256(), []
     for one in rendered:
         text.update(hashlib.sha256(one.text.encode()).digest())
@@ -140,9 +140,9 @@ def describe_prompts(config: RunConfig, prompts: Sequence[Prompt], rendered: Ite
 
 
 def checkpoint_identities(models: dict[str, Any]) -> dict[str, Any]:
-    """What of the checkpoints changes the numbers: contents, not places."""
-    told = ("weights_hash", "tensors_sha256", "config_sha256")
-    return {name: {key: model[key] for key in told if key in model} for name, model in models.items()}
+    """The part of each checkpoint that changes numbers: its contents, not its place."""
+    contents = ("weights_hash", "tensors_sha256", "config_sha256")
+    return {name: {key: model[key] for key in contents if key in model} for name, model in models.items()}
 
 
 def write_manifest(

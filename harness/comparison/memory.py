@@ -1,7 +1,7 @@
-"""Does it fit? Bytes of a run, told from config.json alone, before any weight is read.
+"""Estimates the bytes of a run from config.json alone and checks them against its device, before weights are read.
 
-Weights are counted on the meta device, storage as `Target.new_cache` and the drafters allocate it. What a pass needs
-besides (activations, workspaces of kernels, CUDA's own context) is only estimated; it is small beside the rest.
+Weights are counted on the meta device, storage as `Target.new_cache` and the drafters allocate it. Activations,
+kernel workspaces and CUDA's own context are rough estimates; they are small beside the rest.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DOUBLE = 8  # random numbers are kept in double precision
 
 @dataclass(frozen=True, slots=True)
 class ArmMemory:
-    """What one arm adds: its drafter's weights and the state of its decoder."""
+    """Bytes that one arm adds: its drafter's weights and the state of its decoder."""
 
     name: str
     weights: int
@@ -59,7 +59,7 @@ class Memory:
         return self.target_weights + sum(arm.total for arm in self.arms) + self.activations
 
     def text(self) -> str:
-        """One line of what goes where, largest things first."""
+        """One line: the total and its parts."""
         parts = [f"target {_gb(self.target_weights)}"]
         parts += [f"{arm.name} {_gb(arm.weights)}" for arm in self.arms if arm.weights]
         parts.append(f"keys and values {_gb(sum(arm.target_cache + arm.drafter_state for arm in self.arms))}")
@@ -121,7 +121,7 @@ def arm_memory(
     capacity: int,
     k: int,
 ) -> ArmMemory:
-    """What the arm `name` adds; `drafter` is its config.json, None for the baseline and the controls."""
+    """Bytes of the arm `name`; `drafter` is its config.json, None for the baseline and the controls."""
     cache = target_cache_bytes(target, dtype, batch, capacity, k)
     noise = 3 * batch * capacity * DOUBLE
     if drafter is None:
@@ -144,7 +144,7 @@ def activation_bytes(raw: dict[str, Any], dtype: torch.dtype, batch: int, k: int
     return max(chunk, batch * (k + 1) * vocab * per_token)
 
 
-def estimate(
+def estimate_memory(
     target: dict[str, Any],
     arms: Iterable[tuple[str, dict[str, Any] | None, int]],
     dtype: torch.dtype,
@@ -156,8 +156,8 @@ def estimate(
 ) -> Memory:
     """Bytes of a run with these `arms` (name, drafter's config.json or None, k), each of which keeps its decoder.
 
-    `capacity` is the longest prompt plus the new tokens; `stored` are the target's tensors where they are known, which
-    a quantized target needs. Raises InputError for a config that cannot be read.
+    `capacity` is the longest prompt plus the new tokens. `stored` are the target's tensors; a quantized target needs
+    them. Raises InputError for a config that cannot be read.
     """
     listed = list(arms)
     widest = max((k for _, _, k in listed), default=0)
@@ -169,7 +169,7 @@ def estimate(
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """Free memory of `device`, None where nothing tells."""
+    """Free bytes on `device`, or None if unknown."""
     if device.type == "cuda":
         return max(torch.cuda.mem_get_info(device)[0] - GPU_RESERVE, 0)
     try:
@@ -181,8 +181,10 @@ def available_bytes(device: torch.device) -> int | None:
 
 
 def shortage(memory: Memory, *devices: torch.device, held: int = 0) -> str | None:
-    """One line that says by how much the run is too large for `devices` together, of which `held` bytes are its own
-    already, and what would help; None when it fits."""
+    """One line that says by how much the run is too large for `devices` together, and the remedies; None if it fits.
+
+    `held` bytes of the devices are the run's own already.
+    """
     known = [free for free in map(available_bytes, devices) if free is not None]
     free = sum(known)
     if len(known) < len(devices) or memory.total <= free + held:  # with one unknown the sum is no sum
@@ -195,10 +197,10 @@ def shortage(memory: Memory, *devices: torch.device, held: int = 0) -> str | Non
 
 
 def check_room(config: RunConfig, plan: Plan, longest_prompt: int) -> Memory | None:
-    """The run's memory, estimated from the configs alone; None where they do not tell.
+    """The run's memory, estimated from the configs alone; None where they do not determine it.
 
-    That is a quantized target, whose files decide, one that processes share or that lies on disk, and arms of another
-    engine. Raises InputError that says by how much the run is too large and what would help.
+    They do not for a quantized target, whose files decide, for one that processes share or that lies on disk, and for
+    arms of another engine. Raises InputError that says by how much the run is too large, with the remedies.
     """
     target = config.target
     devices = devices_of(target)
@@ -207,7 +209,7 @@ def check_room(config: RunConfig, plan: Plan, longest_prompt: int) -> Memory | N
     if is_quantized(text_config_of(plan.target_config, "target.path")):
         return None
     own = [planned for planned in plan.arms if planned.arm.engine == HARNESS]
-    memory = estimate(
+    memory = estimate_memory(
         plan.target_config,
         [(BASELINE, None, 0), *((planned.name, planned.drafter, planned.k) for planned in own)],
         parse_dtype(resolve_dtype(target, plan.target_config)),
@@ -215,7 +217,7 @@ def check_room(config: RunConfig, plan: Plan, longest_prompt: int) -> Memory | N
         capacity=longest_prompt + config.max_new_tokens,
         sampling=not config.decoding.greedy,
     )
-    # What this process holds of an earlier job is used again or let go.
+    # A target held from an earlier job is used again or released.
     problem = shortage(memory, *devices, held=held_bytes())
     if problem is not None:
         raise InputError(problem)
@@ -223,7 +225,7 @@ def check_room(config: RunConfig, plan: Plan, longest_prompt: int) -> Memory | N
 
 
 def spread_of(target: TargetConfig) -> str | None:
-    """How the target will be spread, in words, as far as the configuration alone tells: `auto` may find one device."""
+    """The target's devices in words, as far as the configuration determines them: `auto` may find one device."""
     if target.tp_plan is not None:
         return f"tp_plan={target.tp_plan}"
     named = sorted(set(map(str, target.device_map.values()))) if isinstance(target.device_map, dict) else []
@@ -231,7 +233,7 @@ def spread_of(target: TargetConfig) -> str | None:
 
 
 def devices_of(target: TargetConfig) -> list[torch.device]:
-    """Whose memory the target may take; none where it may lie on disk, which has room enough."""
+    """The devices whose memory the target may take; none if it may lie on disk."""
     if target.device_map is None:
         return [parse_device(target.device)]
     if isinstance(target.device_map, str):  # accelerate fills all GPUs, then the CPU's memory

@@ -30,7 +30,7 @@ from harness.vocabulary import HARNESS
 
 @dataclass(slots=True)
 class Held:
-    """The target that was loaded last, and what it was loaded from."""
+    """The target that was loaded last, and the key of its source."""
 
     key: str
     target: Target
@@ -67,7 +67,7 @@ _held: Held | None = None
 
 
 def load_models(config: RunConfig, plan: Plan) -> Models:
-    """The run's target and one drafter per arm. Raises InputError where a checkpoint does not hold what it should."""
+    """The run's target and one drafter per arm. Raises InputError for missing or misshapen tensors."""
     global _held
     if not sys.stderr.isatty():
         transformers.utils.logging.disable_progress_bar()
@@ -86,7 +86,7 @@ def load_models(config: RunConfig, plan: Plan) -> Models:
         _held = Held(key, built)
     target = _held.target
     target.set_execution(config.execution)
-    # What an earlier job left would count as this one's memory.
+    # Caches of an earlier job would count as this one's memory.
     pool.clear(target)
     free_memory()
     models = Models(target, facts_of(target, dtype))
@@ -120,7 +120,7 @@ def facts_of(target: Target, dtype: str) -> TargetFacts:
 
 
 def stamps(path: str) -> list[tuple[str, int, int]]:
-    """Name, size and time of every file of a local checkpoint, which change where another one is put in its place."""
+    """Name, size and time of every file of a local checkpoint: they change when another one takes its place."""
     files = [file for file in Path(path).glob("*") if file.is_file()] if Path(path).is_dir() else []
     return sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
 
@@ -137,7 +137,7 @@ def held_bytes() -> int:
 
 
 def release() -> None:
-    """Let go of whatever is held, so that its memory can be used by the next target."""
+    """Release the held target, so that the next one can use its memory."""
     global _held
     _held = None
     free_memory()

@@ -1,7 +1,7 @@
-"""What can be known to be wrong before any weight is read: `config.json` of the target and of each drafter.
+"""Checks a run against the `config.json` of its target and drafters, before any weight is read.
 
-The checks look at plain dictionaries, so they cost milliseconds and say what to change. What only the tensors tell
-(missing, misshapen) is the loaders' to say.
+The checks look at plain dictionaries, so they cost milliseconds and say what to change. Missing and misshapen tensors
+are found by the loaders.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from harness.vocabulary import BASELINE, HARNESS
 
 @dataclass(frozen=True, slots=True)
 class PlannedArm:
-    """An arm with what its drafter's config settles: k, and the native block where it has one."""
+    """An arm with the values that its drafter's config settles: k, and the native block of a block drafter."""
 
     arm: Arm
     k: int
@@ -52,7 +52,7 @@ class PlannedArm:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run that fits together as far as the configs tell."""
+    """A run whose configs fit together."""
 
     target_config: dict[str, Any]
     arms: tuple[PlannedArm, ...]
@@ -84,8 +84,7 @@ def preflight(config: RunConfig) -> Plan:
             check_side_files(folder, target, key)
     else:
         check_loadable(target, key, folder, parse_device(config.target.device))
-    decoding = config.decoding
-    sampling = Sampling(decoding.temperature, decoding.top_k, decoding.top_p)
+    sampling = sampling_of(config)
     arms = tuple(with_candidates(plan_arm(arm, target, config.target, sampling), config) for arm in config.arms)
     for planned in arms:
         check_count(planned.arm.synthetic_acceptance, planned.k, planned.name, planned.arm.rates_key)
@@ -95,8 +94,13 @@ def preflight(config: RunConfig) -> Plan:
     return plan
 
 
+def sampling_of(config: RunConfig) -> Sampling:
+    """The sampling settings of every arm."""
+    return Sampling(config.decoding.temperature, config.decoding.top_k, config.decoding.top_p)
+
+
 def check_named(arm: Arm, known: Mapping[str, str]) -> None:
-    """Raises InputError where a trained drafter has no checkpoint; `known` ones are then named."""
+    """Raise InputError for a trained drafter without a checkpoint, naming those `known` for the target."""
     if kind_of(arm.kind).trained and arm.weights != RANDOM and not arm.path:
         others = ", ".join(f"{path} ({what})" for path, what in known.items())
         raise InputError(

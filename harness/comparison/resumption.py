@@ -1,8 +1,8 @@
-"""Which generations of earlier attempts still count, and which are decoded again.
+"""Decides which generations of earlier attempts still count, and which are decoded again.
 
-An arm's verdict and the pair of times it is part of rest on the baseline's answer to the same prompt; a later turn
-rests on the baseline's answers before it. What rests on something that is decoded again is decoded again with it, so
-no verdict outlives its baseline, and the two times of a pair come from one attempt.
+An arm's verdict and its pair of times depend on the baseline's answer to the same prompt; a later turn depends on the
+baseline's answers before it. A generation is decoded again together with anything it depends on, so no verdict
+outlives its baseline, and the two times of a pair come from one attempt.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ def settled(
     needed = {*names} if together else {*names} & {*baselines}
     whole = {unit: keys for unit, keys in units.items() if needed <= {key.arm for key in keys}}
 
-    def told(prompt_id: str, turn: int) -> bool:
-        """Whether the answers that this turn's history repeats all stay."""
+    def history_stays(prompt_id: str, turn: int) -> bool:
+        """Whether all answers in this turn's history stay."""
         return BASELINE not in names or all((prompt_id, before, 0) in whole for before in range(turn))
 
-    return {key for (prompt_id, turn, _), keys in whole.items() if told(prompt_id, turn) for key in keys}
+    return {key for (prompt_id, turn, _), keys in whole.items() if history_stays(prompt_id, turn) for key in keys}
 
 
 def outlived(rows: Rows, key: GenerationKey, baselines: Sequence[str] = (BASELINE,)) -> bool:
-    """Whether what the generation `key` rests on was decoded after it."""
+    """Whether a generation that `key` depends on was decoded after it."""
     row = rows[key]
     under = [rows.get(key._replace(arm=arm)) for arm in baselines if arm != key.arm]
     # Runs of earlier versions number no attempts; there a verdict without an answer betrays a later baseline.

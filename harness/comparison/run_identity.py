@@ -1,7 +1,7 @@
-"""What a run's identity holds: everything that decides what is decoded, how it is scored, and what it is called.
+"""Builds a run's identity: every setting that changes its tokens, its scores or its label.
 
-Two runs with the same identity may share a directory; the second continues the first. Settings whose effect is known
-only once they are resolved (`target`, `dataset`, `drafter` and others) stand in it as what they resolve to.
+Two runs with the same identity may share a directory; the second continues the first. Settings that are known only once
+they are resolved (`target`, `dataset`, `drafter` and others) enter it resolved.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from harness.records.secrets import redact_tree
 from harness.records.stored import read_object
 from harness.tasks.prompts import Prompt
 
-#: Settings that the identity has as what they resolve to.
+#: Settings that enter the identity resolved.
 RESOLVED = ("drafter", "num_draft_tokens", "calibration", "verification", "target", "dataset", "execution", "drafters")
-#: Where an identity that is made before models are loaded lacks what only they tell.
+#: Paths that an identity made before models are loaded lacks.
 KNOWN_ONCE_LOADED = ("config.drafters", "config.target_as")
-#: What the first version of the key left out, apart from the prompts, and what takes its place unseen.
+#: Settings, apart from the prompts, that the first version of the key left out: today's values are taken for them.
 ADDED = ("scored_by", "label", "placement")
 ADDED_TO_PROMPTS = ("token_ids_sha256", "template_sha256")
 UNRECORDED = "(not recorded by the earlier version that began this run)"
@@ -39,9 +39,9 @@ def run_identity(
     prompts: Iterable[Prompt],
     target: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The identity of a run. `target` holds what only a loaded one tells; without it, neither do `arms`."""
+    """The identity of a run. `target` holds facts of the loaded target; without it, `arms` are those before loading."""
     settings = {key: value for key, value in redact_tree(config.to_dict()).items() if key not in RESOLVED}
-    told = ("rendered_sha256", "token_ids_sha256", "template_sha256", "thinking", "chat_template")
+    rendering = ("rendered_sha256", "token_ids_sha256", "template_sha256", "thinking", "chat_template")
     return identity(
         {
             **settings,
@@ -55,7 +55,7 @@ def run_identity(
             **({"synthetic": config.synthetic} if config.synthetic else {}),
             **({} if config.decoding.greedy else {"seeds": SEEDS}),
             "prompts": {
-                **{key: about_prompts[key] for key in told},
+                **{key: about_prompts[key] for key in rendering},
                 "asked": {prompt.prompt_id: asked(prompt, prompt.answer) for prompt in prompts},
             },
         },
@@ -64,13 +64,13 @@ def run_identity(
 
 
 def before_loading(arm: Mapping[str, Any]) -> dict[str, Any]:
-    """An arm without what its drafter or a calibration settles: the k among its candidates, the embedding's scale."""
+    """An arm without the values settled by its drafter or a calibration: the chosen k, the embedding's scale."""
     settled = {"input_embedding_scale", *(("num_draft_tokens", "verify_width") if "chosen_among" in arm else ())}
     return {key: value for key, value in arm.items() if key not in settled}
 
 
 def asked(prompt: Any, answer: Any) -> dict[str, Any]:
-    """A prompt as the identity has it: the category in words, every turn and the answer key as hashes."""
+    """A prompt in the identity: the category in words, every turn and the answer key as hashes."""
     conversation = [[list(pair) for pair in prompt.opening], list(prompt.turns)]
     return {
         "category": prompt.category,
@@ -82,11 +82,11 @@ def asked(prompt: Any, answer: Any) -> dict[str, Any]:
 def upgrade(
     stored: Mapping[str, Any], version: int, run_dir: Path, *, given: Mapping[str, Any], about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """An identity as it was `stored`, as this code writes it: settings that came later stand at their defaults.
+    """The `stored` identity in this code's version: settings that came later stand at their defaults.
 
     The first version of the key left much out. Turns and categories come from the prompts kept beside the records.
-    Answer keys were not kept: they are the same where the dataset is (`about` as in the manifest). What cannot be known
-    any more counts as unchanged.
+    Answer keys were not kept: they are the same where the dataset is (`about` as in the manifest). Values that cannot
+    be known any more count as unchanged.
     """
     schema = read_config({"target": {"path": "none"}, "dataset": {"path": "none"}}).to_dict()
     defaults = {key: value for key, value in schema.items() if key not in RESOLVED}
@@ -104,13 +104,13 @@ def upgrade(
     prompts = {
         prompt_id: _as_asked(kept.get(prompt_id), wanted.get(prompt_id, {}), same) for prompt_id in dict.fromkeys(ids)
     }
-    told = {key: value for key, value in config.get("prompts", {}).items() if key != "prompt_ids"}
-    told |= {key: now["prompts"][key] for key in ADDED_TO_PROMPTS}
+    rendering = {key: value for key, value in config.get("prompts", {}).items() if key != "prompt_ids"}
+    rendering |= {key: now["prompts"][key] for key in ADDED_TO_PROMPTS}
     checkpoints = {
         name: {**_only(given["checkpoints"].get(name, {}), "tensors_sha256"), **model}
         for name, model in stored["checkpoints"].items()
     }
-    return {"config": {**config, "prompts": {**told, "asked": prompts}}, "checkpoints": checkpoints}
+    return {"config": {**config, "prompts": {**rendering, "asked": prompts}}, "checkpoints": checkpoints}
 
 
 def _only(values: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def _only(values: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def _filled(stored: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """`stored` with what it lacks of `defaults`, at every depth."""
+    """`stored`, with missing values from `defaults` at every depth."""
     both = {
         key: _filled(stored[key], value)
         for key, value in defaults.items()

@@ -1,4 +1,4 @@
-"""Which prompts are decoded together, with which random numbers, and in which order their arms run."""
+"""The design of a run: prompts in groups, seeds of their random numbers, and the order of arms."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from harness.tasks.prompts import Prompt
 
-#: How seeds are made of the run's seed, repeat and prompt; a sampled run continues only what was drawn the same way.
+#: The derivation of seeds from the run's seed, repeat and prompt; a sampled run is continued under the same one only.
 SEEDS = "hashed"
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Prompts decoded as one batch. `first` is the place of the first in the whole order, which settles the seeds."""
+    """Prompts decoded as one batch. `first` is the index of the first in the whole order, which settles the seeds."""
 
     first: int
     prompts: tuple[Prompt, ...]
@@ -27,8 +27,8 @@ class Group:
     def seed(self, base: int, repeat: int) -> int:
         """Row i of the group draws with this plus i, whatever the batch size.
 
-        Seeds of one repeat lie together. Where they begin is hashed, so that no prompt of another repeat, or of a run
-        with the next `base`, shares its random numbers. 62 bits leave room for every prompt in what engines take.
+        Seeds of one repeat are consecutive from a hashed start, so that no prompt of another repeat, or of a run with
+        the next `base`, shares its random numbers. 62 bits leave room for every prompt in the seeds that engines take.
         """
         digest = hashlib.sha256(f"{base}/{repeat}".encode()).digest()
         return (int.from_bytes(digest[:8], "big") >> 2) + self.first
@@ -36,9 +36,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The part of a run that one of `count` processes decodes, and the journals of the same run that it takes over.
+    """The part of a run that the process `rank` of `count` decodes, and the journals of the same run that it absorbs.
 
-    Without `decode` nothing is decoded: what the journals hold is all there will be.
+    Without `decode` nothing is decoded: the journals hold the whole run.
     """
 
     rank: int = 0
@@ -47,7 +47,7 @@ class Share:
     decode: bool = True
 
     def of(self, groups: Sequence[Group]) -> list[Group]:
-        """Every `count`-th group, so that shares are alike where prompts grow longer along the file."""
+        """Every `count`-th group, so that shares take equally long where prompts grow along the file."""
         return list(groups[self.rank :: self.count])
 
 

@@ -1,4 +1,4 @@
-"""Whether the hardware held its clocks during a run, where that can be read.
+"""Reads from GPU and CPU whether they throttle, where they can be read.
 
 Reading takes a process or a few small files, so it belongs before, after and between prompts, never within one.
 """
@@ -16,13 +16,13 @@ CPU_COUNTERS = "/sys/devices/system/cpu"
 
 
 def read_clocks(gpu: str | None, counters: str | Path = CPU_COUNTERS) -> ClockReading:
-    """Read what can be read of the GPU `gpu` (see `gpu_name`; None for no GPU); nothing is raised for what cannot."""
+    """Clock reading of the GPU `gpu` (see `gpu_name`; None for no GPU) and the CPU; unreadable parts are None."""
     reasons = None if gpu is None else _gpu_reasons(gpu)
     return ClockReading(reasons, _cpu_throttle_events(Path(counters)), gpu is not None)
 
 
 def gpu_name(device: torch.device) -> str | None:
-    """What nvidia-smi calls `device`; None for no GPU. A UUID, as its numbers ignore CUDA_VISIBLE_DEVICES."""
+    """nvidia-smi's name of `device`; None for no GPU. A UUID, as its numbers ignore CUDA_VISIBLE_DEVICES."""
     if device.type != "cuda":
         return None
     uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)

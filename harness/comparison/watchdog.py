@@ -53,7 +53,7 @@ class Watch:
 
 
 def check_summary(summary: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
-    """The same over a whole run, earlier attempts included. Raises GuardError."""
+    """Raise GuardError as `Watch.check` does, over a whole run with its earlier attempts."""
     for row in overall(summary):
         if row["arm"] == BASELINE or not row["rounds"]:
             continue

@@ -1,7 +1,7 @@
-"""Does the target say the same in a wide pass as one token at a time? The verifier rests on it.
+"""Compares the target's logits in wide passes with those of one token at a time, on which the verifier rests.
 
-The arithmetic of a pass of k+1 tokens may round otherwise than that of one, and near-ties then flip. The probe runs the
-same prefix both ways and keeps how far the logits lie apart, so that a tie in the verdicts can be understood.
+A pass of k+1 tokens may round differently from a pass of one, and near-ties then flip. The probe runs the same prefix
+both ways and keeps the distance between the logits, which explains ties in the verdicts.
 """
 
 from __future__ import annotations

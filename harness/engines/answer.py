@@ -1,7 +1,7 @@
-"""An engine's answer to one prompt, as it said it, and what must hold before any of it is believed.
+"""An engine's answer to one prompt in the engine's own words, and the checks before any of it is believed.
 
-Only endings that are known to be good are taken. An answer that broke off, or whose parts contradict each other, is an
-error: its tokens are not what was asked for, so its acceptance and its times are no figures.
+Only known good endings are taken. An answer that broke off, or whose parts contradict each other, is an error: its
+tokens are not those that were asked for, so its acceptance and its times are no figures.
 """
 
 from __future__ import annotations

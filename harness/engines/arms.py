@@ -1,6 +1,6 @@
 """An engine's arms, ready to decode: one session at a time, opened when its arm is first asked for.
 
-The same face as `harness.comparison.arms.Arms`, so that the comparison does not know who decodes.
+The interface is that of `harness.comparison.arms.Arms` (see `comparison.turns.DecodesArms`).
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from drafters.base import Sampling
+from harness.comparison.arms import WARM_UP_ROUNDS
 from harness.comparison.models import resolve_dtype
-from harness.comparison.plan import Plan
+from harness.comparison.plan import Plan, sampling_of
 from harness.config import RunConfig
 from harness.engines.server import ServerSession
 from harness.engines.session import ProcessSession, Request, Session, arguments_of
@@ -23,7 +23,6 @@ from harness.records.rounds import Generation
 from harness.records.stored import read_object
 from harness.vocabulary import BASELINE
 
-WARM_UP_ROUNDS = 3
 ENGINES_JSON = "engines.json"
 
 
@@ -60,8 +59,7 @@ class EngineArms:
         self.dtype = resolve_dtype(config.target, plan.target_config)
         self.context = plan.context
         self.length = min(longest + config.max_new_tokens, self.context)
-        decoding = config.decoding
-        self.sampling = Sampling(decoding.temperature, decoding.top_k, decoding.top_p)
+        self.sampling = sampling_of(config)
         self.eos_token_ids = eos_token_ids
         self.session: Session | None = None
         self.serving: str | None = None
@@ -104,7 +102,7 @@ class EngineArms:
         return generations
 
     def warm_up(self, arm: str, tokens: Sequence[list[int]], failed: Callable[[str, Exception], None]) -> None:
-        """Start `arm` and let it decode a few rounds that nobody counts."""
+        """Start `arm` and decode a few uncounted rounds; `failed` takes the arm and the error."""
         length = min(self.config.max_new_tokens, WARM_UP_ROUNDS * (self.k[arm] + 1) + 1)
         try:
             self.open(arm).decode(tokens, Request(length, (), self.sampling, self.config.seed))
@@ -112,12 +110,12 @@ class EngineArms:
             failed(arm, error)
 
     def drop(self, arm: str) -> None:
-        """End an arm's session, as after an error that left it in no known state."""
+        """End an arm's session, as after an error that left it in an unknown state."""
         if self.serving == arm:
             self.close()
 
     def close(self) -> None:
-        """End the session, and note what ran in `engines.json`."""
+        """End the session, and describe it in `engines.json`."""
         session, arm = self.session, self.serving
         self.session = self.serving = None
         if session is None or arm is None:

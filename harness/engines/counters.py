@@ -19,8 +19,8 @@ PER_POSITION = "num_accepted_tokens_per_pos"
 def read_counters(page: str) -> dict[str, Any] | None:
     """The speculative counters of a /metrics page, summed over engines; the per-position ones as a list.
 
-    Empty for a server that does not speculate. None where the page has none of vLLM's metrics, which tells nothing.
-    Raises EngineError for a counter that is no count.
+    Empty for a server that does not speculate; None if the page has none of vLLM's metrics. Raises EngineError for a
+    counter that is no count.
     """
     lines = [line.strip() for line in page.splitlines()]
     if not any(line.startswith(VLLM) for line in lines):
@@ -49,7 +49,7 @@ def read_counters(page: str) -> dict[str, Any] | None:
 
 
 def whole(text: str, line: str) -> int:
-    """The count that `text` is. Raises EngineError for anything else, NaN and infinity included."""
+    """`text` as a count. Raises EngineError for anything else, NaN and infinity included."""
     try:
         value = float(text)
     except ValueError:
@@ -60,9 +60,9 @@ def whole(text: str, line: str) -> int:
 
 
 def counted_between(after: Mapping[str, Any] | None, before: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """What was counted between two readings of a page, None where it has no metrics of vLLM's.
+    """Counts between two readings of a page, None if it has none of vLLM's metrics.
 
-    Raises EngineError where the two are not of one server's life.
+    Raises EngineError if the server was restarted or replaced between them.
     """
     if (after is None, not after) != (before is None, not before):
         raise EngineError("vLLM's counters came or went between two readings: the server was restarted or replaced")

@@ -11,10 +11,11 @@ from harness.comparison.models import TargetFacts, resolve_dtype
 from harness.comparison.plan import Plan
 from harness.config import RunConfig
 from harness.target.devices import parse_device
+from harness.target.files import end_token_ids
 
 
 def engine_facts(config: RunConfig, plan: Plan) -> TargetFacts:
-    """What `load_models` says of a loaded target, with nothing loaded."""
+    """The facts of the target, from its configs alone."""
     return TargetFacts(
         device=parse_device(config.target.device),
         dtype=resolve_dtype(config.target, plan.target_config),
@@ -29,10 +30,7 @@ def engine_facts(config: RunConfig, plan: Plan) -> TargetFacts:
 
 def eos_token_ids(path: str, target_config: dict[str, Any]) -> tuple[int, ...]:
     """Every id that ends an answer, as the checkpoint's generation config (else its config) names them."""
-    ids = None
     file = resolve_folder(path, "target.path", weights=False) / "generation_config.json"
-    if file.is_file():
-        ids = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id")
-    for config in (text_config(target_config), target_config):
-        ids = config.get("eos_token_id") if ids is None else ids
-    return () if ids is None else tuple(ids) if isinstance(ids, list) else (int(ids),)
+    generation = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    configs = (generation, text_config(target_config), target_config)
+    return end_token_ids(*(config.get("eos_token_id") for config in configs))

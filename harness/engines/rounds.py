@@ -1,7 +1,7 @@
-"""What an engine tells of its steps becomes the harness's rounds, where it tells enough.
+"""Turns an engine's steps into the harness's rounds, where the engine reports enough.
 
-An engine's step is a round: it emits the accepted drafts and one token more. vLLM tells the tokens of each step and,
-per request, how much each drafting step drafted and accepted; it does not tell draft and verify time apart.
+An engine's step is a round: it emits the accepted drafts and one token more. vLLM reports the tokens of each step and,
+per request, the drafted and accepted tokens of each drafting step; it does not separate draft and verify time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def rounds_of(
 
     `emitted` [steps], `drafted` and `accepted` [drafting steps], all in order. A step that drafted nothing emits one
     token. The last step may have been cut by an end token or the length limit. None when the counts contradict the
-    tokens. Where rejected drafts stand among steps without drafts their order is not told; they come first then.
+    tokens. The order of rejected drafts among steps without drafts is not reported; rejected drafts come first then.
     """
     rounds: list[Round] = []
     position = prompt_tokens
@@ -44,8 +44,8 @@ def fits(raw: int, emitted: int, last: bool) -> bool:
 def from_counters(emitted: Sequence[int], counters: Mapping[str, Any]) -> tuple[list[int], list[int]] | None:
     """Drafted and accepted per step, from the tokens of each step and the counters around this one request.
 
-    Holds only when every step drafted equally much: each step but the last then accepted all that it emitted but one,
-    and the totals say what the last one accepted. None unless every counter, per position too, agrees with that.
+    Holds only if every step drafted equally much: each step but the last then accepted all but one of its emitted
+    tokens, and the totals give the last step's. None unless every counter, per position too, agrees with that.
     """
     steps, drafted, taken = (counters.get(name) for name in ("num_drafts", "num_draft_tokens", "num_accepted_tokens"))
     if not steps or steps != len(emitted) or drafted is None or taken is None:
@@ -56,7 +56,7 @@ def from_counters(emitted: Sequence[int], counters: Mapping[str, Any]) -> tuple[
     per_position = counters.get("num_accepted_tokens_per_pos")
     if uneven or not all(0 <= one <= width for one in accepted) or accepted[-1] + 1 < emitted[-1]:
         return None
-    told = [sum(one > place for one in accepted) for place in range(len(per_position or []))]
-    if per_position is not None and told != [int(value) for value in per_position]:
+    expected = [sum(one > place for one in accepted) for place in range(len(per_position or []))]
+    if per_position is not None and expected != [int(value) for value in per_position]:
         return None
     return [width] * int(steps), accepted

@@ -1,4 +1,4 @@
-"""What a running server serves, held against what the run asks of it, before any prompt is sent."""
+"""Checks a running server's model and drafting against the run, before any prompt is sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def choose_model(page: Any, wanted: str | None, target: str | None, url: str) ->
     """The name under which the server's model is asked for, from its /v1/models page.
 
     `wanted` is engine.model; without it the only model is taken, else the one that is served from `target`. Raises
-    InputError where that settles none.
+    InputError if that names no single model.
     """
     entries = page.get("data") if isinstance(page, Mapping) else None
     read = isinstance(entries, list) and all(isinstance(one, Mapping) and one.get("id") for one in entries)

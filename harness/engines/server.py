@@ -1,8 +1,8 @@
 """An already running vLLM server: completions streamed over HTTP, counters from its /metrics page.
 
 The server must return token ids (`return_token_ids`, vLLM's extension of the completions call). Started with
-`--per-request-spec-decode-metrics detailed` it tells what each step drafted and accepted, at any concurrency;
-otherwise the counters around a request tell it at concurrency 1, as long as nobody else uses the server.
+`--per-request-spec-decode-metrics detailed` it reports drafted and accepted tokens of each step at any concurrency;
+otherwise they follow from the counters around a request, at concurrency 1 on a server without other clients.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ TIMEOUT_S = 600.0
 
 
 def check_url(url: str, key: str) -> None:
-    """Raise InputError for what is no address of a server."""
+    """Raise InputError unless `url` is the address of a server."""
     parts = urlsplit(str(url))
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError(f"{key} is {url}: expected http://HOST:PORT")
 
 
 class ServerSession:
-    """Decodes by asking a server. It gives no logits, so a difference cannot be told from a near-tie.
+    """Decodes by asking a server. It gives no logits, so a near-tie looks like any other difference.
 
     `model` is the name to ask for, `target` the checkpoint that chooses among several models. With `k`, the server
     must draft that many tokens a round as `arm`, none for 0. Raises EngineError for a server that does not answer, and
@@ -131,7 +131,7 @@ class ServerSession:
             raise EngineError(f"{self.url} returned no token ids: it does not know return_token_ids")
         return answer
 
-    # -- what a server does not tell ---------------------------------------------------------------------------------
+    # -- what a server does not report -------------------------------------------------------------------------------
 
     def scores(self, prompt: Sequence[int]) -> None:
         return None

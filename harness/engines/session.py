@@ -19,13 +19,13 @@ from harness.records.taints import of_arrivals
 
 #: Positions kept free behind the longest answer and two blocks of drafts; nearer to its end vLLM stops drafting.
 MARGIN = 2
-#: What the harness never does, as the values that switch it off in vLLM.
+#: The values that switch off in vLLM what the harness never does.
 NEUTRAL = {"min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a group of prompts is asked with."""
+    """The settings with which a group of prompts is asked."""
 
     max_new_tokens: int
     eos_token_ids: tuple[int, ...]
@@ -35,7 +35,7 @@ class Request:
     def parameters(self) -> dict[str, Any]:
         """The sampling settings under vLLM's names, each as a value.
 
-        A server fills in what is left out from the model's generation config, penalties at temperature 0 as well.
+        A server takes omitted settings from the model's generation config, penalties at temperature 0 as well.
         """
         chosen, greedy = self.sampling, self.sampling.temperature == 0
         return NEUTRAL | {
@@ -56,15 +56,15 @@ class Session(Protocol):
         ...
 
     def scores(self, prompt: Sequence[int]) -> dict[int, float] | None:
-        """The highest logits of the token after `prompt`; None where the engine does not tell them."""
+        """The highest logits of the token after `prompt`; None if the engine does not report them."""
         ...
 
     def gaps(self, prompt: Sequence[int], answer: Sequence[int]) -> list[float] | None:
-        """How far each token of `answer` lies below the highest logit before it; None where it is not told."""
+        """Distance of each token of `answer` below the highest logit; None if the engine does not report it."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """What ran, for the record: versions, settings, counters."""
+        """Versions, settings and counters, for the record."""
         ...
 
     def close(self) -> None: ...
@@ -75,8 +75,8 @@ def generation_of(
 ) -> Generation:
     """A record from an engine's answer. Raises EngineError for one that is not whole (see `harness.engines.answer`).
 
-    `counters` are the engine's own over this request alone. Without drafts per step and without counters, or where
-    they contradict the tokens, there are no rounds and nothing is made up.
+    `counters` are the engine's own over this request alone. The record has no rounds if the engine reports neither
+    drafts per step nor counters, or if they contradict the tokens.
     """
     reason = finish_reason(answer, len(prompt), request.max_new_tokens, request.eos_token_ids)
     emitted = [len(step) for step in answer.steps[1:]]
@@ -123,7 +123,7 @@ class ProcessSession:
         rows = answer["rows"]
         if len(rows) != len(prompts):
             raise EngineError(f"vLLM answered {len(rows)} of {len(prompts)} prompts")
-        # Without a drafter nothing is drafted, whatever else the engine counts.
+        # Without a drafter nothing is drafted, even if the engine counts something.
         counters = (answer["counters"] if len(prompts) == 1 else None) if self.speculative else {}
         answers = [
             Answer(row["steps"], row["at"], row["finish"], new_tokens=row.get("new_tokens"), drafts=row["drafts"])

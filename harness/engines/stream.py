@@ -44,7 +44,7 @@ def read_stream(lines: Iterable[bytes], started: float) -> Answer:
 
 
 def take(answer: Answer, chunk: Any, now: float) -> None:
-    """Add one chunk. Raises EngineError for an error, and for what belongs to no answer of one choice."""
+    """Add one chunk. Raises EngineError for a reported error, and for a chunk that fits no answer of one choice."""
     if not isinstance(chunk, dict) or not isinstance(chunk.get("choices", []), list):
         raise EngineError(f"the stream holds {chunk!r:.300}, expected an object with choices")
     if chunk.get("error"):

@@ -1,4 +1,4 @@
-"""Whether vLLM can run an arm as the configuration describes it, told before anything starts."""
+"""Checks, before anything starts, that vLLM can run each arm as the configuration describes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEAST_TEMPERATURE = 0.01
 
 
 def check_engine(config: RunConfig) -> None:
-    """Raise InputError for what the chosen engine cannot run; nothing is checked for the harness's own."""
+    """Raise InputError for settings that the chosen engine cannot run; the harness's own runs all."""
     engine = config.engine
     if engine.name == HARNESS:
         return
@@ -54,8 +54,7 @@ def check_engine(config: RunConfig) -> None:
 
 
 def check_names(config: RunConfig) -> None:
-    """Raise InputError for entries per arm that no drafter of the configuration has, and for settings that have a key
-    of their own."""
+    """Raise InputError for entries of unknown arms, and for engine options that have a key of their own."""
     engine = config.engine
     names = [BASELINE, *config.drafters]
     for key, entries in (("url", engine.url), ("speculative", engine.speculative)):
@@ -76,7 +75,7 @@ def check_names(config: RunConfig) -> None:
 def check_arm(arm: Arm, beside: bool) -> None:
     """Raise InputError for a drafter or an option that vLLM does not have.
 
-    Beside the harness's own arms, an option describes those; what differs then is told by `differing_conventions`.
+    Beside the harness's own arms, an option describes those; `differing_conventions` then reports differences.
     """
     if arm.kind == BASELINE:
         return
@@ -90,12 +89,12 @@ def check_arm(arm: Arm, beside: bool) -> None:
         only = method.conventions.get(option)
         if option in method.options or value is None or (only is not None and value == only):
             continue
-        told = f"vLLM always does {only}" if only is not None else "vLLM has no such option"
-        raise InputError(f"drafters.{arm.name}.{option}={value}: {told}; expected it left out with engine=vllm")
+        why = f"vLLM always does {only}" if only is not None else "vLLM has no such option"
+        raise InputError(f"drafters.{arm.name}.{option}={value}: {why}; expected it left out with engine=vllm")
 
 
 def differing_conventions(arm: Arm, drafter: object) -> list[str]:
-    """Where the harness's loaded drafter goes another way than vLLM's, told as the option that would make them alike.
+    """Differences between the harness's loaded drafter and vLLM's, each with the option that would remove it.
 
     Acceptance may differ then; the tokens may not.
     """

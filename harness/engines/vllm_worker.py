@@ -1,4 +1,4 @@
-"""vLLM in a process of its own: JSON lines in on stdin, JSON lines out on what was stdout.
+"""vLLM in a process of its own: JSON lines in on stdin, JSON lines out on the original stdout.
 
 vLLM pins other versions of transformers than the harness does, so this file runs in vLLM's environment, by its path,
 and imports nothing of the harness. One process holds one `LLM`; ending the process is what frees its memory.
@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
-NEAR = 20  # candidates whose logits are told; a near-tie is always among them
+NEAR = 20  # candidates with reported logits; a near-tie is always among them
 COUNTERS = "vllm:spec_decode_"
 
 
 def take_over_stdout() -> TextIO:
-    """The protocol's end of stdout; whatever prints from now on goes to stderr."""
+    """The protocol's end of stdout; prints go to stderr from now on."""
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return channel
@@ -52,7 +52,7 @@ class Worker:
         seeds: list[int] | None,
         eos_token_ids: list[int],
     ) -> dict[str, Any]:
-        """Decode all prompts at once; per prompt its steps (tokens, seconds since the call) and what its drafts did."""
+        """Decode all prompts at once; gives each prompt's steps (tokens, seconds since the call) and draft counts."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -111,7 +111,7 @@ class Worker:
         return {"logits": {str(token): entry.logprob for token, entry in found.items()}}
 
     def gaps(self, prompt: list[int], count: int) -> dict[str, Any]:
-        """How far each of the last `count` tokens of `prompt` lies below the highest logit on its own prefix."""
+        """Distance of each of the last `count` tokens of `prompt` below the highest logit on its own prefix."""
         found = self.one(prompt, prompt_logprobs=1).prompt_logprobs[-count:]
         highest = [max(entry.logprob for entry in position.values()) for position in found]
         own = [position[token].logprob for position, token in zip(found, prompt[-count:], strict=True)]
@@ -139,7 +139,7 @@ class Worker:
 
 
 def difference(after: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """What was counted between two readings. Raises ValueError for counters that vanished or went back."""
+    """Counts between two readings. Raises ValueError for counters that vanished or went back."""
     found: dict[str, Any] = {}
     for name in {**before, **after}:
         value, earlier = after.get(name), before.get(name, 0)
@@ -170,7 +170,7 @@ def main() -> None:
             break
         try:
             answer = known[name](**message)
-        except Exception as error:  # told to the caller, who records it
+        except Exception as error:  # the caller records it
             import traceback
 
             traceback.print_exc()

@@ -1,8 +1,8 @@
-"""The harness's end of a vLLM process: started, asked, and ended for certain.
+"""The harness's end of a vLLM process: starts it, asks it, and ends it for certain.
 
 Messages are JSON objects, one a line: `load` with vLLM's `LLM` arguments, `decode`, `scores` (logits of a next token),
 `gaps` (an answer judged on its own prefixes), `counters`, `close`. Each is answered by one object, which holds `error`
-where it failed. The other end is `vllm_worker.py`, run by its path in vLLM's environment.
+if it failed. The other end is `vllm_worker.py`, run by its path in vLLM's environment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 SCRIPT = Path(__file__).with_name("vllm_worker.py")
 PATIENCE_S = 20.0
-TOLD_LINES = 12
+QUOTED_LINES = 12
 
 
 class EngineError(RuntimeError):
@@ -27,7 +27,7 @@ class EngineError(RuntimeError):
 
 
 class WorkerProcess:
-    """A running worker. Its stderr goes to `log`, whose end is told when the process dies."""
+    """A running worker. Its stderr goes to `log`; an error after its death quotes the end of it."""
 
     def __init__(self, python: str, environment: Mapping[str, str], log: Path) -> None:
         self.log = log
@@ -92,7 +92,7 @@ class WorkerProcess:
             self.process.stdout.close()
 
     def kill(self) -> None:
-        """End whatever is left of the worker's process group."""
+        """End the rest of the worker's process group."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(self.process.pid, number)
@@ -108,4 +108,4 @@ class WorkerProcess:
 def last_lines(log: Path) -> str:
     """The end of a log, on one line."""
     with log.open(encoding="utf-8", errors="replace") as file:
-        return " | ".join(line.strip() for line in deque(file, TOLD_LINES) if line.strip()) or "nothing"
+        return " | ".join(line.strip() for line in deque(file, QUOTED_LINES) if line.strip()) or "nothing"

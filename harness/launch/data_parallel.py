@@ -1,8 +1,8 @@
-"""One run over many processes, as `accelerate launch` and `torchrun` start them: each decodes its share of the prompts.
+"""Data parallel: processes of `accelerate launch` or `torchrun` each decode a share of one run's prompts.
 
-Every process times its own device and journals into `processes/<rank>` of the run directory. At the end the first one
-merges what all wrote and judges it, as if it had decoded everything itself. Random numbers depend on a prompt's place
-in the whole order, so the tokens are those of a single process.
+Every rank times its own device and journals into `processes/<rank>` of the run directory. At the end rank 0 merges all
+journals and summarises them, as if it had decoded everything itself. Random numbers depend on a prompt's place in the
+whole order, so the tokens are those of a single process.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from harness.run import Outcome, run
 from harness.target.devices import parse_device
 
 FOLDER = "processes"
-PATIENCE = timedelta(days=7)  # a process with longer answers may be waited for
+PATIENCE = timedelta(days=7)  # a rank with longer answers is waited for
 
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """The place of this process among all: `rank` of `count`, `local_rank` on its machine."""
+    """`rank` of this process among `count` (the world size), and `local_rank` on its machine."""
 
     rank: int = 0
     count: int = 1
@@ -43,7 +43,7 @@ class Processes:
 
 
 def processes() -> Processes:
-    """As the launcher's environment says; one process where it says nothing."""
+    """Rank and world size from the launcher's environment; a single process if unset. Raises InputError."""
     count = from_environment("WORLD_SIZE", 1, least=1)
     if count > 1:  # a rank that is left out would be every process's 0
         for name in ("MASTER_ADDR", "MASTER_PORT", "RANK", "LOCAL_RANK"):
@@ -54,10 +54,10 @@ def processes() -> Processes:
     return Processes(from_environment("RANK", 0), count, from_environment("LOCAL_RANK", 0))
 
 
-def run_split(
+def run_data_parallel(
     around: Processes, config: RunConfig, run_dir: Path, *, command: Sequence[str] = (), group: str | None = None
 ) -> Outcome | None:
-    """Decode this process's share; the first process merges all and returns the outcome, the others None."""
+    """Decode this rank's share; rank 0 merges all shares and returns the outcome, other ranks return None."""
     refuse_calibration(around, config)
     own_group = not distributed.is_initialized()
     if own_group:
@@ -84,7 +84,7 @@ def run_split(
 
 
 def refuse_calibration(around: Processes, config: RunConfig) -> None:
-    """Raise InputError where processes would each find a best k of their own."""
+    """Raise InputError for a calibration: every rank would find a best k of its own."""
     asked = config.calibration.num_draft_tokens
     if asked is not None:
         raise InputError(
@@ -94,15 +94,15 @@ def refuse_calibration(around: Processes, config: RunConfig) -> None:
 
 
 def decode_share(around: Processes, config: RunConfig, run_dir: Path, command: Sequence[str]) -> int:
-    """This process's part, in a journal of its own; what any earlier attempt decoded of it is taken over."""
+    """Decode this rank's share into a journal of its own, which absorbs earlier attempts'; returns the exit code."""
     mine = run_dir / FOLDER / str(around.rank)
     earlier = tuple(folder for folder in (run_dir, *folders(run_dir)) if folder != mine)
-    # Nothing is mirrored from here: the whole run is, once it is merged.
+    # Only the merged run is mirrored.
     config = replace(config, tracking=TrackingConfig(), target=replace(config.target))
     with hold_device(parse_device(config.target.device), share=config.share_device, wait=True):
         return run(config, mine, command=command, share=Share(around.rank, around.count, earlier)).exit_code
 
 
 def folders(run_dir: Path) -> list[Path]:
-    """The journals of single processes below `run_dir`."""
+    """The folders of single ranks below `run_dir`."""
     return sorted(path for path in (run_dir / FOLDER).glob("*") if path.is_dir())

@@ -1,4 +1,4 @@
-"""Two runs that time one device at once would both measure the other; a lock per device tells them of each other."""
+"""A lock per device: two runs that time one device at once would each measure the other."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ except ImportError:  # Windows has no such lock
 
 
 def choose_device(name: str, place: int | None) -> str:
-    """`auto` becomes the GPU with number `place` modulo those that are visible; anything else stays as it was asked."""
+    """`auto` becomes the visible GPU `place` modulo their number; any other name stays as it is."""
     if place is None:
         return name
     count = torch.cuda.device_count() if name == "auto" else 0
@@ -42,8 +42,8 @@ def lock_path(device: torch.device) -> Path:
 def hold_device(device: torch.device, *, share: bool, wait: bool) -> Iterator[None]:
     """Hold `device` for the time of a run.
 
-    A GPU that is taken raises InputError, or is waited for with `wait`; a CPU that is taken is a warning, as its cores
-    may well suffice for two. With `share` nothing is held.
+    Raises InputError for a GPU that another run holds, or waits for it with `wait`; warns for a CPU, whose cores may
+    suffice for two runs. With `share` nothing is held.
     """
     if share or fcntl is None:
         yield

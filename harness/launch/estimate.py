@@ -1,8 +1,8 @@
-"""What a sweep would run, with estimates of time and memory, from files alone: no weight is read.
+"""Prints the jobs of a sweep with estimates of time and memory, from files alone: no weight is read.
 
-Time comes from finished jobs of the same sweep where there are any. Otherwise it is what reading the weights takes at
-the memory bandwidth of this processor, measured on the spot: decoding one prompt at a time cannot be faster. On other
-devices nothing is guessed.
+Time is the mean of finished jobs of the same sweep where there are any. Otherwise it is the time to read the weights at
+this processor's memory bandwidth, measured on the spot: decoding one prompt at a time cannot be faster. Other devices
+have no estimate of time.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ PROBE_BYTES = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """`generations` to decode; bytes of weights resident at once; seconds, None where nothing tells them."""
+class JobEstimate:
+    """`generations` to decode, bytes of weights resident at once, seconds; each None if unknown."""
 
     generations: int | None
     weight_bytes: int | None
@@ -39,7 +39,7 @@ class Estimate:
 
 
 def print_plan(jobs: Sequence[tuple[Job, RunConfig]], sweep: Sweep | None = None) -> None:
-    """The table of jobs on stdout. Dropped jobs are the caller's to tell."""
+    """Print the table of jobs. The caller reports dropped ones."""
     # As Text: rich reads plain strings as markup, in which `drafter=[mtp,dflash]` loses its list.
     table = Table(title=Text(f"{len(jobs)} jobs" + (f" in {sweep.folder}" if sweep else "")))
     for name in ("job", "state", "overrides", "generations", "weights", "time"):
@@ -47,7 +47,7 @@ def print_plan(jobs: Sequence[tuple[Job, RunConfig]], sweep: Sweep | None = None
     pace = seconds_per_generation(jobs, sweep)
     labels = sweep.labels() if sweep else {}
     for job, config in jobs:
-        found = estimate(config, pace)
+        found = estimate_job(config, pace)
         cells = (
             str(job.job), job.state, labels.get(job.job, ""), _text(found.generations),
             f"{found.weight_bytes / 2**20:,.1f} MiB" if found.weight_bytes is not None else "?",
@@ -57,39 +57,39 @@ def print_plan(jobs: Sequence[tuple[Job, RunConfig]], sweep: Sweep | None = None
     Console(width=140).print(table)
 
 
-def estimate(config: RunConfig, pace: float | None = None) -> Estimate:
-    """What one job needs. `pace` is seconds per generation, from jobs that ran."""
+def estimate_job(config: RunConfig, pace: float | None = None) -> JobEstimate:
+    """Estimate one job. `pace` is seconds per generation, from jobs that ran."""
     try:
         prompts = load_prompts(config.dataset, config.seed)
         turns = sum(len(prompt.turns) for prompt in prompts)
         generations = turns * (len(config.arms) + 1) * config.repeats
     except InputError:
-        return Estimate(None, None, None, "")
+        return JobEstimate(None, None, None, "")
     sizes = model_bytes(config)
     known = [size for size in sizes if size is not None]
     weights = sum(known) if len(known) == len(sizes) else None
     if pace is not None:
-        return Estimate(generations, weights, generations * pace, "about")
+        return JobEstimate(generations, weights, generations * pace, "about")
     if sizes[0] is None or parse_device(config.target.device).type != "cpu":
-        return Estimate(generations, weights, None, "")
+        return JobEstimate(generations, weights, None, "")
     passes = turns * config.repeats * config.max_new_tokens / config.batch_size
-    return Estimate(generations, weights, passes * sizes[0] / memory_bandwidth(), "at least")
+    return JobEstimate(generations, weights, passes * sizes[0] / memory_bandwidth(), "at least")
 
 
 def seconds_per_generation(jobs: Sequence[tuple[Job, RunConfig]], sweep: Sweep | None) -> float | None:
-    """Mean over finished jobs of this sweep, their loading included; None where none is finished."""
+    """Mean over finished jobs of this sweep, their loading included; None if none is finished."""
     if sweep is None:
         return None
     measured = [
         job.seconds / found
         for job, config in jobs
-        if job.state == "done" and job.seconds and (found := estimate(config, 0.0).generations)
+        if job.state == "done" and job.seconds and (found := estimate_job(config, 0.0).generations)
     ]
     return sum(measured) / len(measured) if measured else None
 
 
 def model_bytes(config: RunConfig) -> list[int | None]:
-    """Bytes of the target's and of each trained drafter's weights; None where they are not on this machine."""
+    """Bytes of the target's and of each trained drafter's weights; None if they are not on this machine."""
     random = {}
     if config.synthetic:
         try:
@@ -102,7 +102,7 @@ def model_bytes(config: RunConfig) -> list[int | None]:
 
 
 def checkpoint_bytes(path: str) -> int | None:
-    """Size of a checkpoint's weight files; None where they are not on this machine."""
+    """Size of a checkpoint's weight files; None if they are not on this machine."""
     try:
         folder = resolve_folder(path, "path", None, weights=False)
         return sum(file.stat().st_size for file in weight_files(folder, path))

@@ -1,4 +1,4 @@
-"""What a sweep leaves at its end: one table over all jobs, and the leaderboard and report where they can be built."""
+"""Writes the end of a sweep: one table over all jobs, and the leaderboard where it can be built."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ABOUT = ("job", "state", "overrides", "reason")
 
 
 def finish(sweep: Sweep) -> None:
-    """Write `sweep.csv` and, from the jobs that have numbers, the leaderboard and its report."""
+    """Write `sweep.csv` and, from the jobs that have numbers, the leaderboard."""
     rows = list(rows_of(sweep))
     if unknown := sorted({name for row in rows for name in row} - {*ABOUT, *COLUMNS}):
         warn(f"{TABLE} leaves out {', '.join(unknown)}: figures without a definition in this version")
@@ -50,7 +50,7 @@ def show_leaderboard(folder: Path) -> None:
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The jobs' rows as CSV text: what a job is, then every figure of metrics/definitions.py that any row has."""
+    """The jobs' rows as CSV text: the job, then every figure of metrics/definitions.py that any row has."""
     table = pd.DataFrame(list(rows), columns=[*ABOUT, *COLUMNS], dtype=object)
     filled = [name for name in table if name in ("job", "state") or table[name].notna().any()]
     return csv_text(table[filled])

@@ -1,4 +1,4 @@
-"""One job of Hydra's: on its device, alone or with the processes of a launcher, and every failure an exit code."""
+"""Runs one job of Hydra's on its device, alone or with the processes of a launcher; every failure is an exit code."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from omegaconf import DictConfig
 from harness.config import read_config
 from harness.entry import reason_of, say, tell
 from harness.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
-from harness.launch.data_parallel import processes, run_split
+from harness.launch.data_parallel import processes, run_data_parallel
 from harness.launch.device_lock import choose_device, hold_device
 from harness.launch.estimate import print_plan
-from harness.launch.model_parallel import run_together
+from harness.launch.model_parallel import run_model_parallel
 from harness.launch.resume import resume_hint
 from harness.launch.state import Job, end_job, fingerprint, set_aside, start_job
 from harness.progress import warn
@@ -74,7 +74,7 @@ def attempt(composed: DictConfig, place: Place) -> tuple[int, str | None]:
         config.target.device = choose_device(config.target.device, place.number)
         around = processes()
         if around.count > 1:
-            run_shared = run_split if config.target.tp_plan is None else run_together
+            run_shared = run_data_parallel if config.target.tp_plan is None else run_model_parallel
             outcome = run_shared(around, config, run_dir, command=sys.argv, group=group)
         else:
             with hold_device(parse_device(config.target.device), share=config.share_device, wait=sweep):

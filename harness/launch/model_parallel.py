@@ -1,7 +1,7 @@
-"""One run by all processes of torchrun together, where a target is too large for the device of one.
+"""Model parallel: all processes of torchrun hold a part of every layer, for a target too large for one device.
 
-Every process walks the same prompts in step, since each holds a part of every layer. The first one keeps the record and
-speaks; the others work in folders that are thrown away.
+Every rank decodes the same prompts in step. Rank 0 keeps the record and prints; other ranks work in folders that are
+thrown away.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from harness.run import Outcome, run
 from harness.target.devices import parse_device
 
 
-def run_together(
+def run_model_parallel(
     around: Processes, config: RunConfig, run_dir: Path, *, command: Sequence[str] = (), group: str | None = None
 ) -> Outcome | None:
-    """Run with a target that the processes share; the first process returns the outcome, the others None."""
+    """Run with a target that the ranks share; rank 0 returns the outcome, other ranks None."""
     refuse_calibration(around, config)
     config = replace(config, target=replace(config.target))
     config.target.device = choose_device(config.target.device, around.local_rank)
@@ -41,7 +41,7 @@ def run_together(
     try:
         agreed: list[Any] = [str(run_dir)]
         distributed.broadcast_object_list(agreed, src=0)
-        # The processes of one machine share its processor, and each has a GPU of its own.
+        # The ranks of one machine share its processor, and each has a GPU of its own.
         share = config.share_device or (device.type == "cpu" and around.rank > 0)
         with hold_device(device, share=share, wait=group is not None):
             if around.rank == 0:
@@ -55,11 +55,11 @@ def run_together(
 
 
 def follow(config: RunConfig, run_dir: Path, command: Sequence[str]) -> None:
-    """Walk along in silence, from the same state: what an earlier start has decoded is decoded by nobody again."""
+    """Run the same prompts on this rank without output, resuming from a copy of the journal."""
     with tempfile.TemporaryDirectory() as scratch:
         mine = Path(scratch) / "run"
         if run_dir.is_dir():
             shutil.copytree(run_dir, mine)
-        distributed.barrier()  # the first process writes from here on
+        distributed.barrier()  # rank 0 writes from here on
         with Path(os.devnull).open("w", encoding="utf-8", errors="replace") as nowhere, redirect_stderr(nowhere):
             run(replace(config, tracking=TrackingConfig()), mine, command=command)

@@ -17,11 +17,11 @@ FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
 def resume_hint(arguments: Sequence[str], folder: Path, *, sweep: bool) -> str:
     """`... continues`, for the arguments behind the program's name and the folder of the run or of its sweep.
 
-    The folder is always named: by default it carries the time, and the bare command would start anew.
+    The hint always names the folder: the default name holds the time, so the bare command would start anew.
     """
     key = FOLDERS[sweep]
     where = f"{key}={_quoted(str(folder))}"
-    if os.environ.get("WORLD_SIZE", "1") != "1":  # the launcher's own part of the command is not known here
+    if os.environ.get("WORLD_SIZE", "1") != "1":  # the launcher's part of the command is unknown here
         return f"the same command with {where} continues"
     kept = [one for one in redact_command(arguments) if not one.lstrip("+").startswith(tuple(f"{f}=" for f in FOLDERS))]
     return f"`{shlex.join(['python', '-m', 'harness', *kept, where])}` continues"

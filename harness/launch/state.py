@@ -1,4 +1,4 @@
-"""What a sweep directory says about its jobs.
+"""The state of a sweep's jobs, kept in its directory.
 
 `sweep.json` holds every job with its overrides and is written by the launching process alone. Each job writes
 `job.json` in its own directory, so that jobs on other machines need share nothing but the file system.
@@ -34,7 +34,7 @@ _hashes: dict[tuple[Any, ...], dict[str, str]] = {}  # of weight files, by their
 
 @dataclass(slots=True)
 class Job:
-    """One job of a sweep. `job` names its directory and stays with its overrides; `reason` says why it is not done."""
+    """One job of a sweep. `job` names its folder and stays with its overrides; `reason` says why it is not done."""
 
     job: int
     overrides: list[str]
@@ -61,7 +61,7 @@ class Sweep:
         replace_file(self.folder / SWEEP, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     def job_for(self, overrides: list[str]) -> Job:
-        """The job with these overrides in whatever order: the number it had before, or the next free one."""
+        """The job with these overrides in any order: the number it had before, or the next free one."""
         for job in self.jobs:
             if in_order(job.overrides) == in_order(overrides):
                 return job
@@ -75,7 +75,7 @@ class Sweep:
         return {job.job: " ".join(one for one in job.overrides if one not in shared) for job in self.jobs}
 
     def refresh(self) -> Sweep:
-        """Take over what the jobs wrote about themselves."""
+        """Take over the notes that the jobs wrote."""
         for job in self.jobs:
             if job.state != "dropped":
                 _refresh(job, self.folder / str(job.job))
@@ -83,7 +83,7 @@ class Sweep:
 
 
 def read_sweep(folder: Path) -> Sweep:
-    """The sweep in `folder`, with each job as it stands now. Raises InputError where there is none."""
+    """The sweep in `folder`, with the current state of each job. Raises InputError if there is none."""
     path = folder / SWEEP
     if not path.exists():
         raise InputError(f"{folder}: no {SWEEP}, expected the directory of a sweep (hydra.sweep.dir)")
@@ -101,9 +101,9 @@ def setting(override: str) -> str:
 
 
 def in_order(overrides: Sequence[str]) -> list[str]:
-    """`overrides` in one order for all that mean the same; of those that set one thing, the last.
+    """`overrides` in an order that equal jobs share; of several for one setting, the last.
 
-    Order has a meaning only where a whole mapping is set beside a part of it, and is kept there.
+    The order is kept where a whole mapping is set beside a part of it: only there it matters.
     """
     last = list({setting(one): one for one in overrides}.values())
     mappings = [f"{setting(one)}." for one in last if one.partition("=")[2].startswith("{")]
@@ -111,14 +111,14 @@ def in_order(overrides: Sequence[str]) -> list[str]:
 
 
 def start_job(run_dir: Path, fingerprint: str) -> None:
-    """Say in `run_dir` that this process runs the job."""
+    """Note in `run_dir` that this process runs the job."""
     run_dir.mkdir(parents=True, exist_ok=True)
     _write(run_dir, {"state": "running", "fingerprint": fingerprint, "pid": os.getpid(), "host": socket.gethostname(),
                      "started": _now()})  # fmt: skip
 
 
 def end_job(run_dir: Path, exit_code: int, reason: str | None, seconds: float) -> None:
-    """Say how it ended. Any exit code but 0 is a failure."""
+    """Note how the job ended. Any exit code but 0 is a failure."""
     note = read_note(run_dir) or {}
     note |= {"state": "done" if exit_code == EXIT_OK else "failed", "exit_code": exit_code, "reason": reason}
     _write(run_dir, note | {"seconds": seconds, "ended": _now()})
@@ -133,9 +133,9 @@ def read_note(run_dir: Path) -> dict[str, Any] | None:
 
 
 def set_aside(run_dir: Path) -> Path:
-    """Move a job's records of another configuration out of its way; gives the folder that holds them now.
+    """Move a job's records of another configuration out of its way; returns the folder that holds them now.
 
-    Raises InputError where another process is writing them.
+    Raises InputError while another process writes them.
     """
     if (run_dir / GENERATIONS).exists():
         open_locked(run_dir / GENERATIONS).close()
@@ -150,9 +150,9 @@ def set_aside(run_dir: Path) -> Path:
 
 
 def fingerprint(config: RunConfig) -> str:
-    """A hash of what a job was asked for: the same job gives the same.
+    """A hash of a job's settings, of its prompt file and of its local checkpoints; equal for equal jobs.
 
-    The content of its prompt file and of its local checkpoints is part of it; a hub's checkpoints do not change.
+    Checkpoints of a hub do not change and enter by name.
     """
     path = Path(str(config.dataset.path))
     content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
@@ -163,7 +163,7 @@ def fingerprint(config: RunConfig) -> str:
 
 
 def weights_of(folder: Path) -> dict[str, str] | None:
-    """The hashes of a checkpoint's weights, None where there are none. Read once while they stay the same."""
+    """The hashes of a checkpoint's weights, None if there are none. Each is read once while its file stays the same."""
     try:
         files = weight_files(folder, str(folder))
         seen = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
@@ -191,7 +191,7 @@ def _refresh(job: Job, run_dir: Path) -> None:
 
 def _alive(note: Mapping[str, Any]) -> bool:
     if note.get("host") != socket.gethostname():
-        return True  # another machine's process cannot be asked
+        return True  # a process of another machine cannot be checked
     try:
         os.kill(int(note["pid"]), 0)
     except (ProcessLookupError, KeyError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""A sweep from its list of overrides to its table: drop, skip, launch, gather."""
+"""Runs a sweep from its list of overrides to its table: drop, skip, launch, gather."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def launch(
     compose: Callable[[list[str]], DictConfig],
     start: Callable[[list[list[str]]], Sequence[Any]],
 ) -> Sequence[Any]:
-    """Run what is left to do of a sweep. `start` is the launcher's: it takes the overrides of the jobs that fit."""
+    """Run the remaining jobs of a sweep. `start` is the launcher's: it takes the overrides of the jobs that fit."""
     folder = Path(str(master.hydra.sweep.dir))
     try:
         sweep = read_sweep(folder) if (folder / SWEEP).exists() else Sweep(folder)
@@ -79,7 +79,7 @@ def launch(
 
 
 def check(job: Job, compose: Callable[[], DictConfig]) -> RunConfig | None:
-    """The job's checked configuration, or None with the job dropped and the reason beside it."""
+    """The job's checked configuration; None for a job that does not fit, which is then dropped with its reason."""
     try:
         composed = compose()
         config = read_config(strip_hydra(composed))
@@ -94,7 +94,7 @@ def check(job: Job, compose: Callable[[], DictConfig]) -> RunConfig | None:
 
 
 def left_to_do(run_dir: Path, config: RunConfig) -> str | None:
-    """Why a finished job runs again though it is the same job: settings that decide how its records are taken."""
+    """The reason to run a finished job again: a setting that rejects part of its records; None if there is none."""
     try:
         rows = overall(read_summary(run_dir))
     except InputError as error:
@@ -116,7 +116,7 @@ def _wants_plan(master: DictConfig, asked: Sequence[tuple[Job, RunConfig | None]
 
 
 def _identifying(overrides: Sequence[str]) -> list[str]:
-    """Overrides that make the job another one: where it is planned, mirrored or placed does not."""
+    """Overrides that identify the job: those of planning, tracking or placing it do not."""
     return [one for one in overrides if not changes_nothing(setting(one))]
 
 

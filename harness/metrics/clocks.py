@@ -22,7 +22,7 @@ STEADY = 0x1 | 0x2 | 0x10 | 0x100
 
 @dataclass(frozen=True, slots=True)
 class ClockReading:
-    """One look at the clocks. `gpu_reasons` are NVML's bits; the CPU counter only ever grows. None: not readable.
+    """One reading of the clocks. `gpu_reasons` are NVML's bits; the CPU counter only ever grows. None: not readable.
 
     `gpu` says whether a GPU was asked at all.
     """

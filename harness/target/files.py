@@ -183,3 +183,9 @@ def stored_text(folder: Path, key: str) -> dict[str, Stored]:
 def is_quantized(config: Any) -> bool:
     """Whether the stored tensors are packed, so that their names and shapes differ from the model's."""
     return bool(getattr(config, "quantization_config", None))
+
+
+def end_token_ids(*named: Any) -> tuple[int, ...]:
+    """The first set one of `named` (an id or a list of ids, as configs name end tokens) as ids; empty if none is."""
+    ids = next((one for one in named if one is not None), ())
+    return tuple(ids) if isinstance(ids, list | tuple) else (int(ids),)

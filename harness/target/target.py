@@ -21,6 +21,8 @@ from drafters.sampling import soft_cap
 from harness.target.cache import LayerBuffer, PositionCache, ring_slots
 from harness.target.execution import choose_execution
 from harness.target.experts import use_few_tokens_experts
+from harness.target.experts import EXPERTS
+from harness.target.files import end_token_ids
 from harness.target.joined import join_projections
 from harness.target.placement import placement_of, runs_on
 from harness.target.tensor_parallel import all_heads, local_rows, whole_embedding
@@ -99,9 +101,7 @@ class Target:
     def eos_token_ids(self) -> tuple[int, ...]:
         """Every id that ends an answer, as the checkpoint's generation config (else its config) names them."""
         generation = getattr(self.model, "generation_config", None)
-        ids = getattr(generation, "eos_token_id", None)
-        ids = self.config.eos_token_id if ids is None else ids
-        return () if ids is None else tuple(ids) if isinstance(ids, list | tuple) else (ids,)
+        return end_token_ids(getattr(generation, "eos_token_id", None), self.config.eos_token_id)
 
     def new_cache(self, batch: int, capacity: int, max_width: int) -> PositionCache:
         """Storage for `batch` rows of up to `capacity` positions, for passes of up to `max_width` tokens."""

@@ -18,7 +18,7 @@ from harness.comparison import models
 from harness.config import RunConfig, read_config
 from harness.engines.support import check_engine
 from harness.errors import EXIT_OK, InputError
-from harness.launch.estimate import estimate
+from harness.launch.estimate import estimate_job
 from harness.report.console import json_line, print_summary, published_table
 from harness.report.leaderboard.board import leaderboard
 from harness.report.leaderboard.page import markdown, write_leaderboard
@@ -197,7 +197,7 @@ def test_it_is_asked_whether_it_fits_before_anything_is_built(
 
 
 def test_a_plan_of_jobs_counts_the_bytes_of_weights_that_are_nowhere(configure: Configure) -> None:
-    found = estimate(configure(), pace=1.0)
+    found = estimate_job(configure(), pace=1.0)
     assert found.generations == 12 * 3
     assert found.weight_bytes is not None and found.weight_bytes > 10_000
 

@@ -14,7 +14,7 @@ from harness.comparison.plan import preflight
 from harness.config import RunConfig, read_config
 from harness.decoding.loop import decode as real_decode
 from harness.errors import EXIT_OK, InputError
-from harness.launch.data_parallel import Processes, run_split
+from harness.launch.data_parallel import Processes, run_data_parallel
 from harness.records.files import CALIBRATION
 from harness.run import Outcome, run
 from tests.helpers.checkpoint_folders import write_pair, write_prompts
@@ -166,4 +166,4 @@ def test_a_block_too_small_for_every_candidate(configure: Configure) -> None:
 
 def test_processes_that_share_a_run_cannot_each_choose(configure: Configure, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"calibration\.num_draft_tokens=\[1, 2\] with 2 processes"):
-        run_split(Processes(0, 2), configure([1, 2]), tmp_path)
+        run_data_parallel(Processes(0, 2), configure([1, 2]), tmp_path)

@@ -19,7 +19,7 @@ from harness.comparison.memory import (
     check_room,
     context_bytes,
     drafter_weight_bytes,
-    estimate,
+    estimate_memory,
     shortage,
     spread_of,
     target_cache_bytes,
@@ -94,7 +94,7 @@ def test_full_size_figures() -> None:
 
 def test_a_run_is_the_sum_of_its_parts_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     arms = [("baseline", None, 0), ("mtp", published.assistant("31B"), 8), ("dflash", published.zlab("31B"), 15)]
-    memory = estimate(published.target("31B"), arms, BF16, batch=4, capacity=4096)
+    memory = estimate_memory(published.target("31B"), arms, BF16, batch=4, capacity=4096)
     assert memory.total == memory.target_weights + sum(arm.total for arm in memory.arms) + memory.activations
     assert len({arm.target_cache for arm in memory.arms}) == 3  # rings widen with k, by steps
     line = memory.text()
@@ -102,7 +102,7 @@ def test_a_run_is_the_sum_of_its_parts_and_says_so(monkeypatch: pytest.MonkeyPat
     assert "mtp 0.94 GB" in line
     assert "dflash 3.07 GB" in line
 
-    sampled = estimate(published.target("31B"), arms, BF16, batch=4, capacity=4096, sampling=True)
+    sampled = estimate_memory(published.target("31B"), arms, BF16, batch=4, capacity=4096, sampling=True)
     assert sampled.activations > memory.activations
 
     monkeypatch.setattr("harness.comparison.memory.available_bytes", lambda device: 40_000_000_000)

@@ -37,7 +37,7 @@ def test_the_status_of_a_sweep_shows_lists_and_reasons_whole(tmp_path: Path) -> 
 def test_a_plan_shows_lists_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(plan, "estimate", lambda config, pace: plan.Estimate(1, None, None, ""))
+    monkeypatch.setattr(plan, "estimate_job", lambda config, pace: plan.JobEstimate(1, None, None, ""))
     sweep = sweep_of(tmp_path / "s[/x]")
     plan.print_plan([(job, None) for job in sweep.jobs], sweep)  # type: ignore[misc]
     text = capsys.readouterr().out
