@@ -21,7 +21,6 @@ from drafters.sampling import soft_cap
 from harness.target.cache import LayerBuffer, PositionCache, ring_slots
 from harness.target.execution import choose_execution
 from harness.target.experts import use_few_tokens_experts
-from harness.target.experts import EXPERTS
 from harness.target.files import end_token_ids
 from harness.target.joined import join_projections
 from harness.target.placement import placement_of, runs_on

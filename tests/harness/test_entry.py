@@ -1,4 +1,4 @@
-"""Output that cannot hurt: what an encoding lacks is replaced, and what cannot be delivered is dropped."""
+"""Safe output: characters that an encoding lacks are replaced, and text that cannot be delivered is dropped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from harness.entry import LEGIBLE, Steady, steady_streams
         ("utf-8", "× 漢 \udce9", "× 漢 \\udce9"),
     ],
 )
-def test_what_an_encoding_lacks_is_replaced_by_what_it_has(encoding: str, text: str, printed: str) -> None:
+def test_missing_characters_are_replaced_by_look_alikes(encoding: str, text: str, printed: str) -> None:
     assert text.encode(encoding, LEGIBLE).decode(encoding) == printed
 
 

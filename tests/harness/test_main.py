@@ -133,7 +133,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 @pytest.mark.parametrize("change", ["colour=red", "target=nonexistent", "decoding.colour=red"])
-def test_what_does_not_compose_is_bad_input_too(
+def test_a_configuration_that_does_not_compose_is_bad_input_too(
     overrides: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], change: str
 ) -> None:
     assert command(monkeypatch, *overrides, change) == EXIT_BAD_INPUT

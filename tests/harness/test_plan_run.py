@@ -181,7 +181,7 @@ def test_rates_alone_need_a_checkpoint_and_are_labelled_as_well(configure: Confi
         verification={"synthetic_acceptance": [1.0, 1.0, 1.0]},
     )
     outcome = run(config, tmp_path / "run")
-    assert outcome.exit_code == EXIT_OK, "all drafts of a random drafter stand, because they were told to"
+    assert outcome.exit_code == EXIT_OK, "all drafts of a random drafter stand, because they were set to"
     assert outcome.summary["synthetic"].startswith("Assumed acceptance (mtp, random): ")
     assert {len(row["token_ids"]) for row in generations(outcome)} == {40}, "no end token ends an answer"
 

@@ -30,7 +30,7 @@ def test_a_log_gets_a_line_now_and_then_and_one_at_the_end(monkeypatch: pytest.M
     ]
 
 
-def test_what_an_earlier_attempt_did_does_not_speed_up_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generations_of_an_earlier_attempt_do_not_speed_up_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: seconds[0])
     progress = RunProgress(100, Console(file=io.StringIO()))
@@ -43,7 +43,7 @@ def test_what_an_earlier_attempt_did_does_not_speed_up_the_estimate(monkeypatch:
     assert progress.remaining(6000.0) == "15:00:00"
 
 
-def test_what_takes_minutes_is_announced_in_a_log() -> None:
+def test_minutes_of_other_work_are_announced_in_a_log() -> None:
     console = Console(file=io.StringIO(), width=80)
     with RunProgress(4, console) as progress:
         progress.announce("compiling mtp")

@@ -1,6 +1,6 @@
 """`target=NAME` alone runs a published target with every drafter that is known for it, losslessly.
 
-Folders of reduced width stand under the hub ids, where a checkpoint is looked for first; nothing else is told.
+Folders of reduced width stand under the hub ids, where a checkpoint is looked for first; nothing else is set.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def test_the_files_hold_what_was_decoded(configure: Configure, tmp_path: Path) -
     assert manifest["target"]["dtype"] == "float32"
 
 
-def test_what_of_the_prompts_is_doubtful_is_said_before_the_run_and_stands_in_its_files(
+def test_doubts_about_prompts_are_said_before_the_run_and_stand_in_its_files(
     configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = configure(count=1, drafter=[])

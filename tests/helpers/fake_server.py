@@ -24,7 +24,7 @@ def zeros(k: int = 3) -> dict[str, Any]:
 
 
 class Script:
-    """What the server says: stream chunks, their end, and the counters after each request.
+    """The server's answers: stream chunks, their end, and the counters after each request.
 
     `usage` None counts what was streamed. `broken` closes the connection amid a chunked body. `acts` are changes, one
     per request, to a script that is as it was for the others.
@@ -60,8 +60,8 @@ class Script:
         sizes = [len(choice.get("token_ids", ())) for one in self.chunks for choice in one.get("choices", ())]
         counted = {"prompt_tokens": len(self.asked[-1]["prompt"]), "completion_tokens": sum(sizes)}
         usage = counted if self.usage is None else self.usage
-        told = [*self.chunks, {"choices": [], "usage": usage}]
-        return "".join(f"data: {json.dumps(one)}\n\n" for one in told) + self.tail
+        sent = [*self.chunks, {"choices": [], "usage": usage}]
+        return "".join(f"data: {json.dumps(one)}\n\n" for one in sent) + self.tail
 
     def finish(self) -> None:
         """Count the streamed answer: each step but the first drafted three tokens."""

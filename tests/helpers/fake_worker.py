@@ -52,7 +52,7 @@ def row(prompt: list[int], count: int) -> dict[str, Any]:
         "at": times(len(steps)),
         "finish": "length",
         "drafts": {"drafted": [k] * len(accepted), "accepted": accepted},
-        "told": reported,
+        "reported": reported,
     }
 
 
@@ -75,7 +75,7 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
         if FAULT == "abort":
             for one in rows:
                 one["finish"] = "abort"
-        return {"rows": rows, "counters": rows[0].pop("told", {})}
+        return {"rows": rows, "counters": rows[0].pop("reported", {})}
     if op == "scores":
         return {"logits": {str(token): 20.0 - token for token in range(5)}}
     return {"counters": counters}

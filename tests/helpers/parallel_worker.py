@@ -1,4 +1,4 @@
-"""What each of two processes runs: a tiny target of every structure that they share, with each drafter.
+"""Run by each of two processes: a tiny target of every structure that they share, with each drafter.
 
     torchrun --nproc-per-node 2 -m tests.helpers.parallel_worker FOLDER
 

@@ -106,9 +106,9 @@ def server(python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     deadline = time.monotonic() + START_S
     try:
         while not answers(url):
-            told = log.read_text(encoding="utf-8", errors="replace")[-3000:]
-            assert process.poll() is None, told
-            assert time.monotonic() < deadline, told
+            said = log.read_text(encoding="utf-8", errors="replace")[-3000:]
+            assert process.poll() is None, said
+            assert time.monotonic() < deadline, said
             time.sleep(1)
         yield url
     finally:
@@ -144,8 +144,8 @@ def test_a_server_gives_the_same_tokens_and_its_counters_become_the_same_rounds(
         assert answer == tokens[prompt, "baseline"], (prompt, arm)
     rounds = read_rounds(found.run_dir)
     assert counters_of(rounds, "vllm_mtp", 4) == counters_of(rounds, "mtp", 4)
-    told = json.loads((found.run_dir / "engines.json").read_text(encoding="utf-8"))
-    assert told["vllm_mtp"]["url"] == server and told["vllm_mtp"]["versions"]["vllm"]
+    described = json.loads((found.run_dir / "engines.json").read_text(encoding="utf-8"))
+    assert described["vllm_mtp"]["url"] == server and described["vllm_mtp"]["versions"]["vllm"]
 
 
 def test_at_higher_concurrency_a_server_tells_counters_for_the_run_only(server: str, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_at_higher_concurrency_a_server_tells_counters_for_the_run_only(server: 
     generations = read_generations(found.run_dir)
     theirs = generations[generations["arm"] == "vllm_mtp"]
     assert len(theirs) == PROMPTS and theirs["engine_counters"].isna().all()
-    told = json.loads((found.run_dir / "engines.json").read_text(encoding="utf-8"))
-    assert told["vllm_mtp"]["counters"]["num_drafts"] > 0
+    described = json.loads((found.run_dir / "engines.json").read_text(encoding="utf-8"))
+    assert described["vllm_mtp"]["counters"]["num_drafts"] > 0
     row = next(r for r in found.summary["rows"] if r["category"] == "all" and r["arm"] == "vllm_mtp")
     assert row["acceptance_length"] is None and row["decode_tok_s"] > 0

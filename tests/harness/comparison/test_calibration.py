@@ -1,4 +1,4 @@
-"""Each arm's best k is the fastest of its candidates, is what the run then uses, and survives a second start."""
+"""Each arm's best k is the fastest of its candidates, is used by the run, and survives a second start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes of a run are told from config.json alone, and are those that the run allocates."""
+"""The estimate from config.json alone equals the bytes that the run allocates, and a run too large is refused early."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_a_spread_target_may_take_the_memory_of_all_its_devices(
 
 
 @pytest.mark.parametrize("target", [{"device_map": {"": "disk"}}, {"tp_plan": "auto"}, {"quantization": {"bits": 4}}])
-def test_what_the_configs_do_not_tell_is_not_guessed(pair: dict[str, str], target: dict[str, Any]) -> None:
+def test_memory_that_the_configs_do_not_determine_is_not_guessed(pair: dict[str, str], target: dict[str, Any]) -> None:
     assert room(configured(pair, **target)) is None
 
 

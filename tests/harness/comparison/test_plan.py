@@ -1,4 +1,4 @@
-"""What does not fit is refused from `config.json` alone, in one line that names the key."""
+"""A misfit is refused from `config.json` alone, in one line that names the key."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_configs_of_multimodal_wrappers_are_read_at_their_text_part(build: Build
         ({"drafter": "odd"}, "drafters.odd.kind=odd: expected one of mtp, dflash, lookup, oracle, random"),
     ],
 )
-def test_what_does_not_fit_is_named(tmp_path: Path, build: Build, change: dict[str, Any], message: str) -> None:
+def test_a_misfit_is_named(tmp_path: Path, build: Build, change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as error:
         preflight(build(**change))
     assert message.format(mtp=tmp_path / "mtp", dflash=tmp_path / "dflash") in str(error.value)

@@ -1,4 +1,4 @@
-"""What rests on something that is decoded again is decoded again with it."""
+"""A generation is decoded again together with anything that it depends on."""
 
 from __future__ import annotations
 

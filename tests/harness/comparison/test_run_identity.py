@@ -1,4 +1,4 @@
-"""A run is continued by the same run alone: whatever decides its records is in its identity."""
+"""A run is continued by the same run alone: its identity holds every setting that decides its records."""
 
 from __future__ import annotations
 
@@ -107,14 +107,14 @@ def test_changed_prompts_do_not_continue_a_run(
         ({"seed": 1}, r"config\.seed: 0 -> 1"),
     ],
 )
-def test_what_else_decides_the_records_is_named_too(
+def test_other_settings_that_decide_the_records_are_named_too(
     begun: Path, ask: Callable[..., RunConfig], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         run(ask(rows(), **options), begun)
 
 
-def test_what_changes_nothing_continues_a_run(
+def test_settings_that_change_nothing_continue_a_run(
     begun: Path, ask: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(arms_module, "decode", lambda *a, **k: pytest.fail("decoded again"))

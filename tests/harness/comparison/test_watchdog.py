@@ -1,4 +1,4 @@
-"""Numbers that cannot be true stop the run with a word on what to check."""
+"""Impossible numbers stop the run, with a hint at the fault."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def rounds(drafted: int, accepted: int, count: int = 10) -> list[Round]:
         ("noise", 4, 4, "noise had all of its 40 random tokens accepted: check that the verifier"),
     ],
 )
-def test_what_cannot_be_true_stops_the_run(arm: str, drafted: int, accepted: int, message: str) -> None:
+def test_impossible_numbers_stop_the_run(arm: str, drafted: int, accepted: int, message: str) -> None:
     watch = Watch(KINDS)
     watch.take(arm, rounds(drafted, accepted))
     with pytest.raises(GuardError, match=message):
@@ -33,7 +33,7 @@ def test_what_cannot_be_true_stops_the_run(arm: str, drafted: int, accepted: int
     ("arm", "drafted", "accepted"),
     [("mtp", 4, 4), ("mtp", 4, 0), ("noise", 4, 0), ("oracle", 4, 4), ("baseline", 0, 0)],
 )
-def test_what_can_be_true_does_not(arm: str, drafted: int, accepted: int) -> None:
+def test_possible_numbers_do_not(arm: str, drafted: int, accepted: int) -> None:
     watch = Watch(KINDS)
     watch.take(arm, rounds(drafted, accepted))
     watch.check(finished=True)

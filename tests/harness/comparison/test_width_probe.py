@@ -1,4 +1,4 @@
-"""The width probe: narrow and wide passes over the same prefix, told apart when they differ."""
+"""The width probe: narrow and wide passes over the same prefix, and a difference between them is seen."""
 
 from __future__ import annotations
 

@@ -68,9 +68,9 @@ def test_the_engine_decodes_every_arm_and_is_judged_against_its_own_baseline(
     assert [row["arm"] for row in rows] == ["baseline"] * 3 + ["mtp"] * 3 + ["dflash"] * 3  # one engine at a time
     assert {row["engine"] for row in rows} == {"vllm"}
     assert {row["verdict"] for row in rows if row["arm"] != "baseline"} == {"exact"}
-    told = json.loads((outcome.run_dir / "engines.json").read_text(encoding="utf-8"))
-    assert set(told) == {"baseline", "mtp", "dflash"}
-    assert told["mtp"]["arguments"]["speculative_config"]["method"] == "mtp"
+    described = json.loads((outcome.run_dir / "engines.json").read_text(encoding="utf-8"))
+    assert set(described) == {"baseline", "mtp", "dflash"}
+    assert described["mtp"]["arguments"]["speculative_config"]["method"] == "mtp"
 
 
 def test_acceptance_is_the_engines_and_what_it_does_not_tell_stays_empty(configure: Configure, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_a_server_that_speculates_is_no_baseline_and_is_refused_before_anything_
         ({}, {"name": "sglang"}, "expected one of harness, vllm"),
     ],
 )
-def test_what_vllm_cannot_run_is_refused_before_it_starts(
+def test_settings_that_vllm_cannot_run_are_refused_before_it_starts(
     configure: Configure, tmp_path: Path, options: dict[str, Any], engine: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):

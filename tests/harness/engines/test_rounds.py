@@ -12,7 +12,7 @@ accepted_counts = st.lists(st.integers(0, WIDTH), min_size=1, max_size=12)
 
 
 def cut(accepted: list[int], missing: int) -> list[int]:
-    """What the steps emit when the answer ends `missing` tokens before the last step's own end."""
+    """Tokens that the steps emit when the answer ends `missing` tokens before the last step's own end."""
     emitted = [one + 1 for one in accepted]
     emitted[-1] = max(1, emitted[-1] - missing)
     return emitted
@@ -61,6 +61,6 @@ def test_counters_of_somebody_elses_request_are_refused(accepted: list[int]) -> 
     emitted = cut(accepted, 0)
     assert from_counters(emitted, counters([*accepted, 1])) is None
     assert from_counters([*emitted[:-1], emitted[-1] + 1], counters(accepted)) is None
-    told = counters(accepted)
-    assert from_counters(emitted, told | {"num_accepted_tokens_per_pos": [len(accepted) + 1] * WIDTH}) is None
+    counted = counters(accepted)
+    assert from_counters(emitted, counted | {"num_accepted_tokens_per_pos": [len(accepted) + 1] * WIDTH}) is None
     assert from_counters(emitted, {}) is None

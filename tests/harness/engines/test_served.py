@@ -1,4 +1,4 @@
-"""A running server is held against what the run asks of it before any prompt is sent."""
+"""A running server is checked against the run before any prompt is sent."""
 
 from __future__ import annotations
 

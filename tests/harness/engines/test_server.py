@@ -84,7 +84,7 @@ def test_streamed_steps_and_the_counters_around_them_become_rounds(script: Scrip
     }
 
 
-def test_at_higher_concurrency_the_counters_belong_to_nobody(script: Script, url: str) -> None:
+def test_at_higher_concurrency_the_counters_belong_to_no_request(script: Script, url: str) -> None:
     script.counters = zeros()
     script.chunks = [chunk(8), chunk(9, 1, finish="stop")]
     both = ServerSession(url).decode([PROMPT, PROMPT], GREEDY)
@@ -93,10 +93,10 @@ def test_at_higher_concurrency_the_counters_belong_to_nobody(script: Script, url
     assert [one.engine_counters for one in both] == [None, None]
 
 
-def test_what_the_server_tells_per_step_holds_at_any_concurrency(script: Script, url: str) -> None:
+def test_counts_per_step_hold_at_any_concurrency(script: Script, url: str) -> None:
     script.counters = zeros()
-    told = {"speculative_decoding": {"per_step_drafted": [3], "per_step_accepted": [2]}}
-    script.chunks = [chunk(8), chunk(9, 1, finish="stop"), {"choices": [], "metrics": told}]
+    reported = {"speculative_decoding": {"per_step_drafted": [3], "per_step_accepted": [2]}}
+    script.chunks = [chunk(8), chunk(9, 1, finish="stop"), {"choices": [], "metrics": reported}]
     both = ServerSession(url).decode([PROMPT, PROMPT], GREEDY)
     assert [[(r.drafted, r.accepted, r.emitted) for r in one.rounds] for one in both] == [[(3, 2, 2)]] * 2
     assert both[0].finish_reason == "eos"
@@ -121,7 +121,7 @@ def test_the_request_asks_for_token_ids_and_for_these_end_tokens_only(script: Sc
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(1.0)])
-def test_what_is_off_is_sent_as_a_value_for_a_server_has_defaults_of_its_own(
+def test_a_setting_that_is_off_is_sent_as_a_value_for_a_server_has_defaults_of_its_own(
     script: Script, url: str, sampling: Sampling
 ) -> None:
     script.chunks = [chunk(8, finish="length")]

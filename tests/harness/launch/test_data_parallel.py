@@ -1,4 +1,4 @@
-"""A run split over processes is the same run."""
+"""A data-parallel run is the same run."""
 
 from __future__ import annotations
 

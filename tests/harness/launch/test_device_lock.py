@@ -1,4 +1,4 @@
-"""Runs that time one device tell each other: a CPU warns, a GPU refuses or waits, and sharing must be asked for."""
+"""Runs that time one device notice each other: a CPU warns, a GPU refuses or waits, and sharing must be asked for."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_in_a_sweep_it_is_waited_for(lock_file: Path, capsys: pytest.CaptureFixt
             assert other.wait() == 0
 
 
-def test_sharing_that_was_asked_for_waits_for_nobody(lock_file: Path) -> None:
+def test_sharing_that_was_asked_for_waits_for_no_one(lock_file: Path) -> None:
     with another_run(lock_file), hold_device(GPU, share=True, wait=False):
         pass
 

@@ -1,4 +1,4 @@
-"""What makes a job the same job, and which finished ones have something left to do."""
+"""A job is known by its settings in any order and by its files, and runs again if either changed."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def jobs(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any
 
 
 def table(folder: Path) -> list[tuple[str, ...]]:
-    """What of a sweep's table does not depend on the clock."""
+    """The part of a sweep's table that does not depend on the clock."""
     names = ("job", "state", "overrides", "arm", "category", "num_draft_tokens", "generations", "acceptance_length")
     return [tuple(row[name] for name in names) for row in read_rows(folder)]
 
@@ -105,7 +105,7 @@ def test_the_plan_of_a_single_run(
     assert not (tmp_path / "run" / "generations.jsonl").exists()
 
 
-def test_what_does_not_fit_is_a_row_with_its_reason_and_no_error(
+def test_a_misfit_is_a_row_with_its_reason_and_no_error(
     overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     grid = ["drafter=mtp,dflash", "num_draft_tokens=2,16"]
