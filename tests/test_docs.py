@@ -8,10 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.common import machine
+from harness import generate, load_target
+from harness.vocabulary import ASSETS
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("benchmarks", "conf", "docs", "drafters", "harness", "hydra_plugins", "tests", "tools")
@@ -110,6 +113,17 @@ def test_a_result_is_named_by_benchmark_machine_and_date(path: Path) -> None:
     kept = json.loads(path.read_text(encoding="utf-8"))
     assert path.parent.name == kept["benchmark"]
     assert path.stem.endswith(f"-{machine(kept['hardware'])}-{kept['date']}")
+
+
+def test_the_drafter_in_contributing_drafts_for_the_embedded_target() -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    target = load_target(ASSETS / "target", device="cpu", dtype="float32", execution="eager")
+    prompt, options = [2, 105, 107, 106, 108], {"max_new_tokens": 12, "num_draft_tokens": 3}
+    drafted = generate(target, names["Repeat"](), prompt, **options)
+    assert drafted.token_ids == generate(target, None, prompt, max_new_tokens=12).token_ids
+    assert {one.drafted for one in drafted.rounds} == {3}
 
 
 def test_the_readme_is_short_and_its_example_runs() -> None:
