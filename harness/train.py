@@ -16,7 +16,7 @@ GO_ON = "the same command goes on from the last checkpoint"
 _exit_codes: list[int] = []
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
+@hydra.main(version_base="1.3", config_path=str(CONF / "train"), config_name="train")
 def job(composed: DictConfig) -> None:
     try:
         config = read_train_config(composed)

@@ -80,7 +80,7 @@ class TrainConfig:
                 raise InputError(f"{key}={getattr(self, key)}: expected a share in [0, 1]")
 
 
-# The base of conf/train.yaml, so that every key can be overridden without being listed in the file.
+# The base of conf/train/train.yaml, so that every key can be overridden without being listed in the file.
 ConfigStore.instance().store("train_schema", TrainConfig)
 
 

@@ -1,6 +1,6 @@
 """Figures that others published, beside the run's own: which apply, what ours is, and how they differ.
 
-They live in `conf/experiment/published/`, one YAML per experiment, each figure with its setting and its source.
+They live in `conf/figures/`, one YAML per experiment, each figure with its setting and its source.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.records.stored import read_object
 from harness.report.published.comparison import METRICS
 from harness.vocabulary import BASELINE, CONF
 
-FIGURES = CONF / "experiment" / "published"
+FIGURES = CONF / "figures"
 PUBLISHED = "published.json"
 
 
@@ -58,7 +58,7 @@ class Figure:
 
 
 def read_figures(name: str) -> list[Figure]:
-    """The figures of `conf/experiment/published/NAME.yaml`. Raises InputError naming the file and the entry."""
+    """The figures of `conf/figures/NAME.yaml`. Raises InputError naming the file and the entry."""
     path = FIGURES / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in FIGURES.glob("*.yaml")))

@@ -27,9 +27,9 @@ EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 GROUPS = [
     f"{path.parent.name}={path.stem}"
     for path in sorted(CONF.glob("*/*.yaml"))
-    if path.parent.name not in ("hydra", "experiment", "family")
+    if path.parent.name not in ("hydra", "experiment", "figures", "train")
 ]
-FAMILIES = sorted(path.stem for path in (CONF / "family").glob("*.yaml"))  # of what `harness.train` makes
+FAMILIES = sorted(path.stem for path in (CONF / "train" / "family").glob("*.yaml"))  # of what `harness.train` makes
 #: What `dataset.KEY=...` must be able to say of every dataset.
 OVERRIDABLE = {"path", "limit", "categories", "chat_template", "thinking", "context_tokens", "scorer"}
 #: What no config can know.
@@ -148,18 +148,18 @@ def test_the_schema_knows_every_key_of_the_targets() -> None:
 @pytest.mark.parametrize("recipe", ["pair", "target", "mtp", "dflash"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_training_config_validates_for_every_recipe_and_family(recipe: str, family: str) -> None:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF / "train"), version_base="1.3"):
         config = read_train_config(compose("train", [f"recipe={recipe}", f"family={family}"]))
     assert config.recipe == recipe
     assert config.mtp.ordered == bool(config.shape.per_layer_size) == (family == "e2b")
 
 
 def test_every_key_of_a_training_run_can_be_set_by_its_name() -> None:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONF / "train"), version_base="1.3"):
         composed = compose("train", ["drafter_loop.precision=fp32", "shape.kv_shared_layers=2", "seed=3"])
         config = read_train_config(composed)
     assert (config.drafter_loop.precision, config.shape.kv_shared_layers, config.target_loop.seed) == ("fp32", 2, 3)
-    with initialize_config_dir(str(CONF), version_base="1.3"), pytest.raises(ConfigCompositionException):
+    with initialize_config_dir(str(CONF / "train"), version_base="1.3"), pytest.raises(ConfigCompositionException):
         compose("train", ["drafter_loop.stepz=3"])
 
 
@@ -168,6 +168,6 @@ def test_no_file_is_left_out() -> None:
     covered = {CONF / f"{group.replace('=', '/')}.yaml" for group in GROUPS}
     covered |= {CONF / "experiment" / f"{name}.yaml" for name in EXPERIMENTS} | set(FIGURES.glob("*.yaml"))
     # wandb_sweep.yaml is an agent's, with tests of its own; the sweeper is part of every composed config.
-    covered |= {CONF / name for name in ("config.yaml", "train.yaml", "wandb_sweep.yaml")}
-    covered |= {CONF / "hydra/sweeper/drafthouse.yaml"} | {CONF / "family" / f"{name}.yaml" for name in FAMILIES}
+    covered |= {CONF / name for name in ("config.yaml", "train/train.yaml", "wandb_sweep.yaml")}
+    covered |= {CONF / "hydra/sweeper/drafthouse.yaml"} | {CONF / "train" / "family" / f"{name}.yaml" for name in FAMILIES}
     assert set(CONF.rglob("*.yaml")) == covered
