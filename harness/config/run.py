@@ -1,7 +1,7 @@
 """A run's configuration: typed, and checked once, before any model or file is loaded.
 
-Hydra composes `conf/` and rejects unknown overrides; `read_config` turns the result into these dataclasses, whose
-checks name the value, the expectation and the key to change.
+Hydra composes `conf/` over the defaults here and rejects unknown overrides; `read_config` turns the result into these
+dataclasses, whose checks name the value, the expectation and the key to change.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
@@ -105,6 +106,27 @@ class RunConfig:
     def to_dict(self) -> dict[str, Any]:
         """The resolved configuration as plain values, as it goes into the manifest."""
         return asdict(self)
+
+
+def defaults() -> dict[str, Any]:
+    """The keys of a run with their defaults. Untyped: `read_config` checks types, and its errors name one key.
+
+    Keys that need a `+` on the command line are left out, as Hydra refuses the `+` for a key that has a value already.
+    """
+    plain = OmegaConf.to_container(OmegaConf.structured(RunConfig))
+    assert isinstance(plain, dict)
+    target, dataset = (OmegaConf.to_container(OmegaConf.structured(group)) for group in (TargetConfig, DatasetConfig))
+    assert isinstance(dataset, dict)
+    del dataset["random_tokens"]
+    listed_by_groups = ("engine", "tracking")
+    return {name: value for name, value in plain.items() if name not in listed_by_groups} | {
+        "target": target,
+        "dataset": dataset,
+    }
+
+
+# The base of conf/config.yaml, so that every key can be overridden without being listed in a file.
+ConfigStore.instance().store("run_defaults", defaults())
 
 
 def _one_line(error: OmegaConfBaseException) -> str:

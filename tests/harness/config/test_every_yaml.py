@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
@@ -50,7 +51,7 @@ def test_every_choice_of_every_group_validates(choice: str) -> None:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_validates_and_names_figures_that_exist(name: str) -> None:
     config = composed(f"experiment={name}", "dataset.path=rows.jsonl")
-    if name not in ("quick", "best_k", "both_engines", "plan_31b"):  # of ours; nobody has published on them
+    if name not in ("quick", "best_k", "both_engines", "plan_31b"):  # without published figures
         assert config.published == name
         assert read_figures(name)
 
@@ -117,13 +118,39 @@ def test_every_dataset_says_where_it_is_from_and_can_be_read_and_scored(name: st
     config = composed(f"dataset={name}", "dataset.path=rows.jsonl").dataset
     RowMapping(config.row, config.label)
     Scorer(config.scorer, composed().scoring)
-    written: Any = OmegaConf.load(CONF / "dataset" / f"{name}.yaml")
-    assert set(written.get("dataset") or written) >= OVERRIDABLE
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        assert set(compose("config", [f"dataset={name}"]).dataset) >= OVERRIDABLE
     if name not in ("embedded", "jsonl", "hospital", "random"):
         assert config.source.licence
         assert config.source.is_fetchable or config.source.by_hand
         pinned = config.source.revision
         assert pinned is None or (len(pinned) == 40 and int(pinned, 16))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "target.revision=abc",
+        "+target.revision=abc",
+        "target.known={mtp: {somewhere: an assistant}}",
+        "+target.drafters.other=somewhere",
+        "dataset.row.template='{{ question }}'",
+        "+dataset.row.template='{{ question }}'",
+        "+dataset.row.id=[name]",
+        "dataset.source.split=test",
+        "+dataset.random_tokens=false",
+        "+dataset.prompts=[{prompt: hello}]",
+        "+engine.tensor_parallel=2",
+        "+tracking.mode=offline",
+        "+drafters.mtp_b={kind: mtp}",
+    ],
+)
+def test_a_key_that_no_file_lists_can_be_set_with_or_without_a_plus(override: str) -> None:
+    config: Any = composed(override).to_dict()
+    key, _, value = override.lstrip("+").partition("=")
+    for part in key.split("."):
+        config = config[part]
+    assert config == yaml.safe_load(value)
 
 
 def test_a_dataset_that_you_fetch_says_how_and_under_which_licence() -> None:
@@ -169,5 +196,5 @@ def test_no_file_is_left_out() -> None:
     covered |= {CONF / "experiment" / f"{name}.yaml" for name in EXPERIMENTS} | set(FIGURES.glob("*.yaml"))
     # wandb_sweep.yaml is an agent's, with tests of its own; the sweeper is part of every composed config.
     covered |= {CONF / name for name in ("config.yaml", "train/train.yaml", "wandb_sweep.yaml")}
-    covered |= {CONF / "hydra/sweeper/drafthouse.yaml"} | {CONF / "train" / "family" / f"{name}.yaml" for name in FAMILIES}
+    covered |= {CONF / "hydra/sweeper/drafthouse.yaml"} | {CONF / f"train/family/{name}.yaml" for name in FAMILIES}
     assert set(CONF.rglob("*.yaml")) == covered
