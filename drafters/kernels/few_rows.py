@@ -40,6 +40,7 @@ def read_for_few_rows(model: nn.Module, undo: ExitStack | None = None) -> None:
 
     They do so until `undo` is closed, or for good.
     """
+    module: Any
     for module in model.modules():
         if is_plain_linear(module) and suits(module.weight):
             replace_forward(module, _forward, undo)

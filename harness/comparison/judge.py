@@ -79,20 +79,12 @@ class TargetJudge(Judge):
         """The first mismatch at or after output token `start`, teacher-forced on the arm's own output."""
         for begin in range(start, len(arm_ids), CHUNK):
             chunk = arm_ids[begin : begin + CHUNK]
-            logits = self.logits_before(prompt_ids + arm_ids[: begin + len(chunk)], len(chunk))
+            read = prompt_ids + arm_ids[: begin + len(chunk) - 1]
+            logits = self.target.logits_of_last(read, len(chunk))  # [len(chunk), V], each before one of `chunk`
             found = holds_throughout(chunk, logits, self.dtype)
             if found.kind == "mismatch":
                 return replace(found, index=begin + (found.index or 0))
         return None
-
-    @torch.inference_mode()
-    def logits_before(self, token_ids: list[int], count: int) -> torch.Tensor:
-        """The target's logits [count, V] for each of the last `count` tokens, given those before it."""
-        read = token_ids[:-1]
-        cache = self.target.new_cache(1, len(read), len(read))
-        tokens = torch.tensor([read], device=self.target.device)
-        positions = torch.arange(len(read), device=self.target.device)[None]
-        return self.target.logits(self.target.run(cache, tokens, positions).hidden[0, -count:])
 
 
 def no_verdict(prompt_ids: Sequence[int], baseline_ids: Sequence[int], arm_ids: Sequence[int]) -> Judgement:

@@ -106,6 +106,11 @@ class Decoder:
         self.codes: Codes = {} if codes is None else codes
         self.preparation_s = 0.0  # seconds of compilation and capture, no part of any generation's time
 
+    @property
+    def holds_its_drafter(self) -> bool:
+        """Whether its drafter still holds this decoder's rows: a drafter serves one decoder at a time."""
+        return self.drafter is None or self.drafter.serving is self
+
     # -- the three device programs of a round ------------------------------------------------------------------------
 
     def propose(self) -> Proposal:

@@ -41,8 +41,7 @@ def get(target: Target, drafter: Drafter | None, settings: Settings, batch_size:
     kept = _kept.setdefault(target, Kept(target))
     made_for = (*settings.in_programs, batch_size, target.execution)
     known, decoder = kept.decoders.get(drafter, (None, None))
-    is_fit = decoder is not None and known == made_for and decoder.capacity >= capacity
-    if is_fit and (drafter is None or drafter.serving is decoder):
+    if decoder is not None and known == made_for and decoder.capacity >= capacity and decoder.holds_its_drafter:
         return decoder
     drop(target, drafter)
     codes = kept.codes_of(drafter)
