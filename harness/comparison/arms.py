@@ -9,7 +9,7 @@ from harness.comparison.models import Models, allocated_bytes, free_memory
 from harness.comparison.plan import PlannedArm
 from harness.config import RunConfig
 from harness.decoding import pool
-from harness.decoding.decoder import Settings
+from harness.decoding.decoder import DecodeSettings
 from harness.decoding.loop import capacity_for, decode
 from harness.errors import ScoresError
 from harness.records.rounds import Generation
@@ -57,7 +57,7 @@ class Arms:
         drafter = self.models.drafters.get(arm)
         if isinstance(drafter, Replays):
             drafter.replay(answers)
-        settings = Settings(
+        settings = DecodeSettings(
             k=self.k[arm],
             max_new_tokens=self.max_new_tokens if warm_up_tokens is None else warm_up_tokens,
             sampling=self.sampling,

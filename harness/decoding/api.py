@@ -9,7 +9,7 @@ from drafters.base import Drafter, Replays, Sampling
 from drafters.registry import resolve_draft_tokens
 from harness.config.checks import LARGEST, LARGEST_SEED, LEAST_TEMPERATURE, is_temperature
 from harness.config.synthetic import check_count, check_rates
-from harness.decoding.decoder import Settings
+from harness.decoding.decoder import DecodeSettings
 from harness.decoding.loop import decode
 from harness.errors import InputError
 from harness.records.rounds import Generation
@@ -111,9 +111,9 @@ def generate(  # type: ignore[misc]
     check_prompts(prompts, target, max_new_tokens, k)
     rates = check_rates(synthetic_acceptance)
     check_count(rates, k, drafter.name if drafter is not None else "baseline")
-    settings = Settings(k, max_new_tokens, sampling, verification, tuple(eos_token_ids), rates)
+    settings = DecodeSettings(k, max_new_tokens, sampling, verification, tuple(eos_token_ids), rates)
     if isinstance(drafter, Replays):
-        plain = Settings(0, max_new_tokens, sampling, verification, tuple(eos_token_ids))
+        plain = DecodeSettings(0, max_new_tokens, sampling, verification, tuple(eos_token_ids))
         known = decode(target, None, prompts, plain, seed=seed, batch_size=batch_size)
         drafter.replay([generation.token_ids for generation in known])
     generations = decode(

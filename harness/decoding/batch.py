@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from harness.decoding.clock import now
-from harness.decoding.decoder import NO_TOKEN, Decoder, Settings, no_scores
+from harness.decoding.decoder import NO_TOKEN, Decoder, DecodeSettings, no_scores
 from harness.errors import ScoresError
 from harness.records.rounds import Generation, Round
 from harness.target.target import Target
@@ -81,7 +81,7 @@ class Row:
 class Batch:
     """All prompts of one call, as many at a time as the decoder has rows; prompt i draws with `seed + i`."""
 
-    def __init__(self, decoder: Decoder, prompts: Sequence[Sequence[int]], seed: int, settings: Settings) -> None:
+    def __init__(self, decoder: Decoder, prompts: Sequence[Sequence[int]], seed: int, settings: DecodeSettings) -> None:
         self.decoder, self.seed = decoder, seed
         self.limits = Limits(settings.max_new_tokens, frozenset(settings.eos_token_ids))
         self.waiting = deque(enumerate(prompts))

@@ -31,7 +31,7 @@ PREFILL_CHUNK = 512
 
 
 @dataclass(frozen=True)
-class Settings:
+class DecodeSettings:
     """Everything that decides the tokens of a generation besides models and prompt."""
 
     k: int = 0
@@ -77,7 +77,7 @@ class Decoder:
         self,
         target: Target,
         drafter: Drafter | None,
-        settings: Settings,
+        settings: DecodeSettings,
         batch_size: int,
         capacity: int,
         execution: str = "eager",

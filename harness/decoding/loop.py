@@ -18,7 +18,7 @@ from drafters.gemma4 import position_addressed_attention
 from harness.decoding import pool
 from harness.decoding.batch import Batch
 from harness.decoding.clock import Stopwatch
-from harness.decoding.decoder import Decoder, Settings
+from harness.decoding.decoder import Decoder, DecodeSettings
 from harness.decoding.programs import REACH_STEP
 from harness.errors import ScoresError
 from harness.records.rounds import Generation
@@ -26,7 +26,7 @@ from harness.target.target import Target
 
 
 @torch.inference_mode()
-def loop(decoder: Decoder, prompts: Sequence[Sequence[int]], seed: int, settings: Settings) -> list[Generation]:
+def loop(decoder: Decoder, prompts: Sequence[Sequence[int]], seed: int, settings: DecodeSettings) -> list[Generation]:
     """Decode all `prompts`, as many at a time as the decoder has rows; prompt i draws with `seed + i`.
 
     A row that finishes is replaced by the next waiting prompt. Raises ScoresError for scores that are NaN or infinite.
@@ -62,7 +62,7 @@ def decode(
     target: Target,
     drafter: Drafter | None,
     prompts: Sequence[Sequence[int]],
-    settings: Settings,
+    settings: DecodeSettings,
     *,
     seed: int = 0,
     batch_size: int | None = None,

@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from weakref import WeakKeyDictionary
 
 from drafters.base import Drafter
-from harness.decoding.decoder import Decoder, Settings
+from harness.decoding.decoder import Decoder, DecodeSettings
 from harness.decoding.programs import Codes
 from harness.target.target import Target
 
@@ -33,7 +33,7 @@ class Kept:
 _kept: WeakKeyDictionary[Target, Kept] = WeakKeyDictionary()
 
 
-def get(target: Target, drafter: Drafter | None, settings: Settings, batch_size: int, capacity: int) -> Decoder:
+def get(target: Target, drafter: Drafter | None, settings: DecodeSettings, batch_size: int, capacity: int) -> Decoder:
     """A decoder of `batch_size` rows of at least `capacity` positions: the kept one, or a new one where it is unfit.
 
     A drafter holds the rows of one decoder at a time, so the kept one is unfit once another decoder took its drafter.

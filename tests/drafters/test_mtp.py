@@ -13,7 +13,7 @@ from drafters.base import Proposal, Sampling
 from drafters.errors import InputError
 from drafters.mtp import MTPDrafter, ordered_logits
 from harness import generate, load_drafter
-from harness.decoding.decoder import Decoder, Settings
+from harness.decoding.decoder import Decoder, DecodeSettings
 from harness.decoding.loop import loop
 from tests.helpers import reference
 from tests.helpers import tiny_models as tiny
@@ -40,7 +40,7 @@ def test_all_draft_steps_stand_at_one_position(position: str, back: int, monkeyp
 @pytest.mark.parametrize(("position", "more"), [("anchor", 1), ("anchor-1", 0)])
 def test_sliding_layers_see_the_window_as_it_is_counted_from_where_the_steps_stand(position: str, more: int) -> None:
     drafter: Any = reference.drafter("mtp", STRUCTURE, position=position)
-    target, settings = reference.target(STRUCTURE), Settings(2, 4)
+    target, settings = reference.target(STRUCTURE), DecodeSettings(2, 4)
     decoder = Decoder(target, drafter, settings, 1, 128)
     with torch.inference_mode():
         decoder.prefill(0, tiny.prompt(60), 0)
@@ -58,7 +58,7 @@ def fingerprint(decoder: Decoder) -> list[Tensor]:
 
 def test_drafting_leaves_the_targets_keys_and_values_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     drafter: Any = reference.drafter("mtp", STRUCTURE)
-    settings = Settings(4, 40)
+    settings = DecodeSettings(4, 40)
     decoder = Decoder(reference.target(STRUCTURE), drafter, settings, 1, 128)
     own, rounds = drafter.propose, []
 
@@ -96,7 +96,7 @@ def test_drafts_do_not_depend_on_rejected_or_forgotten_rows(structure: str, monk
     plain = generate(target, expected, prompt, num_draft_tokens=4, max_new_tokens=60)
 
     steered: Any = reference.steered("mtp", structure, 7)
-    settings = Settings(4, 60)
+    settings = DecodeSettings(4, 60)
     decoder = Decoder(target, steered, settings, 1, 128)
     own = Steered.propose
 
@@ -125,7 +125,7 @@ def test_the_ordered_head_scores_the_best_centroids_as_transformers_does() -> No
 def test_a_sampled_draft_is_one_of_the_scored_tokens() -> None:
     target = reference.target(STRUCTURE)
     drafter = load_drafter("mtp", tiny.assistant_model(target.model, ordered=True), target=target)
-    settings = Settings(3, 20, Sampling(3.0))
+    settings = DecodeSettings(3, 20, Sampling(3.0))
     decoder = Decoder(target, drafter, settings, 1, 64)
     proposals: list[Proposal] = []
     own = drafter.propose

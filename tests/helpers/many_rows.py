@@ -10,7 +10,7 @@ from torch import Tensor
 
 from drafters.base import TargetPass
 from drafters.sampling import draw, token_probs
-from harness.decoding.decoder import Decoder, Settings
+from harness.decoding.decoder import Decoder, DecodeSettings
 from harness.decoding.loop import loop
 from harness.target.target import Target
 
@@ -61,7 +61,9 @@ def state_of(drafter: Any) -> list[Tensor]:
     return [buffer for layer in drafter.buffers for buffer in (layer.keys, layer.values)]
 
 
-def answers(target: Target, drafter: Any, prompt: list[int], rows: int, settings: Settings) -> tuple[Tensor, float]:
+def answers(
+    target: Target, drafter: Any, prompt: list[int], rows: int, settings: DecodeSettings
+) -> tuple[Tensor, float]:
     """Tokens [rows, max_new_tokens], and the share of drafts that were accepted."""
     decoder = Copies(target, drafter, settings, rows, 16)
     decoder.prompt = torch.tensor([prompt])

@@ -12,7 +12,7 @@ from drafters.base import Proposal
 from drafters.dflash.drafter import DFlashDrafter
 from drafters.errors import InputError
 from harness import generate, load_drafter
-from harness.decoding.decoder import Decoder, Settings
+from harness.decoding.decoder import Decoder, DecodeSettings
 from harness.decoding.loop import loop
 from tests.helpers import reference
 from tests.helpers import tiny_models as tiny
@@ -41,7 +41,7 @@ def test_drafts_do_not_depend_on_rejected_or_forgotten_rows(in_block: str, monke
     plain = generate(target, expected, prompt, num_draft_tokens=5, max_new_tokens=60)
 
     steered: Any = reference.steered("dflash", STRUCTURE, 7, in_block=in_block)
-    settings = Settings(5, 60)
+    settings = DecodeSettings(5, 60)
     decoder = Decoder(target, steered, settings, 1, 128)
     assert any(buffer.ring for buffer in steered.buffers)
     own = Steered.propose
@@ -94,7 +94,7 @@ def test_the_taps_that_reach_the_drafter_are_the_layers_outputs_of_a_full_pass()
 
 def test_drafting_leaves_the_targets_keys_and_values_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     drafter: Any = reference.drafter("dflash", STRUCTURE)
-    settings = Settings(4, 30)
+    settings = DecodeSettings(4, 30)
     decoder = Decoder(reference.target(STRUCTURE), drafter, settings, 1, 128)
     own, same = drafter.propose, []
 

@@ -9,7 +9,7 @@ import torch
 
 from harness.comparison.judge import TargetJudge
 from harness.config import DecodingConfig
-from harness.decoding.decoder import Settings
+from harness.decoding.decoder import DecodeSettings
 from harness.decoding.loop import decode
 from harness.target.target import Target
 from tests.helpers import tiny_models as tiny
@@ -24,7 +24,7 @@ def target() -> Target:
 
 @pytest.fixture(scope="module")
 def answer(target: Target) -> list[int]:
-    [generation] = decode(target, None, [PROMPT], Settings(max_new_tokens=80))
+    [generation] = decode(target, None, [PROMPT], DecodeSettings(max_new_tokens=80))
     return generation.token_ids
 
 
@@ -64,7 +64,7 @@ def test_a_tie_is_followed_to_the_end_of_the_arms_own_text(
     other = (answer[5] + 1) % tiny.VOCAB
     with_tie_at(target, monkeypatch, 5, other)
     # What the target itself says after the tied token: honest to the end.
-    [rest] = decode(target, None, [[*PROMPT, *answer[:5], other]], Settings(max_new_tokens=74))
+    [rest] = decode(target, None, [[*PROMPT, *answer[:5], other]], DecodeSettings(max_new_tokens=74))
     honest = [*answer[:5], other, *rest.token_ids]
     kind, detail = judged(target, answer, honest)
     assert kind == "tie"

@@ -17,7 +17,7 @@ from drafters.base import Proposal, Sampling
 from drafters.sampling import draw, token_probs
 from harness import generate, load_drafter, load_target
 from harness.decoding import decoder as decoder_module
-from harness.decoding.decoder import Settings
+from harness.decoding.decoder import DecodeSettings
 from harness.decoding.verify import Accepted, rejection
 from harness.target.target import Target
 from tests.helpers import reference
@@ -71,7 +71,7 @@ def doubt(tokens: Tensor, sampling: Sampling) -> float:
 
 
 def decoded(drafting: Any, sampling: Sampling, verification: str = "rejection") -> tuple[Tensor, float]:
-    settings = Settings(K, TOKENS, sampling, verification)
+    settings = DecodeSettings(K, TOKENS, sampling, verification)
     return answers(target(), drafting, PROMPT, ROWS, settings)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from drafters.base import Sampling
 from harness import generate
-from harness.decoding.decoder import Decoder, Settings, noise_table
+from harness.decoding.decoder import Decoder, DecodeSettings, noise_table
 from harness.decoding.loop import loop
 from tests.helpers import reference
 from tests.helpers import tiny_models as tiny
@@ -73,7 +73,7 @@ def test_a_drafter_leaves_the_targets_stream_alone() -> None:
         if name == "oracle":
             continue
         drafter = None if name is None else reference.drafter(name, "dense_k_eq_v")
-        settings = Settings(3, 12, Sampling(1.2))
+        settings = DecodeSettings(3, 12, Sampling(1.2))
         decoder = Decoder(target, drafter, settings, 1, 64)
         loop(decoder, [prompt], 9, settings)
         tables.append(decoder.noise.clone())

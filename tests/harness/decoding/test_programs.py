@@ -8,7 +8,7 @@ from torch._dynamo.testing import CompileCounter
 
 from harness import generate, load_drafter, load_target
 from harness.decoding import pool, programs
-from harness.decoding.decoder import Decoder, RoundPrograms, Settings
+from harness.decoding.decoder import Decoder, DecodeSettings, RoundPrograms
 from harness.decoding.loop import loop
 from harness.decoding.programs import REACH_STEP, program
 from harness.errors import InputError
@@ -38,7 +38,7 @@ def test_an_execution_that_is_not_available_names_the_key(name: str):
 
 
 def test_reach_grows_in_steps_and_never_past_the_storage():
-    decoder = Decoder(load_target(tiny.target_model(**SMALL)), None, Settings(), 1, 200)
+    decoder = Decoder(load_target(tiny.target_model(**SMALL)), None, DecodeSettings(), 1, 200)
     assert [decoder.reach_of(position) for position in (1, 64, 65, 190)] == [64, 64, 128, 192]
     assert decoder.reach_of(199) == 200
     assert decoder.reaches(60, 8) == {64, 128}
@@ -112,7 +112,7 @@ def test_pieces_of_one_kind_are_compiled_once_for_a_graph(structure: str, name: 
         monkeypatch.setattr(programs, "compiled", lambda f: torch.compile(f, backend=counter, fullgraph=True))  # noqa: B023
         monkeypatch.setattr(programs, "GraphProgram", lambda function: function)
         target = load_target(model)
-        settings = Settings(2 * repeats, 12)
+        settings = DecodeSettings(2 * repeats, 12)
         decoder = Decoder(target, load_drafter(name, network, target=target), settings, 1, 64)
         rounds = (decoder.propose, decoder.verify, decoder.observe)
         decoder.programs[64] = RoundPrograms(*(program(part, "cuda_graph") for part in rounds))
@@ -249,7 +249,7 @@ class TestOnCuda:
         drafters = {"mtp": tiny.assistant_model(model), "dflash": tiny.dflash_model(model)}
         target = load_target(model, execution="eager")
         drafter = load_drafter(name, drafters[name].cuda(), target=target)
-        settings = Settings(4, 20)
+        settings = DecodeSettings(4, 20)
         decoder = Decoder(target, drafter, settings, 1, 64)
         loop(decoder, [tiny.prompt(20)], 0, settings)
         with torch.inference_mode():

@@ -9,7 +9,7 @@ import torch
 
 from drafters.base import Sampling
 from harness import load_drafter, load_target
-from harness.decoding.decoder import Decoder, Settings
+from harness.decoding.decoder import Decoder, DecodeSettings
 from harness.target.random_weights import drafter_network, target_network
 from harness.target.shapes import SERVER, assistant, text, zlab
 from harness.target.target import Target
@@ -18,10 +18,10 @@ from tests.helpers.meta_device import DEVICE, OneDevice
 
 K = 4
 WAYS = {
-    "greedy": Settings(K),
-    "rejection": Settings(K, sampling=Sampling(temperature=0.9, top_k=10, top_p=0.9)),
-    "match": Settings(K, sampling=Sampling(temperature=0.9), verification="match"),
-    "synthetic": Settings(K, synthetic_acceptance=(0.8, 0.5)),
+    "greedy": DecodeSettings(K),
+    "rejection": DecodeSettings(K, sampling=Sampling(temperature=0.9, top_k=10, top_p=0.9)),
+    "match": DecodeSettings(K, sampling=Sampling(temperature=0.9), verification="match"),
+    "synthetic": DecodeSettings(K, synthetic_acceptance=(0.8, 0.5)),
 }
 NETWORKS: dict[str, Any] = {
     "mtp": tiny.assistant_model,
@@ -32,7 +32,9 @@ NETWORKS: dict[str, Any] = {
 }
 
 
-def rounds(target: Target, drafter: Any, settings: Settings, batch: int, capacity: int = 64) -> tuple[set[Any], int]:
+def rounds(
+    target: Target, drafter: Any, settings: DecodeSettings, batch: int, capacity: int = 64
+) -> tuple[set[Any], int]:
     """The shapes that two rounds report, and how many operations they are."""
     decoder = Decoder(target, drafter, settings, batch, capacity)
     programs = decoder.set_reach(capacity)
@@ -66,7 +68,7 @@ def test_experts_that_a_graph_can_hold_need_no_value_in_fp32_either(monkeypatch:
     monkeypatch.setattr("harness.target.target.choose_execution", lambda *_: "cuda_graph")
     target.set_execution("cuda_graph")
     target.execution = "eager"
-    assert rounds(target, None, Settings(), 2)[1] > 100
+    assert rounds(target, None, DecodeSettings(), 2)[1] > 100
 
 
 @pytest.mark.parametrize("size", SERVER)
@@ -76,7 +78,7 @@ def test_rounds_of_the_published_sizes_fit_together(size: str) -> None:
     target = Target(target_network(text(size)).to(torch.bfloat16), "eager")
     for name, raw, k in (("mtp", assistant(size), 8), ("dflash", zlab(size), 15)):
         drafter = load_drafter(name, drafter_network(raw).to(torch.bfloat16), target=target)
-        shapes, _ = rounds(target, drafter, Settings(k, synthetic_acceptance=(0.8,)), batch, 1024)
+        shapes, _ = rounds(target, drafter, DecodeSettings(k, synthetic_acceptance=(0.8,)), batch, 1024)
         assert shapes == {
             ((batch, k), (batch, k + 1), (batch, k + 1, target.config.hidden_size), (batch, 2 + (k + 1) + k))
         }

@@ -17,7 +17,7 @@ from transformers.models.gemma4.modeling_gemma4 import Gemma4TextModel
 
 from drafters.base import Sampling
 from harness import generate, load_drafter, load_target
-from harness.decoding.decoder import Decoder, Settings
+from harness.decoding.decoder import Decoder, DecodeSettings
 from harness.errors import InputError
 from harness.target.placement import runs_on
 from harness.target.target import Target
@@ -119,7 +119,7 @@ def test_every_part_of_a_round_meets_its_tensors_on_one_device(
     for part in network.children():
         place(part, "mock:0")
     drafter = load_drafter(name, network, target=target)
-    decoder = Decoder(target, drafter, Settings(4, 20, Sampling(temperature)), batch, 64)
+    decoder = Decoder(target, drafter, DecodeSettings(4, 20, Sampling(temperature)), batch, 64)
     for index, layer in enumerate(decoder.cache.layers):
         if layer is not None:
             assert layer.keys.device == layer.values.device == runs_on(target.text_model.layers[index])
