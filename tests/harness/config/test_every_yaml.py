@@ -132,7 +132,6 @@ def test_every_dataset_says_where_it_is_from_and_can_be_read_and_scored(name: st
     [
         "target.revision=abc",
         "+target.revision=abc",
-        "target.known={mtp: {somewhere: an assistant}}",
         "+target.drafters.other=somewhere",
         "dataset.row.template='{{ question }}'",
         "+dataset.row.template='{{ question }}'",
