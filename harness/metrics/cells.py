@@ -165,7 +165,7 @@ def _add_totals(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index
     grouped = ok.groupby("cell")
     counts = ["rounds", "unreported", "drafting_rounds", "drafted", "accepted", "emitted", "repeated", "ngrams"]
     counts += ["new_tokens", "tokens_with_rounds", "timed", "timed_new_tokens", "timed_rounds"]
-    seconds = ["decode_s_with_rounds", *(name for name in SECONDS if name != "wall_share_s")]
+    seconds = ["decode_s_with_rounds", *SECONDS]
     totals = grouped[counts].sum().join(grouped[seconds].sum(min_count=1))  # unreported times stay unknown
     sums = totals.reindex(index, fill_value=0).rename(columns={"new_tokens": "tokens"})
     figures |= {str(name): column for name, column in sums.items()}
@@ -177,7 +177,7 @@ def _add_totals(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index
     figures["untimed"] = generations - figures.pop("timed")
     figures["tainted"] = _counted(ok["taint"].fillna("") != "", ok, index)
     figures |= {f"taint_{word}": _counted(ok["taint"] == word, ok, index) for word in TAINTS}
-    figures["truncated_share"] = figures["finish_length"] / generations.where(generations > 0)
+    figures["truncated_share"] = figures["finish_length"] / generations
     figures["verdict"] = pd.Series(NO_VERDICT, index=index)
     figures["verdict_none"] = generations
     for verdict in reversed(VERDICT_ORDER):
@@ -198,10 +198,10 @@ def _add_acceptance(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.I
     prompt_mean = (prompts["emitted"] / prompts["rounds"]).groupby(level="cell").mean()
     figures["acceptance_length_prompt_mean"] = prompt_mean.reindex(index)
     figures["acceptance_length_raw"] = 1 + accepted / rounds
-    figures["acceptance_rate"] = accepted / drafted.where(drafted > 0)
+    figures["acceptance_rate"] = accepted / drafted
     figures["mean_drafted"] = drafted / rounds
     figures["verified_slots_used"] = emitted / (drafted + rounds)
-    figures["al_as_vllm"] = 1 + accepted / drafting.where(drafting > 0)
+    figures["al_as_vllm"] = 1 + accepted / drafting
     figures["al_as_specbench"] = figures["acceptance_length_raw"]
     figures["al_as_dflash"] = own_mean.groupby(with_rounds["cell"]).mean().reindex(index)
     figures["al_as_gptfast"] = accepted / rounds
@@ -212,7 +212,7 @@ def _add_quality(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Inde
     figures["accuracy"] = ok.groupby("cell")["score"].mean().reindex(index)
     figures["scored"] = _counted(ok["score"].notna(), ok, index)
     figures["thinking_tokens"] = ok.groupby("cell")["thinking_tokens"].sum(min_count=1).reindex(index)
-    figures["repeated_8grams"] = figures["repeated"] / figures["ngrams"].where(figures["ngrams"] > 0)
+    figures["repeated_8grams"] = figures["repeated"] / figures["ngrams"]
     figures["looping_generations"] = _counted(ok["repeated"] * 2 > ok["ngrams"], ok, index)
 
 
@@ -225,8 +225,8 @@ def _add_speed(figures: dict[str, pd.Series], ok: pd.DataFrame, cells: pd.DataFr
     in_rounds = figures["draft_s"] + figures["verify_s"] + figures["other_s"]
     figures["decode_tok_s"] = (tokens - timed) / decode_s
     figures["end_to_end_tok_s"] = tokens / total_s.where(total_s > 0)
-    wall_s = grouped["wall_share_s"].sum(min_count=1).reindex(cells.index)
-    figures["throughput_tok_s"] = tokens / wall_s.where(grouped["wall_share_s"].count().reindex(cells.index) == timed)
+    known = grouped["wall_share_s"].count().reindex(cells.index) == timed
+    figures["throughput_tok_s"] = tokens / figures.pop("wall_share_s").where(known)
     figures["ttft_ms"] = grouped["prefill_s"].median().reindex(cells.index) * 1e3
     figures["ttft_p95_ms"] = grouped["prefill_s"].quantile(0.95).reindex(cells.index) * 1e3
     with_rounds_s = figures["decode_s_with_rounds"]

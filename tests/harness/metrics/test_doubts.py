@@ -78,6 +78,9 @@ ERRORS = "inconsistent_records", "error", "1240 output tokens, but the rounds em
          [("impossible_times", "error", "10.0 microseconds per round are less than any target takes: these are not "
                                         "decode times; does a proxy hold the stream back?")]),
         ({"decode_s": 0.0005, "timed_rounds": 49}, None, []),
+        ({"decode_s": 400 * 4.949999e-6}, None,
+         [("impossible_times", "error", "4.9 microseconds per round are less than any target takes: these are no "
+                                        "times of decoding; does a proxy hold the stream back?")]),
         ({"decode_s": 400 * FASTEST_STEP_S}, None, []),
         ({"unattributed_share": 0.051}, None,
          [("unattributed_time", "warning", "5% of the decode time falls in no round; the breakdown misses it")]),
@@ -135,6 +138,11 @@ def test_a_row_is_doubted_for_this_and_nothing_else(
 ) -> None:
     # Where a share of the batch is compared, both arms stand in it.
     assert doubts(changes, {"batch_size": changes.get("batch_size", 1)}, kind) == found
+
+
+def test_a_baseline_is_not_doubted_beside_itself() -> None:
+    alone = BASE | {"paired_prompts": math.nan, "accepted": 1598}
+    assert cell_guards(pd.DataFrame([alone]), {"baseline": "mtp"}) == [[]]
 
 
 def test_a_synthetic_run_is_not_doubted_for_its_assumptions() -> None:
