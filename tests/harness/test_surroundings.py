@@ -288,7 +288,7 @@ def test_a_full_disk_is_one_line_whose_command_continues_the_run(
         real(descriptor)
 
     with monkeypatch.context() as disk:
-        disk.setattr(journal.os, "fsync", fsync)
+        disk.setattr(os, "fsync", fsync)
         assert command(monkeypatch, *overrides, f"hydra.run.dir='{run}'") == EXIT_STORAGE
     captured = capsys.readouterr()
     [line] = errors(captured.err)
