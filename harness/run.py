@@ -14,7 +14,7 @@
 Ten calls lead from the command to the loop:
 
     __main__.main -> job (through Hydra) -> launch.job.run_job -> attempt -> run.run -> Comparison.decode_all
-    -> TurnDecoder.decode_turn -> decode_arm -> Arms.decode -> decoding.loop.decode -> the rounds
+    -> TurnDecoder.decode_turn -> decode_arm -> Arms.decode -> decoding.loop.decode -> loop
 
 Everything that a config or a prompt file shows is checked before weights are read. The run directory is the record;
 a run that stops early leaves a summary of its finished part, and the same call continues it.
