@@ -17,32 +17,14 @@ from torch import Tensor
 
 from drafters.adaptive import DraftLimit, check_head
 from drafters.base import Proposal, Sampling, TargetPass, TargetView
+from drafters.buffers import LayerBuffer
 from drafters.dflash.choose import choose
 from drafters.dflash.model import BlockModel, Join
 from drafters.errors import InputError
 from drafters.kernels.pieces import run_piece
-from drafters.positions import additive, positions_of_slots, slots_of, visible, write_rows
+from drafters.positions import additive, positions_of_slots, visible
 
 log = logging.getLogger(__name__)
-
-
-class ContextBuffer:
-    """One layer's context keys and values [B, Hkv, S, D]: a ring in sliding layers, the whole run in full ones."""
-
-    def __init__(self, batch: int, heads: int, slots: int, head_dim: int, ring: bool, like: Tensor) -> None:
-        self.keys = torch.zeros(batch, heads, slots, head_dim, dtype=like.dtype, device=like.device)
-        self.values = torch.zeros_like(self.keys)
-        self.ring = ring
-
-    def write(self, keys: Tensor, values: Tensor, positions: Tensor, row: int | None = None) -> None:
-        """Store rows [B, Hkv, W, D] at `positions` [B, W], in all rows or in `row` alone."""
-        size = self.keys.shape[2]
-        if keys.shape[2] > size:  # a long prefill chunk: only its tail can be seen again
-            keys, values, positions = keys[:, :, -size:], values[:, :, -size:], positions[:, -size:]
-        stored = (self.keys, self.values) if row is None else (self.keys[row : row + 1], self.values[row : row + 1])
-        slots = slots_of(positions, size, self.ring)
-        for buffer, new in zip(stored, (keys, values), strict=True):
-            write_rows(buffer, new, slots)
 
 
 class DFlashDrafter:
@@ -117,7 +99,7 @@ class DFlashDrafter:
             ring = window is not None and window + k + 2 < capacity
             slots = window + k + 2 if ring and window is not None else capacity
             self.buffers.append(
-                ContextBuffer(batch_size, config.num_key_value_heads, slots, config.head_dim, ring, like)
+                LayerBuffer(batch_size, config.num_key_value_heads, slots, config.head_dim, ring, like)
             )
         self.offsets = torch.arange(k + self.first_slot, device=target.device)
         shape = (batch_size, k + self.first_slot)
@@ -129,7 +111,7 @@ class DFlashDrafter:
         context = self.model.context_features(seen.taps.to(self.model.fc.weight.dtype))  # [B, W, H]
         rows = self.model.context_keys_values(context, seen.positions)
         for buffer, (keys, values) in zip(self.buffers, rows, strict=True):
-            buffer.write(keys, values, seen.positions, row)
+            (buffer if row is None else buffer.row(row)).write(keys, values, seen.positions)
 
     def start(self, prefill: TargetPass, row: int) -> None:
         self.limit.start(row)
@@ -140,8 +122,8 @@ class DFlashDrafter:
         # All k+1 rows are stored, at fixed shape; rejected ones stand at or after the new anchor and are masked there.
         run_piece(self._take_in, verified, None)
 
-    def _slots(self, buffer: ContextBuffer) -> int:
-        return buffer.keys.shape[2] if buffer.ring else self.reach
+    def _slots(self, buffer: LayerBuffer) -> int:
+        return buffer.slots if buffer.ring else self.reach
 
     def _joins_and_masks(self, position: Tensor, positions: Tensor) -> tuple[list[Join], list[Tensor]]:
         newest = positions[:, -1]
@@ -149,7 +131,7 @@ class DFlashDrafter:
         masks: dict[tuple[bool, int | None, int], Tensor] = {}
         per_layer = []
 
-        def join(buffer: ContextBuffer) -> Join:
+        def join(buffer: LayerBuffer) -> Join:
             def write(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
                 buffer.write(keys, values, positions)
                 size = self._slots(buffer)

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from drafters.base import KeyValueView
-from drafters.positions import slots_of, write_rows
+from drafters.buffers import LayerBuffer
 
 RING_STEP = 8  # rows of a mask that are whole multiples of this suit attention kernels
 
@@ -24,35 +23,6 @@ def ring_slots(window: int, width: int) -> int:
     One row more than the window itself is kept, because an assistant may look one row further back (drafters.mtp).
     """
     return -(-(window + width + 2) // RING_STEP) * RING_STEP
-
-
-class LayerBuffer:
-    """Keys and values [B, kv_heads, S, head_dim] of one layer."""
-
-    def __init__(self, batch: int, heads: int, slots: int, head_dim: int, ring: bool, like: Tensor) -> None:
-        shape = (batch, heads, slots, head_dim)
-        self.keys = torch.zeros(shape, dtype=like.dtype, device=like.device)
-        self.values = torch.zeros(shape, dtype=like.dtype, device=like.device)
-        self.ring = ring
-
-    @property
-    def slots(self) -> int:
-        return self.keys.shape[2]
-
-    def write(self, keys: Tensor, values: Tensor, positions: Tensor) -> None:
-        """Store rows [B, kv_heads, W, D] at `positions` [B, W]; every row of the batch at its own."""
-        slots = slots_of(positions, self.slots, self.ring)  # [B, W]
-        write_rows(self.keys, keys, slots)
-        write_rows(self.values, values, slots)
-
-    def row(self, row: int) -> LayerBuffer:
-        """The same storage, seen as a batch of one."""
-        view = object.__new__(LayerBuffer)
-        view.keys, view.values, view.ring = self.keys[row : row + 1], self.values[row : row + 1], self.ring
-        return view
-
-    def view(self) -> KeyValueView:
-        return KeyValueView(self.keys, self.values, self.ring)
 
 
 class LayerPass:
@@ -71,8 +41,7 @@ class LayerPass:
         assert buffer is not None
         if buffer.ring and self.wide:
             before = buffer.keys.clone(), buffer.values.clone()
-            last = min(keys.shape[2], buffer.slots)
-            buffer.write(keys[:, :, -last:], values[:, :, -last:], positions[:, -last:])
+            buffer.write(keys, values, positions)
             return torch.cat((before[0], keys), dim=2), torch.cat((before[1], values), dim=2)
         buffer.write(keys, values, positions)
         if buffer.ring:

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from drafters.base import KeyValueView, TargetPass, TargetView
+from drafters.buffers import LayerBuffer
 from drafters.gemma4 import position_addressed_attention, run_layers, text_model_of
 from drafters.kernels.few_rows import read_for_few_rows
 from drafters.kernels.pieces import run_piece
 from drafters.positions import additive, positions_of_slots, visible
 from drafters.sampling import soft_cap
-from harness.target.cache import LayerBuffer, PositionCache, ring_slots
+from harness.target.cache import PositionCache, ring_slots
 from harness.target.execution import choose_execution
 from harness.target.experts import use_few_tokens_experts
 from harness.target.files import end_token_ids

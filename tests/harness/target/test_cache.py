@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from drafters.buffers import LayerBuffer
 from harness import generate
 from harness.decoding import decoder as decoder_module
-from harness.target.cache import RING_STEP, LayerBuffer, PositionCache
+from harness.target.cache import RING_STEP, PositionCache
 from harness.target.target import Target
 from tests.helpers import reference
 from tests.helpers import tiny_models as tiny
