@@ -79,8 +79,8 @@ ERRORS = "inconsistent_records", "error", "1240 output tokens, but the rounds em
                                         "decode times; does a proxy hold the stream back?")]),
         ({"decode_s": 0.0005, "timed_rounds": 49}, None, []),
         ({"decode_s": 400 * 4.949999e-6}, None,
-         [("impossible_times", "error", "4.9 microseconds per round are less than any target takes: these are no "
-                                        "times of decoding; does a proxy hold the stream back?")]),
+         [("impossible_times", "error", "4.9 microseconds per round are less than any target takes: these are not "
+                                        "decode times; does a proxy hold the stream back?")]),
         ({"decode_s": 400 * FASTEST_STEP_S}, None, []),
         ({"unattributed_share": 0.051}, None,
          [("unattributed_time", "warning", "5% of the decode time falls in no round; the breakdown misses it")]),
