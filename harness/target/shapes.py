@@ -17,10 +17,6 @@ ROPE = {
 VOCAB = 262_144
 EDGE, SERVER = ("E2B", "E4B"), ("12B", "26B-A4B", "31B")
 NAMES = EDGE + SERVER
-#: Parameters of the text part and of the assistant, in millions, as published or counted from published shapes.
-TEXT_MILLIONS = {"E2B": 4629, "E4B": 7463, "12B": 11907, "26B-A4B": 25233, "31B": 30697}
-ASSISTANT_MILLIONS = {"E2B": 77.73, "E4B": 78.52, "12B": 422.86, "26B-A4B": 419.71, "31B": 469.52}
-ZLAB_MILLIONS = {"12B": 727.50, "26B-A4B": 429.69, "31B": 1535.97}
 
 _PATTERN = {"E2B": 4, "E4B": 5, "12B": 5, "26B-A4B": 5, "31B": 5}  # sliding layers before each full one
 _COLUMNS: dict[str, tuple[Any, ...]] = {

@@ -8,14 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from harness.target.shapes import (  # noqa: F401  (the tests take all published shapes from here)
-    ASSISTANT_MILLIONS,
     EDGE,
     NAMES,
     ROPE,
     SERVER,
-    TEXT_MILLIONS,
     VOCAB,
-    ZLAB_MILLIONS,
     F,
     S,
     assistant,
