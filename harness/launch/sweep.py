@@ -13,14 +13,12 @@ from harness.comparison.plan import preflight
 from harness.config import RunConfig, read_config
 from harness.entry import say, tell
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
+from harness.launch import exit_codes
 from harness.launch.estimate import print_plan
 from harness.launch.gather import finish
 from harness.launch.state import SWEEP, Job, Sweep, fingerprint, read_sweep, setting
 from harness.metrics.summary import overall, read_summary
 from harness.records.identity import changes_nothing
-
-#: Exit codes of sweeps launched by this process; Hydra keeps what a sweeper returns to itself.
-exit_codes: list[int] = []
 
 
 def launch(
@@ -36,7 +34,7 @@ def launch(
         sweep = read_sweep(folder) if (folder / SWEEP).exists() else Sweep(folder)
     except InputError as error:
         say(f"error: {error}")
-        exit_codes.append(EXIT_BAD_INPUT)
+        exit_codes.sweeps.append(EXIT_BAD_INPUT)
         return []
     asked: list[tuple[Job, RunConfig | None]] = []
     for one in overrides:
@@ -52,7 +50,7 @@ def launch(
             say(f"dropped {job.job} ({labels[job.job]}): {job.reason}")
     if _wants_plan(master, asked):
         print_plan([(job, config) for job, config in asked if config is not None], sweep)
-        exit_codes.append(EXIT_OK)
+        exit_codes.sweeps.append(EXIT_OK)
         return []
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(master, folder / "multirun.yaml")
@@ -74,7 +72,7 @@ def launch(
         code = EXIT_BAD_INPUT
     code = max([code, *(job.exit_code or EXIT_OK for job, _ in asked if job.state == "failed")])
     finish(sweep)
-    exit_codes.append(code)
+    exit_codes.sweeps.append(code)
     return results
 
 

@@ -7,7 +7,7 @@ import multiprocessing
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from runpy import run_module
@@ -19,16 +19,15 @@ from harness import __main__ as entry
 from harness.comparison import arms as arms_module
 from harness.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK
 from harness.launch import job as job_module
-from tests.helpers.checkpoint_folders import write_pair, write_prompts
+from tests.helpers.checkpoint_folders import write_prompts
+
+pytestmark = pytest.mark.usefixtures("blank_charts")
+
+Command = Callable[..., int]
 
 # Every process of a killed run starts from one that has read the libraries: twelve starts, and one wait for them.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["harness.run"])
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return write_pair(tmp_path_factory.mktemp("pair"))
 
 
 @pytest.fixture
@@ -46,31 +45,15 @@ def overrides(pair: dict[str, str], tmp_path: Path) -> list[str]:
     ]
 
 
-@pytest.fixture(autouse=True)
-def fresh_process_state() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    entry._exit_codes.clear()
-    entry.sweep_exit_codes.clear()
-    yield
-    entry._exit_codes.clear()
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["harness", *arguments])
-    return entry.main()
-
-
 def last_json(text: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(text.strip().splitlines()[-1])
     return found
 
 
 def test_a_run_prints_a_table_and_ends_with_one_json_line(
-    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    overrides: list[str], tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command(monkeypatch, *overrides, f"hydra.run.dir={tmp_path / 'run'}") == EXIT_OK
+    assert command(*overrides, f"hydra.run.dir={tmp_path / 'run'}") == EXIT_OK
     out = capsys.readouterr().out
     header, *rows = out.splitlines()
     assert header.split()[:4] == ["arm", "k", "tok/s", "speedup"]
@@ -90,11 +73,9 @@ def test_a_run_prints_a_table_and_ends_with_one_json_line(
 
 
 def test_a_sweep_runs_every_combination_that_fits(
-    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    overrides: list[str], tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = command(
-        monkeypatch, "-m", *overrides, "drafter=dflash,mtp", "num_draft_tokens=16,2", f"hydra.sweep.dir={tmp_path}/s"
-    )
+    code = command("-m", *overrides, "drafter=dflash,mtp", "num_draft_tokens=16,2", f"hydra.sweep.dir={tmp_path}/s")
     captured = capsys.readouterr()
     assert code == EXIT_OK
     found = [json.loads(line) for line in captured.out.splitlines() if line.startswith("{")]
@@ -119,12 +100,12 @@ def test_a_sweep_runs_every_combination_that_fits(
 def test_bad_input_is_one_line_and_exit_code_2(
     overrides: list[str],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    command: Command,
     capsys: pytest.CaptureFixture[str],
     change: str,
     message: str,
 ) -> None:
-    assert command(monkeypatch, *overrides, change, f"hydra.run.dir={tmp_path / 'run'}") == EXIT_BAD_INPUT
+    assert command(*overrides, change, f"hydra.run.dir={tmp_path / 'run'}") == EXIT_BAD_INPUT
     captured = capsys.readouterr()
     assert captured.out == ""
     [line] = [line for line in captured.err.splitlines() if line.startswith("error: ")]
@@ -134,25 +115,33 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 @pytest.mark.parametrize("change", ["colour=red", "target=nonexistent", "decoding.colour=red"])
 def test_a_configuration_that_does_not_compose_is_bad_input_too(
-    overrides: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], change: str
+    overrides: list[str], command: Command, capfd: pytest.CaptureFixture[str], change: str
 ) -> None:
-    assert command(monkeypatch, *overrides, change) == EXIT_BAD_INPUT
+    assert command(*overrides, change) == EXIT_BAD_INPUT
     assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_fault_of_the_harness_is_no_bad_input(
-    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    overrides: list[str],
+    tmp_path: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def broken(*args: object, **kwargs: object) -> None:
         raise RuntimeError("a fault")
 
     monkeypatch.setattr(job_module, "run", broken)
-    assert command(monkeypatch, *overrides, f"hydra.run.dir={tmp_path / 'run'}") == EXIT_CRASH
+    assert command(*overrides, f"hydra.run.dir={tmp_path / 'run'}") == EXIT_CRASH
     assert "RuntimeError: a fault" in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_the_sweep_with_what_is_there(
-    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    overrides: list[str],
+    tmp_path: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     real, calls = arms_module.decode, [0]
 
@@ -164,7 +153,7 @@ def test_ctrl_c_ends_the_sweep_with_what_is_there(
 
     monkeypatch.setattr(arms_module, "decode", decode)
     arguments = ["-m", *overrides, "drafter=mtp", "num_draft_tokens=1,2", f"hydra.sweep.dir={tmp_path / 's'}"]
-    assert command(monkeypatch, *arguments) == EXIT_INTERRUPTED
+    assert command(*arguments) == EXIT_INTERRUPTED
     captured = capsys.readouterr()
     [line] = [line for line in captured.out.splitlines() if line.startswith("{")]
     assert json.loads(line)["arms"]["mtp"]["generations"] == 1
@@ -173,7 +162,7 @@ def test_ctrl_c_ends_the_sweep_with_what_is_there(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_that_ends_a_run_leaves_its_summary(
-    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+    overrides: list[str], tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     signal.signal(number, lambda *_: pytest.fail(f"{number.name} was not caught"))
     real, calls = arms_module.decode, [0]
@@ -186,10 +175,11 @@ def test_a_signal_that_ends_a_run_leaves_its_summary(
 
     monkeypatch.setattr(arms_module, "decode", decode)
     arguments = [*overrides, "drafter=mtp", f"hydra.run.dir={tmp_path / 'run'}"]
-    assert command(monkeypatch, *arguments) == EXIT_INTERRUPTED
+    assert command(*arguments) == EXIT_INTERRUPTED
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["rows"]
 
 
+@pytest.mark.usefixtures("own_signals")
 def test_under_nohup_a_hang_up_stays_ignored() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     entry.catch_signals()

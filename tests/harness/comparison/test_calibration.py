@@ -17,15 +17,12 @@ from harness.errors import EXIT_OK, InputError
 from harness.launch.data_parallel import Processes, run_data_parallel
 from harness.records.files import CALIBRATION
 from harness.run import Outcome, run
-from tests.helpers.checkpoint_folders import write_pair, write_prompts
+from tests.helpers.checkpoint_folders import write_prompts
+
+pytestmark = pytest.mark.usefixtures("blank_charts")
 
 Configure = Callable[..., RunConfig]
 BEST = {"mtp": 2, "dflash": 6, "lookup": 1}
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return write_pair(tmp_path_factory.mktemp("pair"))
 
 
 @pytest.fixture

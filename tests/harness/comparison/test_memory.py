@@ -32,7 +32,9 @@ from harness.run import gather
 from harness.target.target import Target
 from tests.helpers import drafter_folders as folders
 from tests.helpers import published_drafters as published
-from tests.helpers.checkpoint_folders import write_pair, write_prompts
+from tests.helpers.checkpoint_folders import write_prompts
+
+pytestmark = pytest.mark.usefixtures("blank_charts")
 
 BF16, FP32 = torch.bfloat16, torch.float32
 
@@ -125,11 +127,6 @@ def test_a_quantized_target_is_as_large_as_its_files() -> None:
 def test_free_memory_of_this_machine_is_known() -> None:
     free = available_bytes(torch.device("cpu"))
     assert free is None or free > 0
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return write_pair(tmp_path_factory.mktemp("pair"))
 
 
 def configured(pair: dict[str, str], **target: Any) -> RunConfig:

@@ -15,14 +15,10 @@ from harness.config import RunConfig, read_config
 from harness.errors import EXIT_OK, InputError
 from harness.records.identity import VERSION
 from harness.run import run
-from tests.helpers.checkpoint_folders import write_pair
+
+pytestmark = pytest.mark.usefixtures("blank_charts")
 
 Rows = list[dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return write_pair(tmp_path_factory.mktemp("pair"))
 
 
 def rows() -> Rows:

@@ -16,16 +16,13 @@ from harness.config import RunConfig, read_config
 from harness.errors import InputError
 from harness.run import run
 from harness.vocabulary import ROOT
-from tests.helpers.checkpoint_folders import write_pair, write_prompts
+from tests.helpers.checkpoint_folders import write_prompts
+
+pytestmark = pytest.mark.usefixtures("blank_charts")
 
 TRAINED = ("mtp", "dflash")
 #: What about half of the random drafters' distributions reach.
 HALF = {"mtp": {"entropy": 4.545}, "dflash": {"entropy": 4.528}}
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return write_pair(tmp_path_factory.mktemp("pair"))
 
 
 def composed(pair: dict[str, str], *overrides: str) -> RunConfig:

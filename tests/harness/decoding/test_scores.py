@@ -20,6 +20,8 @@ from tests.helpers import tiny_models as tiny
 from tests.helpers.checkpoint_folders import write_pair, write_prompts
 from tests.helpers.steered_drafter import Steered
 
+pytestmark = pytest.mark.usefixtures("blank_charts")
+
 PROMPT = tiny.prompt(7)
 K = 3
 WAYS: dict[str, dict[str, Any]] = {

@@ -16,17 +16,14 @@ from harness.errors import EXIT_ARM_FAILED, EXIT_MISMATCH, EXIT_OK, InputError
 from harness.run import Outcome, run
 from tests.harness.engines.test_answer import WRONG
 from tests.helpers import fake_worker
-from tests.helpers.checkpoint_folders import write_pair, write_prompts
+from tests.helpers.checkpoint_folders import write_prompts
 from tests.helpers.fake_server import Script, chunk, serving, zeros
 from tests.helpers.recorded_run import OF_THE_MACHINE
 
+pytestmark = pytest.mark.usefixtures("blank_charts")
+
 Configure = Callable[..., RunConfig]
 FAKE = Path(fake_worker.__file__)
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return write_pair(tmp_path_factory.mktemp("pair"))
 
 
 @pytest.fixture

@@ -5,30 +5,26 @@ from __future__ import annotations
 import csv
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import __main__ as entry
 from harness import status
 from harness.comparison import models
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.launch import job as job_module
-from harness.launch import sweep as launching
 from harness.report.leaderboard.board import leaderboard
 from harness.vocabulary import ROOT
-from tests.helpers.checkpoint_folders import write_pair, write_prompts
+from tests.helpers.checkpoint_folders import write_prompts
 
+pytestmark = pytest.mark.usefixtures("blank_charts")
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return write_pair(tmp_path_factory.mktemp("pair"))
+Command = Callable[..., int]
 
 
 @pytest.fixture
@@ -39,20 +35,8 @@ def overrides(pair: dict[str, str], tmp_path: Path) -> list[str]:
     return [*paths, *drafters, "dataset=jsonl", f"dataset.path={prompts}", "max_new_tokens=8"]
 
 
-@pytest.fixture(autouse=True)
-def fresh_process_state() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    for codes in (entry._exit_codes, launching.exit_codes):
-        codes.clear()
-    yield
-    entry._exit_codes.clear()
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-def sweep(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["harness", "-m", *arguments, f"hydra.sweep.dir={folder}"])
-    return entry.main()
+def sweep(command: Command, folder: Path, *arguments: str) -> int:
+    return command("-m", *arguments, f"hydra.sweep.dir={folder}")
 
 
 def jobs(folder: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -85,11 +69,15 @@ def tokens(folder: Path) -> dict[tuple[str, ...], list[int]]:
 
 
 def test_a_plan_lists_the_jobs_that_fit_and_runs_none(
-    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    overrides: list[str],
+    tmp_path: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("harness.run.load_models", lambda *a: pytest.fail("weights were read"))
     grid = ["drafter=mtp,dflash", "num_draft_tokens=2,16", "plan=true"]
-    assert sweep(monkeypatch, tmp_path / "s", *overrides, *grid) == EXIT_OK
+    assert sweep(command, tmp_path / "s", *overrides, *grid) == EXIT_OK
     captured = capsys.readouterr()
     assert "3 jobs" in captured.out and "at least" in captured.out and "MiB" in captured.out
     assert "dropped 3 (drafter=dflash num_draft_tokens=16): drafters.dflash.num_draft_tokens=16" in captured.err
@@ -97,20 +85,19 @@ def test_a_plan_lists_the_jobs_that_fit_and_runs_none(
 
 
 def test_the_plan_of_a_single_run(
-    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    overrides: list[str], tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["harness", *overrides, "plan=true", f"hydra.run.dir={tmp_path / 'run'}"])
-    assert entry.main() == EXIT_OK
+    assert command(*overrides, "plan=true", f"hydra.run.dir={tmp_path / 'run'}") == EXIT_OK
     assert "1 jobs" in capsys.readouterr().out
     assert not (tmp_path / "run" / "generations.jsonl").exists()
 
 
 def test_a_misfit_is_a_row_with_its_reason_and_no_error(
-    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    overrides: list[str], tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     grid = ["drafter=mtp,dflash", "num_draft_tokens=2,16"]
     models.release()
-    assert sweep(monkeypatch, tmp_path / "s", *overrides, *grid) == EXIT_OK
+    assert sweep(command, tmp_path / "s", *overrides, *grid) == EXIT_OK
     found = jobs(tmp_path / "s", capsys)
     assert [job["state"] for job in found] == ["done", "done", "done", "dropped"]
     assert "expected 15 or less" in found[3]["reason"]
@@ -120,14 +107,16 @@ def test_a_misfit_is_a_row_with_its_reason_and_no_error(
     }  # fmt: skip
 
 
-def test_a_sweep_of_nothing_that_fits_is_bad_input(
-    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert sweep(monkeypatch, tmp_path / "s", *overrides, "drafter=eagle,medusa") == EXIT_BAD_INPUT
+def test_a_sweep_of_nothing_that_fits_is_bad_input(overrides: list[str], tmp_path: Path, command: Command) -> None:
+    assert sweep(command, tmp_path / "s", *overrides, "drafter=eagle,medusa") == EXIT_BAD_INPUT
 
 
 def test_a_failed_job_is_a_row_and_runs_again_alone(
-    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    overrides: list[str],
+    tmp_path: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     real, ran = job_module.run, []
 
@@ -139,32 +128,32 @@ def test_a_failed_job_is_a_row_and_runs_again_alone(
 
     monkeypatch.setattr(job_module, "run", run)
     grid = [*overrides, "drafter=mtp", "num_draft_tokens=1,2,3"]
-    assert sweep(monkeypatch, tmp_path / "s", *grid) == 1
+    assert sweep(command, tmp_path / "s", *grid) == 1
     found = jobs(tmp_path / "s", capsys)
     assert [job["state"] for job in found] == ["done", "failed", "done"]
     assert found[1]["reason"] == "RuntimeError: CUDA out of memory"
     assert ("1", "failed", "num_draft_tokens=2", "", "", "", "", "") in table(tmp_path / "s")
 
-    assert sweep(monkeypatch, tmp_path / "s", *grid) == EXIT_OK
+    assert sweep(command, tmp_path / "s", *grid) == EXIT_OK
     assert ran == [1, 2, 3, 2], "finished jobs are not run again"
     assert {job["state"] for job in jobs(tmp_path / "s", capsys)} == {"done"}
 
     wider = [*overrides, "drafter=mtp", "num_draft_tokens=4,1,2,3"]
-    assert sweep(monkeypatch, tmp_path / "s", *wider) == EXIT_OK
+    assert sweep(command, tmp_path / "s", *wider) == EXIT_OK
     assert ran[4:] == [4], "a wider sweep keeps the numbers of its jobs"
     assert {row[0] for row in table(tmp_path / "s") if row[5] == "4"} == {"3"}
 
 
 def test_a_job_whose_prompts_changed_is_run_anew(
-    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    overrides: list[str], tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its earlier records are kept where no table counts them."""
     grid = [*overrides, "drafter=mtp", "num_draft_tokens=1"]
     folder = tmp_path / "s"
-    assert sweep(monkeypatch, folder, *grid) == EXIT_OK
+    assert sweep(command, folder, *grid) == EXIT_OK
     earlier = (folder / "0" / "generations.jsonl").read_bytes()
     write_prompts(tmp_path / "prompts.jsonl", 3)
-    assert sweep(monkeypatch, folder, *grid) == EXIT_OK
+    assert sweep(command, folder, *grid) == EXIT_OK
     said = capsys.readouterr().err
     assert "job 0 is run anew, it differs in config.prompts.rendered_sha256: " in said
     assert "; config.prompts.asked.p2." in said and "superseded/0-1" in said
@@ -176,13 +165,17 @@ def test_a_job_whose_prompts_changed_is_run_anew(
 
 
 def test_settings_that_change_nothing_leave_a_finished_sweep_finished(
-    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    overrides: list[str],
+    tmp_path: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = tmp_path / "s"
-    assert sweep(monkeypatch, folder, *overrides, "drafter=mtp", "num_draft_tokens=1") == EXIT_OK
+    assert sweep(command, folder, *overrides, "drafter=mtp", "num_draft_tokens=1") == EXIT_OK
     monkeypatch.setattr(job_module, "run", lambda *a, **k: pytest.fail("run again"))
     other = ["num_draft_tokens=1", "strict=false", "retry_errors=true", "drafter=mtp", "+engine.start_timeout_s=5"]
-    assert sweep(monkeypatch, folder, *reversed(overrides), *other) == EXIT_OK
+    assert sweep(command, folder, *reversed(overrides), *other) == EXIT_OK
     assert [job["state"] for job in jobs(folder, capsys)] == ["done"]
 
 
@@ -209,7 +202,7 @@ def kill_after(process: subprocess.Popen[bytes], folder: Path, count: int) -> No
 
 
 def test_a_killed_sweep_ends_with_the_same_table(
-    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    overrides: list[str], tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_prompts(tmp_path / "prompts.jsonl", 8)
     grid = [*overrides, "drafter=mtp,dflash", "num_draft_tokens=1,3"]
@@ -218,7 +211,7 @@ def test_a_killed_sweep_ends_with_the_same_table(
     states = [job["state"] for job in jobs(tmp_path / "killed", capsys)]
     assert "done" in states and "pending" in states and "running" not in states
     for name in ("killed", "undisturbed"):
-        assert sweep(monkeypatch, tmp_path / name, *grid) == EXIT_OK
+        assert sweep(command, tmp_path / name, *grid) == EXIT_OK
     assert table(tmp_path / "killed") == table(tmp_path / "undisturbed")
     assert tokens(tmp_path / "killed") == tokens(tmp_path / "undisturbed")
     rows = read_rows(tmp_path / "killed")

@@ -11,12 +11,8 @@ import pytest
 from harness.config import RunConfig, read_config
 from harness.errors import EXIT_OK, InputError
 from harness.run import run
-from tests.helpers.checkpoint_folders import write_pair
 
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return write_pair(tmp_path_factory.mktemp("pair"))
+pytestmark = pytest.mark.usefixtures("blank_charts")
 
 
 def configured(pair: dict[str, str], rows: list[dict[str, Any]], folder: Path, **dataset: Any) -> RunConfig:

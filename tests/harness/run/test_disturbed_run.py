@@ -13,16 +13,16 @@ import pytest
 
 from harness.comparison import arms as arms_module
 from harness.comparison.turns import TurnDecoder
-from harness.config import read_config
 from harness.metrics.clocks import ClockReading
 from harness.metrics.summary import build_summary
 from harness.report.console import notes
 from harness.run import run
-from tests.helpers.checkpoint_folders import write_pair, write_prompts
+from tests.helpers.decoded_runs import Configure
 
 
-def test_a_stopped_process_leaves_a_mark_and_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pair = write_pair(tmp_path / "pair")
+def test_a_stopped_process_leaves_a_mark_and_no_time(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real, calls = arms_module.decode, [0]
     throttled = iter(range(100))
 
@@ -37,15 +37,7 @@ def test_a_stopped_process_leaves_a_mark_and_no_time(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(arms_module, "decode", decode)
     monkeypatch.setattr(TurnDecoder, "read_clocks", lambda _: ClockReading(None, next(throttled)))
-    composed = {
-        "target": {"path": pair["target"], "dtype": "float32", "device": "cpu"},
-        "dataset": {"path": write_prompts(tmp_path / "prompts.jsonl", 2, 1)},
-        "drafters": {"mtp": {"path": pair["mtp"]}},
-        "drafter": ["mtp"],
-        "num_draft_tokens": 3,
-        "max_new_tokens": 12,
-    }
-    outcome = run(read_config(composed), tmp_path / "run")
+    outcome = run(configure(count=2, drafter=["mtp"]), tmp_path / "run")
     rows = [json.loads(line) for line in (tmp_path / "run/generations.jsonl").read_text().splitlines()]
     assert {(row["prompt_id"], row["arm"]) for row in rows if row["taint"] == "stopped"} == {("p0", "mtp")}
     assert all(row["machine"]["wall_s"] > 0 and row["machine"]["cpu_s"] > 0 for row in rows)

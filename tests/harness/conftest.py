@@ -1,0 +1,53 @@
+"""What tests that go the whole way share: one tiny pair for all, and the command run in this process."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Folders of a tiny random target and its two drafters, by name. Tests that change one write their own pair."""
+    from tests.helpers.checkpoint_folders import write_pair
+
+    return write_pair(tmp_path_factory.mktemp("pair"))
+
+
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    """Gives the signals back that a command catches."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, own_signals: None) -> Iterator[Callable[..., int]]:
+    """`python -m harness ARGUMENTS` in this process, as often as called; gives the exit code."""
+    from harness import __main__ as entry
+    from harness.launch import exit_codes
+
+    def run(*arguments: str) -> int:
+        exit_codes.forget()
+        monkeypatch.setattr(sys, "argv", ["harness", *arguments])
+        return entry.main()
+
+    yield run
+    exit_codes.forget()
+
+
+@pytest.fixture
+def blank_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports with empty pictures, for tests of runs that look at none: drawing is half of a short run's time."""
+    from matplotlib.figure import Figure
+
+    def savefig(figure: Figure, out: Any, format: str, **options: Any) -> None:
+        out.write(b"" if format == "png" else '<svg viewBox="0 0 1 1"></svg>')
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
