@@ -147,8 +147,9 @@ def cell_metrics(rounds: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFram
     cells = doubled.groupby("cell")[list(CELL)].first()
     ok = doubled[doubled["ok"]]
     figures: dict[str, pd.Series] = {"errors": (~doubled["ok"]).groupby(doubled["cell"]).sum()}
-    for add in (_add_totals, _add_acceptance, _add_quality):
-        add(figures, ok, cells.index)
+    _add_totals(figures, ok, cells.index)
+    _add_acceptance(figures, ok)
+    _add_quality(figures, ok, cells.index)
     _add_speed(figures, ok, cells)
     cells = cells.assign(**figures)
     # Rows of the second half of `doubled` are those of `table`, in its order.
@@ -187,31 +188,29 @@ def _add_totals(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index
         figures["verdict"] = figures["verdict"].mask(found > 0, verdict)
 
 
-def _add_acceptance(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index) -> None:
+def _add_acceptance(figures: dict[str, pd.Series], ok: pd.DataFrame) -> None:
     rounds = figures["rounds"].where(figures["rounds"] > 0)
     drafted, accepted, emitted = (figures[name] for name in ("drafted", "accepted", "emitted"))
     drafting = figures["drafting_rounds"]
-    with_rounds = ok[ok["rounds"] > 0]
-    prompts = with_rounds.groupby(["cell", "prompt_id"])[["emitted", "rounds"]].sum()
-    own_mean = with_rounds["emitted"] / with_rounds["rounds"]
+    prompts = ok.groupby(["cell", "prompt_id"])[["emitted", "rounds"]].sum()
+    own_mean = ok["emitted"] / ok["rounds"]  # not a number without rounds, which a mean leaves out
     figures["acceptance_length"] = emitted / rounds
-    prompt_mean = (prompts["emitted"] / prompts["rounds"]).groupby(level="cell").mean()
-    figures["acceptance_length_prompt_mean"] = prompt_mean.reindex(index)
+    figures["acceptance_length_prompt_mean"] = (prompts["emitted"] / prompts["rounds"]).groupby(level="cell").mean()
     figures["acceptance_length_raw"] = 1 + accepted / rounds
     figures["acceptance_rate"] = accepted / drafted
     figures["mean_drafted"] = drafted / rounds
     figures["verified_slots_used"] = emitted / (drafted + rounds)
     figures["al_as_vllm"] = 1 + accepted / drafting
     figures["al_as_specbench"] = figures["acceptance_length_raw"]
-    figures["al_as_dflash"] = own_mean.groupby(with_rounds["cell"]).mean().reindex(index)
+    figures["al_as_dflash"] = own_mean.groupby(ok["cell"]).mean()
     figures["al_as_gptfast"] = accepted / rounds
     figures["al_as_specforge"] = figures["tokens_with_rounds"] / rounds
 
 
 def _add_quality(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index) -> None:
-    figures["accuracy"] = ok.groupby("cell")["score"].mean().reindex(index)
+    figures["accuracy"] = ok.groupby("cell")["score"].mean()
     figures["scored"] = _counted(ok["score"].notna(), ok, index)
-    figures["thinking_tokens"] = ok.groupby("cell")["thinking_tokens"].sum(min_count=1).reindex(index)
+    figures["thinking_tokens"] = ok.groupby("cell")["thinking_tokens"].sum(min_count=1)
     figures["repeated_8grams"] = figures["repeated"] / figures["ngrams"]
     figures["looping_generations"] = _counted(ok["repeated"] * 2 > ok["ngrams"], ok, index)
 
@@ -227,8 +226,8 @@ def _add_speed(figures: dict[str, pd.Series], ok: pd.DataFrame, cells: pd.DataFr
     figures["end_to_end_tok_s"] = tokens / total_s.where(total_s > 0)
     known = grouped["wall_share_s"].count().reindex(cells.index) == timed
     figures["throughput_tok_s"] = tokens / figures.pop("wall_share_s").where(known)
-    figures["ttft_ms"] = grouped["prefill_s"].median().reindex(cells.index) * 1e3
-    figures["ttft_p95_ms"] = grouped["prefill_s"].quantile(0.95).reindex(cells.index) * 1e3
+    figures["ttft_ms"] = grouped["prefill_s"].median() * 1e3
+    figures["ttft_p95_ms"] = grouped["prefill_s"].quantile(0.95) * 1e3
     with_rounds_s = figures["decode_s_with_rounds"]
     figures["unattributed_share"] = 1 - in_rounds.where(rounds.notna()) / with_rounds_s.where(with_rounds_s > 0)
     figures["peak_memory_bytes"] = grouped["peak_memory_bytes"].max().reindex(cells.index)
