@@ -1,4 +1,4 @@
-"""The arms of a run, read from `drafters.<name>`: one block of options each, of which some are the harness's own."""
+"""The arms of a run, read from `drafters.<name>`: settings of the harness, and options of the drafter."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from harness.vocabulary import HARNESS
 
 @dataclass(frozen=True)
 class Arm:
-    """One thing compared with the baseline, by `engine`. `num_draft_tokens` None means the drafter's own default.
+    """One drafter with its settings, compared with the baseline, and the engine that decodes it.
 
-    `synthetic_acceptance` are the rates at which its drafts stand, () where they are compared; `rates_key` set them.
+    `num_draft_tokens` None is the drafter's default. `synthetic_acceptance` are assumed rates per position, () where
+    drafts are really compared; `rates_key` is the key that set them.
     """
 
     name: str
@@ -33,7 +34,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Defaults:
-    """What an arm takes where it says nothing itself: checkpoints by kind, k, where weights come from, rates."""
+    """The settings of an arm that has none of its own: checkpoints by kind, k, the origin of weights, rates."""
 
     paths: Mapping[str, str]
     num_draft_tokens: int | None
@@ -42,7 +43,7 @@ class Defaults:
 
 
 def read_arm(name: str, settings: Mapping[str, Any] | None, defaults: Defaults) -> Arm:
-    """The arm that `drafters.<name>` describes; what is no setting of the harness is an option of the drafter.
+    """The arm of `drafters.<name>`; keys that are no settings of the harness are options of the drafter.
 
     Raises InputError naming the key.
     """
@@ -82,7 +83,7 @@ def _weights(value: Any, kind: str, key: str) -> str | None:
 
 
 def label(target_weights: str, arms: Iterable[Arm]) -> str | None:
-    """What of a run is made up, in one sentence; None for a run of checkpoints and real acceptance."""
+    """The made-up parts of a run in one sentence; None for a run of checkpoints and real acceptance."""
     arms = list(arms)
     random = [name for name, weights in (("target", target_weights), *((a.name, a.weights) for a in arms))
               if weights == RANDOM]  # fmt: skip

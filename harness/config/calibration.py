@@ -1,4 +1,4 @@
-"""Whether and how the best k of each arm is found before a run."""
+"""`calibration`: the search for the best k of each arm before a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.errors import InputError
 
 @dataclass
 class CalibrationConfig:
-    """Candidates for k, None for no calibration; `prompts` and `max_new_tokens` say how much each of them decodes."""
+    """Candidates for k, None for no calibration; each decodes `prompts` prompts of `max_new_tokens` tokens."""
 
     num_draft_tokens: list[int] | None = None
     prompts: int = 4

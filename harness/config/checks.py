@@ -1,4 +1,4 @@
-"""Checks of single settings, in the words that all of them share: the key, its value, what was expected."""
+"""Checks of single settings. Their errors share one form: the key, its value, the expectation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.errors import InputError
 
-#: The largest count: what every library holds that is given one.
+#: The largest count that every library can hold.
 LARGEST = 2**31 - 1
 LARGEST_SEED = 2**64 - 1
 #: Scores divided by a smaller temperature overflow float32, and infinite scores are no distribution.

@@ -1,4 +1,4 @@
-"""`dataset`: where prompts come from, and how they are rendered."""
+"""`dataset`: the source of prompts, and their rendering."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MOST_RANDOM_TOKENS = 100_000_000  # some gigabytes of text
 
 @dataclass
 class DatasetConfig:
-    """Where prompts come from and how they are rendered. `thinking` None leaves the template at its own default.
+    """The source of prompts and their rendering. `thinking` None leaves the template at its own default.
 
-    A local file in `path` comes first, else `prompts` written out in the config, else the publisher's `source`; or
-    `random_tokens` makes `limit` prompts of `context_tokens` random token ids, which need no tokenizer. Otherwise
-    `context_tokens` puts other text of the same dataset before each prompt until it has so many tokens.
+    Prompts come from a local file in `path`, else from `prompts` in the config, else from the publisher's `source`.
+    `random_tokens` makes `limit` prompts of `context_tokens` random token ids instead, without a tokenizer. For other
+    prompts `context_tokens` puts text of the same dataset before each one until it has that many tokens.
     """
 
     name: str = "jsonl"

@@ -12,7 +12,7 @@ from harness.vocabulary import VERIFICATIONS
 
 @dataclass
 class DecodingConfig:
-    """How the target's tokens are chosen. Temperature 0 is greedy."""
+    """The rule by which the target's tokens are chosen. Temperature 0 is greedy."""
 
     temperature: float = 0.0
     top_k: int | None = None
@@ -35,8 +35,10 @@ class DecodingConfig:
 
 @dataclass
 class VerificationConfig:
-    """Not how drafts are verified, but what is assumed about it: drafts stand at the rates of `synthetic_acceptance`
-    (unconditional, never rising, one per position), whatever was drafted. None: by comparison, as always."""
+    """Assumed acceptance rates, for planning runs only: unconditional, never rising, one per position.
+
+    None: drafts are compared, as in every run that measures.
+    """
 
     synthetic_acceptance: list[float] | None = None
 

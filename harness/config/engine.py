@@ -1,4 +1,4 @@
-"""Which engine decodes: the harness's own loop, or vLLM behind the same arms."""
+"""`engine`: the harness's own loop, or vLLM behind the same arms."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ VLLM_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
 class EngineConfig:
     """`name` decodes the run's arms. With `beside`, the harness decodes them too, and vLLM's are called `vllm_...`.
 
-    `url` is a running server instead of an own process: one address, or one per arm, as a server runs one way of
-    drafting; beside the harness, arms without one are left to the harness. `model` is the name under which it serves
-    the target (null: the only one, or the one served from target.path). `python` has vLLM installed (null: this one
-    if it has, else .venv-vllm). `options` go to vLLM's engine as they stand, `speculative` to its speculative
-    configuration per arm, `environment` into its process.
+    `url` is a running server instead of a process of our own: one address, or one per arm, as a server runs one way of
+    drafting; beside the harness, arms without one are left to the harness. `model` is the server's name for the target
+    (null: its only model, or the one served from target.path). `python` has vLLM installed (null: this one if it has,
+    else .venv-vllm). `options` are passed on to vLLM's engine, `speculative` to its speculative configuration per arm,
+    `environment` to its process.
     """
 
     name: str = HARNESS

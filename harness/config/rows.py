@@ -1,4 +1,4 @@
-"""What a dataset's YAML says about the rows: where they are published, and how one becomes a prompt."""
+"""`dataset.source` and `dataset.row`: the publisher's copy of a dataset, and the way from a row to a prompt."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from harness.errors import InputError
 class SourceConfig:
     """`dataset.source`: the publisher's copy, read when `dataset.path` names no local one.
 
-    `hub` is a dataset repository; `files` are files of it, or URLs where it is none. `by_hand` says how to get data
-    that the harness must not fetch. `licence` is the publisher's, for the reader to abide by.
+    `hub` is a dataset repository; `files` are its files, or URLs without one. `by_hand` tells a user how to get data
+    that the harness must not fetch. `licence` is the publisher's, which the user must keep.
     """
 
     hub: str | None = None
@@ -37,7 +37,7 @@ class SourceConfig:
 
 @dataclass
 class RowConfig:
-    """`dataset.row`: how a row becomes a prompt. Left empty, rows hold `turns`, `messages`, `question` or `prompt`.
+    """`dataset.row`: the way from a row to a prompt. Without it, rows hold `turns`, `messages`, `question` or `prompt`.
 
     `template` is Jinja over the row's columns and gives the one user turn; `turns` names columns that hold the user's
     turns as a list, the first that is there. `id`, `category` and `answer` name columns; an `answer` of several columns

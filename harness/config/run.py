@@ -68,7 +68,7 @@ class RunConfig:
                     f"decoding.temperature={self.decoding.temperature} with {arm.rates_key}: expected 0, as nothing is "
                     "drawn where acceptance is assumed"
                 )
-        if self.synthetic:  # nobody's answers have no score
+        if self.synthetic:  # made-up answers have no score
             self.dataset.scorer = None
 
     @cached_property
@@ -79,7 +79,7 @@ class RunConfig:
 
     @property
     def synthetic(self) -> str | None:
-        """What of the run is made up, in one sentence; None where nothing is."""
+        """The made-up parts of the run in one sentence; None for a run of checkpoints and real acceptance."""
         return label(self.target.weights, self.arms)
 
     def _arm_names(self) -> list[str]:

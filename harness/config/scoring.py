@@ -1,4 +1,4 @@
-"""What a run may do to score its answers."""
+"""`scoring`: rules that score answers, and the limits under which programs run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCORERS = (*EXACT, *PROGRAMS, CORPUS)
 
 @dataclass
 class ScoringConfig:
-    """`scoring`: code is run only when `execute_code` says so, each program under these limits."""
+    """Programs are run only with `execute_code`, each under these limits."""
 
     execute_code: bool = False
     timeout_s: float = 10.0

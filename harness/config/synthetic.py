@@ -1,7 +1,7 @@
-"""Runs that plan rather than measure: random weights, acceptance at assumed rates, or both.
+"""Runs for planning: random weights, acceptance at assumed rates, or both.
 
-What a round costs is measured in such a run. What a drafter earns is assumed, and the output is nobody's answer; so the
-run is labelled wherever it shows, and no verdict is claimed for it.
+Such a run measures the cost of a round. Acceptance is assumed, so the output means nothing: the run is labelled
+wherever it shows, and no verdict is claimed for it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def check_rates(rates: Any, key: str = RATES_KEY) -> tuple[float, ...]:
 
 
 def check_count(rates: Sequence[float], k: int, arm: str, key: str = RATES_KEY) -> None:
-    """Raises InputError where `rates` leave out positions that `arm` drafts; more than its `k` do no harm."""
+    """Raises InputError where `rates` are fewer than the `k` positions that `arm` drafts; more do no harm."""
     if rates and len(rates) < k:
         raise InputError(
             f"{key} has {len(rates)} rates, but {arm} drafts {k} tokens a round: expected {k} rates or more, "

@@ -30,10 +30,11 @@ class TargetConfig:
     """The model whose output every arm must reproduce.
 
     `weights` is checkpoint, or random: the shapes of `path` where that is a folder, else those published for `name`,
-    with random weights (harness.target.random_weights); drafters then are random too unless they say otherwise.
-    `drafters` names the drafters that an arm takes by itself, `known` further ones, each with what it is. `device_map`,
-    `tp_plan` and `quantization` go to transformers as they stand: several devices or offloading (accelerate), tensor
-    parallel (torchrun), a quantization config. `context_lengths` is what the sweep over prompt lengths takes.
+    with random weights (harness.target.random_weights); drafters are then random too, unless their block says
+    otherwise. `drafters` are the checkpoints by kind for arms without a path, `known` further ones with a description.
+    `device_map`, `tp_plan` and `quantization` are passed on to transformers: several devices or offloading
+    (accelerate), tensor parallel (torchrun), a quantization config. `context_lengths` are the prompt lengths of
+    experiment=context_length.
     """
 
     name: str = "path"
@@ -62,7 +63,7 @@ class TargetConfig:
 
     @property
     def loading(self) -> dict[str, Any]:
-        """What loading the target takes besides path, device and dtype."""
+        """Arguments for loading the target besides path, device and dtype."""
         wanted = {
             "revision": self.revision,
             "device_map": self.device_map,
