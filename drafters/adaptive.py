@@ -54,7 +54,7 @@ class Stop:
             )
 
     def keeps(self, q: Tensor) -> Tensor:
-        """Whether a token that will be drawn from `q` [..., V] is submitted, [...] of bool."""
+        """True [...] where a token that will be drawn from `q` [..., V] is submitted."""
         if self.measure == "entropy":
             return torch.special.entr(q.float()).sum(dim=-1) <= self.threshold
         best = q.float().topk(min(TOP, q.shape[-1]), dim=-1).values
@@ -112,7 +112,7 @@ class DraftLimit:
         """The confidence head's log-odds [B, k] that each draft is accepted."""
 
     def enough(self, slot: int) -> bool:
-        """Whether no row wants a token after `slot`."""
+        """True if no row wants a token after `slot`."""
         return False
 
     def close(self, proposal: Proposal) -> Proposal:
@@ -176,7 +176,7 @@ class AdaptiveLimit(DraftLimit):
 
 
 def is_captured() -> bool:
-    """Whether a CUDA graph is being captured."""
+    """True while a CUDA graph is being captured."""
     return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 

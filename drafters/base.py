@@ -1,4 +1,4 @@
-"""What a drafter is, and the little of the target that it may see.
+"""The contract of a drafter, and the part of the target that it may see.
 
 A drafter proposes; it never touches the target's cache and never samples a target token. The verifier trusts only what
 a `Proposal` declares, so a wrong drafter can cost speed but never correctness.
@@ -19,8 +19,8 @@ class KeyValueView:
     """One target layer's keys and values, addressed by position.
 
     Row `s` of the buffers holds the token at absolute position `positions[b, s]`; a negative position is an empty
-    slot. Rows at or after the anchor's position belong to no verified token and must be masked. Of a target that is
-    spread they are where their layer is: read them through `TargetView.fetch`.
+    slot. Rows at or after the anchor's position belong to no verified token and must be masked. On a target that is
+    spread over devices they lie on their layer's device: read them through `TargetView.fetch`.
     """
 
     keys: Tensor  # [B, kv_heads, S, head_dim]
@@ -42,8 +42,8 @@ class TargetPass:
 class Proposal:
     """k drafted tokens. `probs` None declares them deterministic given the context (one-hot q).
 
-    `count` limits how many of the k are really proposed, per row; None means all of them. `finite` is false where a
-    token was chosen by scores that are NaN or infinite, which fails the generation; None means that no token was.
+    `count` is the number of drafts per row that are submitted; None submits all k. `finite` is false where a token was
+    chosen by scores that are NaN or infinite, which fails the generation; None means that all scores were finite.
     """
 
     tokens: Tensor  # [B, k]
@@ -54,7 +54,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are drawn. Temperature 0 is greedy; `top_k` and `top_p` of None are off."""
+    """The rule by which tokens are drawn. Temperature 0 is greedy; `top_k` and `top_p` of None are off."""
 
     temperature: float = 0.0
     top_k: int | None = None
@@ -98,7 +98,7 @@ class Drafter(Protocol):
         """Draft k tokens after `anchor` [B], which stands at `position` [B] and has no target state yet."""
 
     def observe(self, verified: TargetPass, accepted: Tensor) -> None:
-        """Learn what the verify pass [B, k+1] showed; rows past `accepted` [B] are rejected and must be forgotten."""
+        """Take in the verify pass [B, k+1]; rows past `accepted` [B] are rejected and must be forgotten."""
 
 
 @runtime_checkable

@@ -1,6 +1,6 @@
-"""Drafters that calibrate the harness: a ceiling, a floor and a free lunch.
+"""Drafters without a checkpoint, which calibrate the harness: a ceiling, a floor and a free lunch.
 
-They need no checkpoint, so they tell what the loop and the verifier cost by themselves.
+Their own work is next to nothing, so their arms show the cost of the loop and the verifier.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from torch import Tensor
 from drafters.base import Proposal, Sampling, TargetPass, TargetView
 from drafters.errors import InputError
 
-LONGEST_NGRAM = 1024  # every token of it is a step of each round
+LONGEST_NGRAM = 1024  # each of its tokens costs a step in each round
 
 
-class _Control:
-    """What the controls share: they look at token ids only."""
+class Control:
+    """The common part of the controls: a record of token ids by position [B, capacity]."""
 
     taps: tuple[int, ...] = ()
     max_draft_tokens: int | None = None
@@ -38,7 +38,7 @@ class _Control:
         self.history.scatter_(1, verified.positions, verified.tokens)
 
 
-class PromptLookupDrafter(_Control):
+class PromptLookupDrafter(Control):
     """Drafts what followed the last earlier occurrence of the current n-gram (prompt lookup decoding).
 
     Tries n-grams from `max_ngram` tokens down to one; where none occurs earlier, nothing is proposed.
@@ -76,8 +76,8 @@ class PromptLookupDrafter(_Control):
         return Proposal(tokens, count=torch.where(best >= 0, self.k, 0))
 
 
-class OracleDrafter(_Control):
-    """Replays the target's own answer: every draft is accepted, so what remains is the cost of verifying.
+class OracleDrafter(Control):
+    """Replays the target's own answer: every draft is accepted, and the cost of verifying remains.
 
     `replay` sets the answers before `begin`.
     """
@@ -122,8 +122,8 @@ class OracleDrafter(_Control):
         return Proposal(tokens, count=(self._known - 1 - position).clamp(0, self.k))
 
 
-class RandomDrafter(_Control):
-    """Uniform random tokens: the floor, and proof that a wrong draft costs speed only."""
+class RandomDrafter(Control):
+    """Drafts uniform random tokens: the floor, and the proof that a wrong draft costs only speed."""
 
     name = "random"
 

@@ -9,9 +9,9 @@ UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]"
 
 
 class InputError(ValueError):
-    """What the user gave cannot be run. The message is one line that names the value, what was expected and the key.
+    """The user's input cannot be run. The message is one line that names the value, the expectation and the key.
 
-    It may quote what the user gave, so it is made printable: `\\n` for a line's end, `\\ud800` for half a pair.
+    It may quote the input, so it is made printable: `\\n` for a line's end, `\\ud800` for half a pair.
     """
 
     def __init__(self, message: object = "") -> None:

@@ -80,7 +80,7 @@ class MTPDrafter:
         return kv.keys.shape[2] if kv.ring else self.reach
 
     def _masks(self, position: Tensor) -> dict[str, Tensor]:
-        """Which target rows the constant query sees: verified ones, in sliding layers the window's last.
+        """Masks over target rows for the constant query: it sees verified rows, in sliding layers those of the window.
 
         A query at the anchor's position sees one row more, as transformers' mask has it, than vLLM's one before it.
         """

@@ -1,4 +1,4 @@
-"""Which token stands in which slot, and who may look at it.
+"""The slot of each position in a buffer of keys and values, and the masks over slots.
 
 Keys and values live at the slot of their position: a full buffer keeps position p at slot p, a ring of S slots at
 p mod S. A rejected row is overwritten when its position is decoded again and masked until then, so a rollback moves a
@@ -40,9 +40,9 @@ def positions_of_slots(newest: Tensor, size: int, ring: bool) -> Tensor:
 def visible(
     queries: Tensor, stored: Tensor, *, horizon: Tensor | None = None, window: int | None = None
 ) -> Tensor:
-    """Boolean mask [B, 1, L, S]: may the query at `queries` [B, L] see the row at `stored` [B|1, S]?
+    """Boolean mask [B, 1, L, S]: True where the query at `queries` [B, L] may see the row at `stored` [B|1, S].
 
-    Causal when `horizon` is None; otherwise every row up to `horizon` [B], inclusive, is in reach (a bidirectional
+    Causal when `horizon` is None; otherwise a query sees every row up to `horizon` [B], inclusive (a bidirectional
     block). `window` limits the distance to less than that many positions.
     """
     q = queries[:, None, :, None]  # [B, 1, L, 1]
@@ -57,5 +57,5 @@ def visible(
 
 
 def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """The mask as attention scores want it: 0 where visible, the most negative value elsewhere."""
+    """The mask as a summand of attention scores: 0 where visible, the most negative value of `dtype` elsewhere."""
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)

@@ -71,7 +71,7 @@ class Kind:
 
     @property
     def trained(self) -> bool:
-        """Whether it is a network, which needs a checkpoint or random weights."""
+        """True for a network, which needs a checkpoint or random weights."""
         return self.load is not None
 
 

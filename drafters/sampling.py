@@ -1,4 +1,4 @@
-"""From logits to tokens: one definition for target and drafters, so that p and q are processed alike."""
+"""From logits to tokens, by one definition for target and drafters: p and q are processed alike."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from drafters.base import Sampling
 
 
 def token_probs(logits: Tensor, sampling: Sampling) -> Tensor:
-    """Probabilities [..., V], fp32, after temperature, then top-k, then top-p (the order of transformers).
+    """Probabilities [..., V] in fp32 from `logits` [..., V]: temperature, then top-k, then top-p, as in transformers.
 
-    Temperature must be above zero: greedy decoding has no distribution to speak of.
+    The temperature must be above zero: greedy decoding has no distribution.
     """
     scores = logits.float() / sampling.temperature
     if sampling.top_k is not None:
@@ -40,7 +40,7 @@ def draw(weights: Tensor, uniform: Tensor) -> Tensor:
 
     One uniform number per token makes a draw a function of its position alone: no generator state, no host
     synchronisation, and a row draws the same alone and in a batch. A token of weight zero is never drawn. Weights that
-    hold NaN give a valid id that means nothing: `chosen_by_numbers` tells it.
+    hold NaN give a valid id without meaning, which `chosen_by_numbers` finds.
     """
     cumulative = weights.double().cumsum(dim=-1)
     aim = uniform.double().unsqueeze(-1) * cumulative[..., -1:]
@@ -48,9 +48,9 @@ def draw(weights: Tensor, uniform: Tensor) -> Tensor:
 
 
 def chosen_by_numbers(scores: Tensor, tokens: Tensor) -> Tensor:
-    """Whether `tokens` [...] were chosen by finite `scores` [..., V]: best tokens by logits, drawn ones by weights.
+    """True [...] for `tokens` [...] chosen by finite `scores` [..., V]: best tokens by logits, drawn ones by weights.
 
-    The score of the chosen token tells it without another pass over the vocabulary: argmax takes NaN for the largest
-    value, and softmax spreads NaN, and an infinite logit as NaN, over all tokens.
+    The chosen token's score is enough: argmax takes NaN for the largest value, and softmax spreads NaN, and an infinite
+    logit as NaN, over all tokens. So no other pass over the vocabulary is needed.
     """
     return scores.gather(-1, tokens.unsqueeze(-1)).squeeze(-1).isfinite()

@@ -1,4 +1,4 @@
-"""Block drafters from checkpoint folders, whatever their layout: config first, then names and shapes, then weights."""
+"""Block drafters from checkpoint folders of any layout: config first, then names and shapes, then weights."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def empty_model(layout: Layout, config: DFlashConfig) -> BlockModel:
 
 
 def problems_of(model: BlockModel, found: dict[str, Stored]) -> list[str]:
-    """What is wrong with the tensors `found` for `model`. A wrong number of taps is said in those words."""
+    """Problems of the tensors `found` for `model`, one line each; a wrong number of taps comes first."""
     problems = tensor_problems(expected_tensors(model), found)
     fc, config = found.get("fc.weight"), model.config
     if fc is not None and len(fc.shape) == 2 and fc.shape[0] == config.hidden_size:
@@ -104,7 +104,7 @@ def problems_of(model: BlockModel, found: dict[str, Stored]) -> list[str]:
 
 
 def vocabulary_problems(tensors: dict[str, Tensor]) -> list[str]:
-    """What is wrong with the maps between a draft vocabulary and the target's (d2t, t2d), where there are any."""
+    """Problems of the maps between a draft vocabulary and the target's (d2t, t2d), if the folder has any."""
     if "d2t" not in tensors or "t2d" not in tensors:
         return []
     offsets, member = tensors["d2t"].long(), tensors["t2d"].bool()
@@ -122,7 +122,7 @@ def load_dflash(folder: Path, key: str, device: torch.device, dtype: torch.dtype
     """The network of a checkpoint folder, on `device` in `dtype`.
 
     Raises InputError for an unknown layout, an unusable config, or a tensor that is missing, unknown or misshapen; the
-    latter is told from the files' headers, before any weight is read.
+    headers alone show the latter, before any weight is read.
     """
     raw = read_model_config(folder, key)
     layout = layout_of(raw, key, "dflash")

@@ -1,4 +1,4 @@
-"""Reading checkpoint folders: config.json and safetensors, local or from the hub, and nothing that runs code."""
+"""Checkpoint folders, local or from the hub: config.json and safetensors, never a file that runs code."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WIDTH = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "
 
 
 def is_local(name: str) -> bool:
-    """Whether `name` is a folder of this machine, whose weights must then be in it."""
+    """True for a folder of this machine, whose weights must then be in it."""
     return Path(name).expanduser().is_dir()
 
 
@@ -169,7 +169,7 @@ def read_tensors(folder: Path, key: str, rename: Callable[[str], str | None] = s
 
 
 def expected_tensors(module: nn.Module) -> dict[str, Stored]:
-    """What a checkpoint of `module` holds; the dtypes say only whether floating or not."""
+    """The tensors that a checkpoint of `module` must hold; their dtypes tell only floating from whole numbers."""
     return {
         name: Stored(tuple(tensor.shape), "F32" if tensor.is_floating_point() else "I64")
         for name, tensor in module.state_dict().items()

@@ -1,4 +1,4 @@
-"""Whether a drafter fits a target, from the two configs alone, before any weight is read."""
+"""The fit of a drafter and a target, from the two configs alone, before any weight is read."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def check_assistant(config: Any, target: dict[str, Any], key: str) -> Fit:
 
 
 def load_strictly(folder: Path, key: str, dtype: torch.dtype, model_class: Any, **options: Any) -> Any:
-    """`from_pretrained` on safetensors only, without remote code; what it cannot place is an InputError."""
+    """`from_pretrained` on safetensors only, without remote code. Raises InputError for tensors without a place."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # its report lists every tensor of the towers that are left out on purpose
     try:
@@ -69,7 +69,7 @@ def empty_assistant(config: Any, build: Any) -> nn.Module:
 
 
 def problems_of(model: nn.Module, found: dict[str, Stored]) -> list[str]:
-    """What is wrong with the tensors `found` for `model`. The tied head may be stored or left out."""
+    """Problems of the tensors `found` for `model`, one line each. The tied head may be stored or left out."""
     expected = expected_tensors(model)
     if "lm_head.weight" not in found:
         expected.pop("lm_head.weight")
@@ -77,7 +77,7 @@ def problems_of(model: nn.Module, found: dict[str, Stored]) -> list[str]:
 
 
 def ordering_problems(tensors: dict[str, Tensor]) -> list[str]:
-    """What is wrong with the token order of an ordered head, where there is one."""
+    """Problems of the token order of an ordered head, if the folder has one."""
     order = tensors.get("masked_embedding.token_ordering")
     if order is None or torch.equal(order.long().sort().values, torch.arange(len(order))):
         return []
@@ -88,7 +88,7 @@ def load_assistant(folder: Path, key: str, device: torch.device, dtype: torch.dt
     """A Gemma 4 assistant on `device` in `dtype`.
 
     Raises InputError for another layout, an unusable config, or a tensor that is missing, unknown or misshapen; the
-    latter is told from the files' headers, before any weight is read.
+    headers alone show the latter, before any weight is read.
     """
     raw = read_model_config(folder, key)
     layout = layout_of(raw, key, "mtp")

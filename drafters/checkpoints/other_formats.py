@@ -1,4 +1,4 @@
-"""Files and folders that are no checkpoint of safetensors, told by what they are and what to do about it."""
+"""Files and folders that are no checkpoint of safetensors: their kind, and the remedy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GGUF = "llama.cpp's format, which is not read; expected a folder with config.jso
 
 
 def is_lfs_pointer(path: Path) -> bool:
-    """Whether the file is what a clone without git-lfs leaves in place of a large one."""
+    """True for the pointer file that a clone without git-lfs leaves in place of a large one."""
     with path.open("rb") as stream:
         return stream.read(len(LFS_POINTER)) == LFS_POINTER
 
@@ -27,7 +27,7 @@ def lfs_hint(path: Path) -> str:
 
 
 def describe_file(path: Path) -> str:
-    """What a file is that was named where a folder is expected."""
+    """The kind of a file that was named where a folder is expected."""
     with path.open("rb") as stream:
         start = stream.read(4)
     if start == b"GGUF" or path.suffix.lower() == ".gguf":
@@ -36,7 +36,7 @@ def describe_file(path: Path) -> str:
 
 
 def describe_folder(folder: Path) -> str | None:
-    """What a folder is that holds no checkpoint of a model, None for one of no known kind."""
+    """The kind of a folder without a model's checkpoint; None for an unknown kind."""
     if (folder / "adapter_config.json").is_file():
         base = base_of_adapter(folder)
         return (

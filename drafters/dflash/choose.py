@@ -1,8 +1,8 @@
 """From a denoised block to drafted tokens: independently per slot, or along a path through the slots.
 
-Whatever a token is drawn from is returned as its q, so that verification stays lossless for every layout: the path
-selector's and the Markov head's q are conditional on the tokens chosen before, and that is what they declare. Beside
-tokens and q stands whether each token was chosen by finite scores.
+Each token is returned with the distribution q from which it was drawn, so that verification stays lossless for every
+layout: the q of the path selector and of the Markov head is conditional on the tokens chosen before. A third tensor
+tells tokens that finite scores chose from the others.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def choose(
 
 
 def confidence_features(model: BlockModel, hidden: Tensor, anchor: Tensor, tokens: Tensor) -> Tensor:
-    """What the confidence head judges each of the drafts `tokens` [B, k] by: never the draft itself."""
+    """The confidence head's input [B, k, F] for the drafts `tokens` [B, k]: never the draft itself."""
     if not model.config.confidence_with_markov:
         return hidden
     assert model.markov_head is not None

@@ -1,6 +1,6 @@
-"""What a block drafter's config.json says, under one spelling for every published layout.
+"""A block drafter's config under one spelling for every published layout.
 
-Each layout's reader (drafters.layouts) translates its own keys into this; network and drafter look at nothing else.
+Each layout's reader (drafters.layouts) translates its own keys into this; network and drafter read nothing else.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from drafters.errors import InputError
 
 @dataclass(frozen=True)
 class DFlashConfig:
-    """A block drafter. `input_embedding_scale` None means that the file is silent."""
+    """A block drafter. `input_embedding_scale` None: the file names none. Raises InputError for contradictions."""
 
     hidden_size: int
     intermediate_size: int
@@ -92,16 +92,16 @@ class DFlashConfig:
 
     @property
     def max_draft_tokens(self) -> int:
-        """The most tokens one pass drafts."""
+        """The most tokens that one pass drafts."""
         return self.block_size if self.predicts_next else self.block_size - 1
 
     @property
     def head_size(self) -> int:
-        """Tokens the head knows."""
+        """Tokens of the head's vocabulary."""
         return self.vocab_size if self.draft_vocab_size is None else self.draft_vocab_size
 
     def causal(self, layer: int) -> bool:
-        """Whether a block slot of this layer sees only the slots before it."""
+        """True if a block slot of this layer sees only the slots before it."""
         return self.layer_types[layer] == "sliding_attention" if self.is_causal is None else self.is_causal
 
     def window(self, layer: int) -> int | None:

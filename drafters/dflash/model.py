@@ -2,7 +2,7 @@
 
 Each layer's queries come from the block alone; its keys and values come from the block and from the target's features
 of every verified token before it (https://arxiv.org/abs/2602.06036). Tensor names follow the published checkpoints.
-What all layouts share is `BlockModel`; `DFlashModel` has the Qwen3-style layers of most of them.
+All layouts share `BlockModel`; `DFlashModel` has the Qwen3-style layers of most of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Join = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class BlockModel(nn.Module):
-    """What surrounds the layers. Embedding and head are borrowed from the target unless the checkpoint brings them."""
+    """The surroundings of the layers. Embedding and head are the target's unless the checkpoint brings its own."""
 
     embed_tokens: nn.Embedding | None
     lm_head: nn.Linear | None
@@ -54,7 +54,7 @@ class BlockModel(nn.Module):
         self.confidence_head = ConfidenceHead(features) if config.confidence_head else None
 
     def fill_constants(self) -> None:
-        """Compute what no checkpoint stores, once the weights of a network without storage are there."""
+        """Compute the constants that no checkpoint stores, after the weights have been loaded."""
 
     def context_features(self, taps: Tensor) -> Tensor:
         """Features [B, W, H] of verified tokens, from the tapped layers' outputs [B, W, T*H]."""

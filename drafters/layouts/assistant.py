@@ -15,15 +15,15 @@ from drafters.layouts.base import Keys, Layout, section
 from drafters.layouts.harmless import GEMMA_FULL
 from drafters.layouts.others import refuse_quantized
 
-#: How a Gemma 4 text config tells full layers from sliding ones, before transformers 5.15 and since.
+#: Entries for the geometry of full layers in a Gemma 4 text config, before transformers 5.15 and since.
 GLOBAL = ("global_head_dim", "num_global_key_value_heads", "per_layer_config")
-#: Of the target's text config, what an assistant's layers never read: it has neither experts nor per-layer embeddings.
+#: Entries of a text config that an assistant never reads: it has neither experts nor per-layer embeddings.
 UNUSED = (*GEMMA_FULL, "enable_moe_block", "hidden_size_per_layer_input", "num_kv_shared_layers")
 MODEL_TYPES = ("gemma4_assistant", "gemma4_unified_assistant")
 
 
 def parse(raw: dict[str, Any], key: str) -> Any:
-    """The transformers config. Raises InputError for what no assistant can be."""
+    """The transformers config. Raises InputError for an entry that no assistant can have."""
     keys = check_entries(raw, key)
     keys.whole("backbone_hidden_size", least=1)
     keys.need("text_config")
@@ -43,7 +43,7 @@ def parse(raw: dict[str, Any], key: str) -> Any:
 
 
 def check_entries(raw: dict[str, Any], key: str) -> Keys:
-    """The reader of an assistant's config.json. Raises InputError for entries that transformers would pass over."""
+    """The reader of an assistant's config.json. Raises InputError for entries that transformers would ignore."""
     refuse_quantized(raw, key)
     keys = Keys(key, "an assistant", raw)
     keys.knows(*known_entries(CONFIG_MAPPING[raw["model_type"]]))
@@ -55,7 +55,7 @@ def check_entries(raw: dict[str, Any], key: str) -> Keys:
 
 
 def known_entries(config_class: Any) -> set[str]:
-    """The entries that a transformers config takes; it keeps others without a word."""
+    """The entries that a transformers config reads; it keeps any others silently."""
     return set(inspect.signature(config_class).parameters)
 
 

@@ -1,4 +1,4 @@
-"""What a layout is: how its config.json is recognised and read, and what network its tensors fill."""
+"""A layout: the recognition and reading of its config.json, and the network that its tensors fill."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from drafters.layouts.harmless import is_harmless
 
 @dataclass(frozen=True)
 class Layout:
-    """One published kind of drafter folder. `key` in its functions is the config key that errors shall name."""
+    """One published kind of drafter folder. Errors of its functions name the config key `key`."""
 
     name: str
-    kind: str  # the drafter that runs it: "mtp" or "dflash"
-    marker: str  # what tells it apart, for people
+    kind: str  # the drafter that runs it, a name of drafters.registry
+    marker: str  # its distinguishing entries, in words
     matches: Callable[[dict[str, Any]], bool]
     parse: Callable[[dict[str, Any], str], Any]  # config.json -> DFlashConfig, or the assistant's transformers config
     build: Callable[[Any], nn.Module]  # parsed config -> network with unset weights
@@ -29,9 +29,9 @@ class Layout:
 
 
 class Keys:
-    """Reads a config.json entry by entry; what is missing or of the wrong type is an InputError that names it.
+    """Reads a config.json entry by entry. Raises InputError naming an entry that is missing or of the wrong type.
 
-    It remembers what was asked for, so that `close` can refuse what was not.
+    It remembers the entries that were read, so that `close` can refuse the others.
     """
 
     def __init__(self, key: str, what: str, *sources: dict[str, Any]) -> None:
@@ -88,17 +88,17 @@ class Keys:
         return None if value is None else float(value)
 
     def same(self, name: str) -> None:
-        """Refuse an entry that two sources give differently: nobody can say which of them was meant."""
+        """Raises InputError for an entry that two sources give differently."""
         values = [source[name] for source in self.sources if source.get(name) is not None]
         if any(value != values[0] for value in values):
             raise self.error(f"{name} is given twice, as {values[0]} and as {values[1]}")
 
     def knows(self, *names: str) -> None:
-        """Count `names` as read: the reader has made sure that nothing depends on them."""
+        """Count `names` as read: nothing in the network depends on them."""
         self.asked.update(names)
 
     def close(self, *sources: dict[str, Any]) -> None:
-        """Refuse entries of `sources`, else of its own, that were not read and that may change the network."""
+        """Raises InputError for an entry of `sources`, else of its own, that is unread and may change the network."""
         for source in sources or self.sources:
             for name, value in source.items():
                 if name not in self.asked and not is_harmless(name, value):
@@ -117,7 +117,7 @@ def _brief(value: Any) -> str:
 
 
 def located(key: str, make: Callable[[], Any]) -> Any:
-    """The result of `make`, with `key` put before the message of an InputError that names none."""
+    """The result of `make`; an InputError gets `key` in front of its message."""
     try:
         return make()
     except InputError as error:
@@ -133,7 +133,7 @@ def section(raw: dict[str, Any], name: str, key: str) -> dict[str, Any]:
 
 
 def rope_theta(keys: Keys) -> float:
-    """The base of a plain rotary embedding, in either of its spellings; scaled kinds are refused."""
+    """The base of a plain rotary embedding, in either of its spellings. Raises InputError for a scaled one."""
     given = {name: keys.get(name) or {} for name in ("rope_parameters", "rope_scaling")}
     for name, rope in given.items():
         if not isinstance(rope, dict):

@@ -1,14 +1,14 @@
 """The entries of a drafter's config.json that no reader needs, listed once.
 
-A reader refuses every entry that it neither reads nor finds here (`Keys.close`): such an entry may change what the
-network computes, and nothing in the figures would show it.
+A reader refuses every entry that it neither reads nor finds here (`Keys.close`): it may change the network's output,
+and no figure would show it.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-#: What every transformers config may hold, and what only training, tools or tokenizers look at.
+#: Entries of every transformers config, and those that only training, tools or tokenizers read.
 HARMLESS = {
     "_attn_implementation", "_attn_implementation_autoset", "_name_or_path", "architectures", "attention_dropout",
     "auf", "auto_map", "bos_token_id", "ce_loss_alpha", "chunk_size_feed_forward", "confidence_head_alpha", "dtype",
@@ -44,7 +44,7 @@ EXPERTS = (
     "num_experts_per_tok",
     "shared_expert_intermediate_size",
 )
-#: Of Gemma's text config, what layers that all attend in full without experts or per-layer embeddings never read.
+#: Entries of Gemma's text config that full-attention layers without experts or per-layer embeddings never read.
 GEMMA_FULL = (
     "expert_intermediate_size",
     "head_dim",
@@ -61,5 +61,5 @@ GEMMA_FULL = (
 
 
 def is_harmless(name: str, value: Any) -> bool:
-    """Whether the entry may be passed over. None says the same as no entry."""
+    """True for an entry that no network depends on. None counts as no entry."""
     return value is None or name in HARMLESS or (name in HARMLESS_AS and value == HARMLESS_AS[name])

@@ -1,4 +1,4 @@
-"""All layouts, and the one that a config.json belongs to.
+"""All layouts, and the layout of a given config.json.
 
 To add a layout, write its reader beside these and put it in `LAYOUTS`.
 """
@@ -24,7 +24,10 @@ def find_layout(raw: dict[str, Any]) -> Layout | None:
 
 
 def layout_of(raw: dict[str, Any], key: str, kind: str | None = None) -> Layout:
-    """Like `find_layout`, but no layout, or one of another drafter than `kind`, is an InputError that lists them."""
+    """The layout of a drafter of `kind` (None: of any) that recognises this config.json.
+
+    Raises InputError listing the layouts where none does, or where it belongs to another drafter.
+    """
     layout = find_layout(raw)
     if layout is not None and kind in (None, layout.kind):
         return layout
@@ -37,7 +40,7 @@ def layout_of(raw: dict[str, Any], key: str, kind: str | None = None) -> Layout:
 
 
 def describe_marks(raw: dict[str, Any]) -> str:
-    """The entries by which layouts are told apart, as this config.json has them."""
+    """The entries that distinguish layouts, as this config.json has them."""
     marks = [f"model_type is {raw.get('model_type')!r}", f"architectures names {architecture(raw)!r}"]
     if "speculators_model_type" in raw:
         marks.append(f"speculators_model_type is {raw['speculators_model_type']!r}")

@@ -1,4 +1,4 @@
-"""Published kinds of drafter that no layout here reads, known by name so that an error can say what a file is."""
+"""Published kinds of drafter that no layout here reads: an error can then name the kind of a file."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ KINDS = {
 
 
 def other_drafter(raw: dict[str, Any]) -> str | None:
-    """What a drafter's config.json that no layout recognises is, None where it names nothing known."""
+    """The kind of a drafter whose config.json no layout recognises; None for an unknown kind."""
     marks = f"{architecture(raw)} {raw.get('speculators_model_type')}".lower().replace("-", "").replace("_", "")
     return next((kind for part, kind in KINDS.items() if part in marks), None)
 
 
 def check_projector(keys: Keys, *read: str) -> None:
-    """Refuse heads on a DFlash trunk that the reader does not know; `read` are the projector types that it does."""
+    """Raises InputError for heads on a DFlash trunk whose projector type is not one of `read`."""
     projector = keys.get("projector_type")
     if projector is not None and projector not in read:
         kind = next((kind for part, kind in KINDS.items() if part == str(projector).lower()), "an unknown kind of head")
@@ -42,7 +42,7 @@ def check_projector(keys: Keys, *read: str) -> None:
 
 
 def check_no_markov(keys: Keys) -> None:
-    """Refuse a DSpark head on a layout that has none."""
+    """Raises InputError for a DSpark head on a layout that has none."""
     if rank := keys.get("markov_rank"):
         raise keys.error(
             f"markov_rank is {rank!r}: a DSpark drafter of another layout, whose Markov head is not read; expected "
@@ -52,7 +52,7 @@ def check_no_markov(keys: Keys) -> None:
 
 
 def refuse_quantized(raw: dict[str, Any], key: str) -> None:
-    """Refuse a quantized drafter: its packed tensors would be taken for weights."""
+    """Raises InputError for a quantized drafter: its packed tensors would be taken for weights."""
     for name in ("quantization_config", "quantization"):
         if raw.get(name):
             raise InputError(

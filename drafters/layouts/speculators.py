@@ -27,7 +27,7 @@ LAYER_ENTRIES = ("layer_types", "sliding_window", "use_sliding_window")
 KINDS = {"dflash": "speculators DFlash", "dflash2": "speculators DFlash 2", "dspark": "speculators DSpark"}
 
 
-#: What `transformer_layer_config.model_type` may say: the layers are Qwen3's, only left-out entries differ.
+#: Values of `transformer_layer_config.model_type`: the layers are Qwen3's, and only the defaults of entries differ.
 BASES: dict[str, Callable[..., Any]] = {"qwen3": Qwen3Config, "llama": LlamaConfig}
 
 
@@ -67,7 +67,7 @@ def _promised(raw: dict[str, Any], key: str) -> int | None:
 
 
 def _drafts_from_anchor(kind: str, keys: Keys, promised: int | None) -> bool:
-    """Whether the anchor's slot drafts. Older DSpark files say so only by promising a token per slot.
+    """True if the anchor's slot drafts. Older DSpark files say so only by promising a token per slot.
 
     DFlash and DFlash 2 files from before that entry promised a token per slot by mistake: their anchor repeats itself.
     """

@@ -70,7 +70,7 @@ def attention_windows(keys: Keys, layers: int) -> tuple[tuple[str, ...], int | N
 
 
 def causality(keys: Keys) -> bool | None:
-    """Whether block slots see only those before them, on all layers; None where the file leaves it to their types."""
+    """True for causal attention within the block on all layers; None where it depends on the layer's type."""
     given = {name: keys.flag(name) for name in ("is_causal", "causal", "causal_head")}
     said = {name: value for name, value in given.items() if value is not None}
     if len(set(said.values())) > 1:

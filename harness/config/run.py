@@ -119,10 +119,8 @@ def defaults() -> dict[str, Any]:
     assert isinstance(dataset, dict)
     del dataset["random_tokens"]
     listed_by_groups = ("engine", "tracking")
-    return {name: value for name, value in plain.items() if name not in listed_by_groups} | {
-        "target": target,
-        "dataset": dataset,
-    }
+    listed = {str(name): value for name, value in plain.items() if name not in listed_by_groups}
+    return {**listed, "target": target, "dataset": dataset}
 
 
 # The base of conf/config.yaml, so that every key can be overridden without being listed in a file.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from drafters.base import Proposal, Sampling
 from drafters.build import build_drafter
-from drafters.controls import _Control
+from drafters.controls import Control
 from drafters.errors import InputError
 from drafters.registry import KINDS, Kind, VllmMethod, kind_of, resolve, resolve_draft_tokens
 from harness import generate
@@ -32,7 +32,7 @@ from tests.helpers import tiny_models as tiny
 STRUCTURE = "dense_k_eq_v"
 
 
-class RepeatingDrafter(_Control):
+class RepeatingDrafter(Control):
     """Drafts the anchor again and again."""
 
     name = "repeat"
