@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from drafters.adaptive import DraftLimit
 from drafters.base import Sampling, TargetPass, TargetView
 from drafters.checkpoints.dflash import load_dflash
 from drafters.dflash.choose import choose
@@ -111,7 +112,7 @@ def test_markov_chain_declares_the_conditional_it_draws_from(tmp_path: Path) -> 
     hidden = torch.randn(4, 7, raw["hidden_size"], generator=generator)
     logits, anchor = torch.randn(4, 7, folders.VOCAB, generator=generator), torch.tensor([1, 2, 3, 4])
     uniform = torch.rand(4, 7, dtype=torch.float64, generator=generator)
-    proposal = choose(model, hidden, logits, anchor, uniform, Sampling(0.8))
+    proposal = choose(model, hidden, logits, anchor, uniform, Sampling(0.8), DraftLimit())
     assert proposal.probs is not None
     before = torch.cat((anchor[:, None], proposal.tokens[:, :-1]), dim=1)
     expected = ((logits + model.markov_head(before)) / 0.8).softmax(-1)

@@ -125,7 +125,8 @@ def test_path_selection_declares_what_it_draws_from(tmp_path: Path) -> None:
 
 
 def _choose(drafter: Any, hidden: Tensor, logits: Tensor, anchor: Tensor, temperature: float) -> Any:
+    from drafters.adaptive import DraftLimit
     from drafters.dflash.choose import choose
 
     uniform = torch.rand(3, 15, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    return choose(drafter.model, hidden, logits, anchor, uniform, Sampling(temperature))
+    return choose(drafter.model, hidden, logits, anchor, uniform, Sampling(temperature), DraftLimit())
