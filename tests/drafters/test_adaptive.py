@@ -85,7 +85,7 @@ def test_greedy_answers_stay_the_targets_and_lengths_vary(name: str, options: di
 
 
 @pytest.mark.parametrize("name", ["mtp", "dflash"])
-def test_what_is_proposed_is_a_beginning_of_what_the_drafter_would_have_proposed(name: str) -> None:
+def test_a_limited_proposal_is_a_beginning_of_the_whole_one(name: str) -> None:
     plain, limited = adaptive(name), adaptive(name, stop="max_prob", stop_threshold=0.066)
     whole, cut = (
         generate(reference.target(STRUCTURE), one, tiny.prompt(30), num_draft_tokens=6, max_new_tokens=2)

@@ -83,7 +83,7 @@ def test_draws_follow_unnormalised_weights() -> None:
 
 
 def judged(logits: torch.Tensor) -> torch.Tensor:
-    """Whether the best token, and one drawn in each of two ways, were chosen by numbers [3, ...]."""
+    """True [3, ...] where the best token, and one drawn in each of two ways, were chosen by numbers."""
     found = [chosen_by_numbers(logits, logits.argmax(dim=-1))]
     for sampling in (Sampling(0.7), Sampling(0.7, 4, 0.9)):
         probs = token_probs(logits, sampling)

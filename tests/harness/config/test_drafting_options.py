@@ -1,4 +1,4 @@
-"""What docs/drafting.md lists can be said on the command line, without a plus, and works in a run."""
+"""Every option of docs/drafting.md can be set on the command line, without a plus, and works in a run."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_both_drafters_adapt_by_config_and_stay_lossless(
     assert all("stop" in arm["options"] or "adapt" in arm["options"] for arm in manifest["arms"][1:])
 
 
-def test_what_is_null_is_no_option(pair: dict[str, str]) -> None:
+def test_null_is_no_option(pair: dict[str, str]) -> None:
     assert [arm.options for arm in composed(pair).arms] == [{}, {}]
 
 
@@ -82,7 +82,7 @@ def test_what_is_null_is_no_option(pair: dict[str, str]) -> None:
         (["adapt_start=2"], r"drafters\.mtp\.adapt_start is 2, but adapt is not set"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_anything_is_read(
+def test_contradicting_options_are_refused_before_anything_is_read(
     pair: dict[str, str], options: list[str], message: str
 ) -> None:
     config = composed(pair, "decoding.temperature=0.7", *(f"drafters.mtp.{option}" for option in options))

@@ -31,9 +31,9 @@ GROUPS = [
     if path.parent.name not in ("hydra", "experiment", "figures", "train")
 ]
 FAMILIES = sorted(path.stem for path in (CONF / "train" / "family").glob("*.yaml"))  # of what `harness.train` makes
-#: What `dataset.KEY=...` must be able to say of every dataset.
+#: Keys of every dataset that `dataset.KEY=...` must reach.
 OVERRIDABLE = {"path", "limit", "categories", "chat_template", "thinking", "context_tokens", "scorer"}
-#: What no config can know.
+#: Overrides without which a choice is incomplete.
 NEEDED = {"dataset": ["dataset.path=rows.jsonl"], "target=path": ["target.path=somewhere"]}
 
 

@@ -1,4 +1,4 @@
-"""What a W&B agent would start: wandb's own code turns the sweep file into commands, and each is a run of ours."""
+"""The commands of a W&B agent: wandb's own code makes them from the sweep file, and each is a run of ours."""
 
 from __future__ import annotations
 
