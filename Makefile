@@ -4,8 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^\(torch==.*\)/\1/p' constraints.txt)
 ARGS ?=
+FAST := tests/test_house.py tests/test_docs.py tests/harness/metrics tests/harness/records tests/harness/tasks \
+	tests/drafters/test_sampling.py tests/drafters/test_positions.py tests/harness/decoding/test_verify.py \
+	tests/harness/decoding/test_generate.py -m "not slow"
 
-.PHONY: help setup compare lint test test-transformers test-launchers test-sweep test-mutations test-vllm clean
+.PHONY: help setup compare lint test test-fast test-transformers test-launchers test-sweep test-mutations test-vllm clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,6 +33,9 @@ lint: setup ## style and types
 
 test: lint ## style, types and all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+test-fast: setup ## the pure rooms and one decoded prompt per drafter, for the loop of work
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(FAST) $(ARGS)
 
 test-transformers: ## the tests under another version of transformers, as VERSION=5.17.0, in an environment of its own
 	$(if $(VERSION),,$(error VERSION is empty: expected a version of transformers, as in VERSION=5.17.0))

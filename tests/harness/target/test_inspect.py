@@ -185,7 +185,7 @@ def test_many_problems_are_counted_and_long_ones_broken(tmp_path: Path, e2b: Pat
     found = inspect(str(folders.write(tmp_path / "few", json.loads((e2b / "config.json").read_text()), few)))
     assert len(found.problems) > 100
     text = found.text()
-    assert f"and {len(found.problems) - 20} problems more" in text
+    assert f"and {len(found.problems) - 20} more problems" in text
     raw = {"model_type": "gpt2"}
     (tmp_path / "config.json").write_text(json.dumps(raw))
     assert max(map(len, inspect(str(tmp_path)).text().splitlines()[1:])) <= 118
