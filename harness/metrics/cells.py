@@ -230,7 +230,7 @@ def _add_speed(figures: dict[str, pd.Series], ok: pd.DataFrame, cells: pd.DataFr
     figures["ttft_p95_ms"] = grouped["prefill_s"].quantile(0.95) * 1e3
     with_rounds_s = figures["decode_s_with_rounds"]
     figures["unattributed_share"] = 1 - in_rounds.where(rounds.notna()) / with_rounds_s.where(with_rounds_s > 0)
-    figures["peak_memory_bytes"] = grouped["peak_memory_bytes"].max().reindex(cells.index)
+    figures["peak_memory_bytes"] = grouped["peak_memory_bytes"].max()
     step = _of_baseline(in_rounds / rounds, cells)
     step = step.where(step > 0)
     figures["decode_step_ms"] = step * 1e3
@@ -257,20 +257,17 @@ def _add_positions(
     tables: dict[int, pd.DataFrame] = {}
     for owner in owners:
         # Sorting once lets each cell take a slice instead of scanning every round.
-        order = np.flatnonzero(kept)[np.argsort(owner[kept], kind="stable")]
-        numbers = np.unique(cells.index)
-        edges = np.searchsorted(owner[order], np.append(numbers, len(cells)))
-        for number, start, end in zip(numbers, edges[:-1], edges[1:], strict=True):
-            if end > start or number not in tables:
-                part = order[start:end]
+        order = np.flatnonzero(kept)[np.argsort(owner[kept])]
+        edges = np.searchsorted(owner[order], np.arange(len(cells) + 1))
+        for number in cells.index:
+            part = order[edges[number] : edges[number + 1]]
+            if len(part) or number not in tables:
                 tables[number] = per_position(position_counts(drafted[part], accepted[part]))
     for name in ("position_unconditional", "position_conditional", "position_rounds"):
-        cells[name] = pd.Series(
-            [tables[number][name].tolist() for number in cells.index], index=cells.index, dtype=object
-        )
+        cells[name] = [tables[number][name].tolist() for number in cells.index]
 
 
 def _sorted(cells: pd.DataFrame) -> pd.DataFrame:
     order = cells.assign(_part=cells["category"] != ALL, _drafter=cells["arm"] != BASELINE)
     by = ["dataset", "batch_size", "_part", "category", "_drafter", "arm", "num_draft_tokens"]
-    return cells.loc[order.sort_values(by, kind="stable").index].reset_index(drop=True)
+    return cells.loc[order.sort_values(by).index].reset_index(drop=True)

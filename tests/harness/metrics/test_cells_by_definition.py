@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.metrics.cells import cell_metrics, generation_index
+from harness.metrics.cells import CELL, cell_metrics, generation_index
 from harness.metrics.definitions import DEFINITIONS
 from harness.records.rounds import TAINTS, UNTIMED
 from tests.helpers.lines import whole
@@ -30,7 +30,7 @@ def a_run(seed: int) -> list[Record]:
     records: list[Record] = []
     for index in range(24):
         shared = {"dataset": rng.choice(["maths", "code"]), "batch_size": rng.choice([1, 4])}
-        shared |= {"category": rng.choice(["sums", "all", "proofs"])}
+        shared |= {"category": rng.choice(["sums", "all", "Proofs"])}
         for arm, k, turn, repeat in (
             ("baseline", 0, 0, 0), ("baseline", 0, 1, 0), ("baseline", 0, 0, 1),
             ("mtp", 3, 0, 0), ("mtp", 3, 1, 0), ("apart", 3, 0, 0),
@@ -198,6 +198,7 @@ def test_every_figure_of_every_cell_is_its_definition(seed: int) -> None:
     columns = ["dataset", "batch_size", "category", "arm", "num_draft_tokens"]
     assert list(cells[columns].itertuples(index=False, name=None)) == order
     assert cells.index.tolist() == list(range(len(order)))
+    assert tuple(cells)[:5] == CELL
     wanted = {key: figures(parts[key]) for key in order}
     for key, row in zip(order, cells.to_dict("records"), strict=True):
         beside_the_baseline(wanted[key], wanted[(*key[:3], "baseline", 0)])
@@ -219,6 +220,7 @@ def test_a_division_by_zero_gives_no_figure() -> None:
     records = [
         record("p", "baseline", [(0, 0, 1)], (0.0, 0.0, 0.0), prefill_s=0.0),
         record("p", "mtp", [], num_draft_tokens=4, status="error", token_ids=[]),
+        record("p", "timeless", [(2, 1, 2)], decode_s=0.0),
     ]
     cells = cell_metrics(*tables(records))
     still, lost = (cells[(cells["arm"] == arm) & (cells["category"] == "all")].iloc[0] for arm in ("baseline", "mtp"))
@@ -228,6 +230,7 @@ def test_a_division_by_zero_gives_no_figure() -> None:
     assert (lost["errors"], lost["generations"], lost["verdict_none"], lost["scored"]) == (1, 0, 0, 0)
     assert lost[[*timeless, "truncated_share", "accuracy", "verify_ms"]].isna().all()
     assert lost["position_rounds"] == []
+    assert cells.loc[cells["arm"] == "timeless", ["decode_tok_s", "unattributed_share"]].isna().all(axis=None)
 
 
 def test_an_impossible_round_is_named_whole() -> None:
