@@ -19,11 +19,11 @@ DEFAULT_K = 4
 
 
 @dataclass(frozen=True)
-class VllmMethod:
-    """vLLM's method for a kind of drafter.
+class EngineMethod:
+    """Another engine's method for a kind of drafter, under the engine's own name.
 
-    `conventions` are choices for which vLLM has no switch, in the words of the drafter's options; `options` are those
-    that vLLM takes as well.
+    `conventions` are choices for which the engine has no switch, in the words of the drafter's options; `options` are
+    those that it takes as well.
     """
 
     name: str
@@ -66,8 +66,8 @@ class Kind:
         "that its checkpoint is the right one, that it is wired to the target, and that its stop_threshold, where it "
         "has one, lets a draft through"
     )
-    #: None: vLLM has no such drafter.
-    vllm: VllmMethod | None = None
+    #: The engines that have such a drafter.
+    engines: Mapping[str, EngineMethod] = field(default_factory=dict)
 
     @property
     def trained(self) -> bool:
@@ -85,7 +85,7 @@ KINDS: dict[str, Kind] = {
             check="drafters.checkpoints.mtp:check_assistant",
             title="MTP",
             colour=("#2b6cb0", "#73b3f0"),
-            vllm=VllmMethod("mtp", conventions={"position": "anchor-1"}),
+            engines={"vllm": EngineMethod("mtp", conventions={"position": "anchor-1"})},
         ),
         Kind(
             "dflash",
@@ -95,7 +95,11 @@ KINDS: dict[str, Kind] = {
             default_k=None,
             title="DFlash",
             colour=("#c9561c", "#f39b64"),
-            vllm=VllmMethod("dflash", conventions={"in_block": "layer_types", "input_embedding_scale": 1.0}),
+            engines={
+                "vllm": EngineMethod(
+                    "dflash", conventions={"in_block": "layer_types", "input_embedding_scale": 1.0}
+                )
+            },
         ),
         Kind(
             "lookup",
@@ -106,7 +110,7 @@ KINDS: dict[str, Kind] = {
             may_be_silent=True,
             low_because="the answers repeat little of what stands before them, so lookup has nothing to copy",
             if_silent="that its n-grams are short enough, and that the answers repeat any of their prompts",
-            vllm=VllmMethod("ngram", options=("max_ngram",)),
+            engines={"vllm": EngineMethod("ngram", options=("max_ngram",))},
         ),
         Kind(
             "oracle",

@@ -159,7 +159,8 @@ def run(
     Raises InputError for a configuration that cannot be run, and for a folder that holds another run.
     """
     material = gather(config)
-    check_servers(config, material.plan)
+    longest = max(len(one.token_ids) for one in material.rendered.values())
+    check_servers(config, material.plan, longest)
     check_writable(run_dir, "hydra.run.dir")
     share = share or Share()
     material.groups = share.of(material.groups)

@@ -18,9 +18,10 @@ VERIFICATIONS = ("rejection", "match")
 BASELINE = "baseline"
 #: The category of a row over all categories.
 ALL = "all"
-#: Engines: the harness's own loop, and vLLM.
+#: Engines, with their names for people: the harness's own loop, and others behind the same arms.
 HARNESS, VLLM = "harness", "vllm"
-ENGINES = (HARNESS, VLLM)
+ENGINE_TITLES = {HARNESS: "the harness", VLLM: "vLLM"}
+ENGINES = tuple(ENGINE_TITLES)
 #: Verdicts on losslessness; NO_VERDICT where no comparison was possible.
 MISMATCH, TIE, EXACT, NO_VERDICT = "mismatch", "tie", "exact", "none"
 #: From the worst on.

@@ -12,7 +12,7 @@ from drafters.registry import kind_of
 from harness.config.arms import Arm
 from harness.config.checks import at_least, count, one_of
 from harness.errors import InputError
-from harness.vocabulary import BASELINE, ENGINES, HARNESS, ROOT, VLLM
+from harness.vocabulary import BASELINE, ENGINES, HARNESS, ROOT
 
 VLLM_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
 
@@ -48,11 +48,6 @@ class EngineConfig:
         for key in ("tensor_parallel", "pipeline_parallel", "data_parallel"):
             count(getattr(self, key), f"engine.{key}")
         at_least(self.start_timeout_s, 0.0, "engine.start_timeout_s")
-        if self.data_parallel > 1 and self.url is None and self.name == VLLM:
-            raise InputError(
-                f"engine.data_parallel={self.data_parallel}: vLLM spreads requests over copies only as a server; "
-                f"start `vllm serve ... --data-parallel-size {self.data_parallel}` and set engine.url"
-            )
         if self.url is not None and not isinstance(self.url, str | dict):
             raise InputError(f"engine.url={self.url}: expected an address, or one per arm as {{mtp: http://...}}")
 
@@ -67,7 +62,7 @@ class EngineConfig:
             return tuple(own)
         if not self.beside:
             return tuple(replace(arm, engine=self.name) for arm in own)
-        both = [Arm(BASELINE, BASELINE, None, None), *(arm for arm in own if kind_of(arm.kind).vllm)]
+        both = [Arm(BASELINE, BASELINE, None, None), *(arm for arm in own if self.name in kind_of(arm.kind).engines)]
         theirs = [replace(arm, name=f"{self.name}_{arm.name}", engine=self.name) for arm in both if self.has(arm.name)]
         return (*own, *theirs)
 

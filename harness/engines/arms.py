@@ -12,10 +12,11 @@ from typing import Any
 
 from harness.comparison.arms import WARM_UP_ROUNDS
 from harness.comparison.models import resolve_dtype
-from harness.comparison.plan import Plan, sampling_of
+from harness.comparison.plan import Plan, PlannedArm, sampling_of
 from harness.config import RunConfig
-from harness.engines.server import ServerSession
-from harness.engines.session import ProcessSession, Request, Session, arguments_of
+from harness.engines.contract import Asked
+from harness.engines.known import ENGINES
+from harness.engines.session import Request, Session
 from harness.engines.worker import EngineError
 from harness.progress import warn
 from harness.records.files import replace_file
@@ -26,22 +27,41 @@ from harness.vocabulary import BASELINE
 ENGINES_JSON = "engines.json"
 
 
-def connect(config: RunConfig, arm: str, url: str, k: int) -> ServerSession:
-    """The running server of an arm. Raises EngineError where it does not answer, InputError where it does not fit."""
-    engine = config.engine
-    return ServerSession(url, engine.model, target=str(config.target.path), arm=engine.asked_as(arm), k=k)
+def planned_arms(config: RunConfig, plan: Plan) -> dict[str, PlannedArm | None]:
+    """The arms that the run's engine decodes, None for the run's own baseline, which no plan lists."""
+    drafted = {arm.name: arm for arm in plan.arms if arm.arm.engine == config.engine.name}
+    return {BASELINE: None, **drafted} if config.engine.runs_baseline else {**drafted}
 
 
-def check_servers(config: RunConfig, plan: Plan) -> None:
-    """Raise InputError for a running server that does not fit its arm; one that is silent fails that arm later."""
-    drafted = {arm.name: arm.k for arm in plan.arms if arm.arm.engine == config.engine.name}
-    for arm, k in ({BASELINE: 0} | drafted if config.engine.runs_baseline else drafted).items():
-        url = config.engine.url_of(arm)
+def check_servers(config: RunConfig, plan: Plan, length: int) -> None:
+    """Raise InputError for a running server that does not fit its arm; one that is silent fails that arm later.
+
+    `length` is the most tokens that a prompt of the run has.
+    """
+    for name, planned in planned_arms(config, plan).items():
+        url = config.engine.url_of(name)
+        if url is None:
+            continue
+        asked = asked_of(config, plan, name, planned, length, Path())
         try:
-            if url is not None:
-                connect(config, arm, url, k)
+            ENGINES[config.engine.name].connect(config, asked, url).close()
         except EngineError as error:
-            warn(f"{arm}: {error}")
+            warn(f"{name}: {error}")
+
+
+def asked_of(
+    config: RunConfig, plan: Plan, name: str, planned: PlannedArm | None, longest: int, run_dir: Path
+) -> Asked:
+    """An arm in the words of an engine."""
+    engine = config.engine
+    return Asked(
+        name,
+        planned,
+        resolve_dtype(config.target, plan.target_config),
+        min(longest + config.max_new_tokens, plan.context),
+        plan.context,
+        run_dir / f"{engine.name}_{engine.asked_as(name)}.log",
+    )
 
 
 class EngineArms:
@@ -50,15 +70,14 @@ class EngineArms:
     def __init__(
         self, config: RunConfig, plan: Plan, eos_token_ids: tuple[int, ...], longest: int, run_dir: Path
     ) -> None:
-        self.config, self.engine, self.run_dir = config, config.engine, run_dir
-        planned = {arm.name: arm for arm in plan.arms if arm.arm.engine == self.engine.name}
-        self.planned = {BASELINE: None, **planned} if self.engine.runs_baseline else dict(planned)
-        self.names = list(self.planned)
-        self.k = {name: arm.k if arm is not None else 0 for name, arm in self.planned.items()}
-        self.kind = {name: arm.arm.kind if arm is not None else BASELINE for name, arm in self.planned.items()}
-        self.dtype = resolve_dtype(config.target, plan.target_config)
-        self.context = plan.context
-        self.length = min(longest + config.max_new_tokens, self.context)
+        self.config, self.run_dir = config, run_dir
+        self.engine = ENGINES[config.engine.name]
+        self.asked = {
+            name: asked_of(config, plan, name, planned, longest, run_dir)
+            for name, planned in planned_arms(config, plan).items()
+        }
+        self.k = {name: asked.k for name, asked in self.asked.items()}
+        self.kind = {name: asked.kind for name, asked in self.asked.items()}
         self.sampling = sampling_of(config)
         self.eos_token_ids = eos_token_ids
         self.session: Session | None = None
@@ -80,15 +99,10 @@ class EngineArms:
         return self.session
 
     def start(self, arm: str) -> Session:
-        url = self.engine.url_of(arm)
+        url = self.config.engine.url_of(arm)
         if url is not None:
-            return connect(self.config, arm, url, self.k[arm])
-        target, batch = str(self.config.target.path), self.config.batch_size
-        arguments = arguments_of(
-            self.engine, self.planned[arm], arm, target, self.dtype, batch, self.length, self.context
-        )
-        log = self.run_dir / f"{self.engine.name}_{self.engine.asked_as(arm)}.log"
-        return ProcessSession(self.engine, arguments, log)
+            return self.engine.connect(self.config, self.asked[arm], url)
+        return self.engine.start(self.config, self.asked[arm])
 
     def decode(
         self, arm: str, tokens: Sequence[list[int]], seed: int, answers: Sequence[list[int]]
@@ -97,7 +111,8 @@ class EngineArms:
         request = Request(self.config.max_new_tokens, self.eos_token_ids, self.sampling, seed)
         generations = self.open(arm).decode(tokens, request)
         if self.kind[arm] == BASELINE and any(one.drafted for made in generations for one in made.rounds):
-            where = self.engine.url_of(arm) or "vLLM's own process, as engine.options sets it up,"
+            own = f"{self.engine.title}'s own process, as engine.options sets it up,"
+            where = self.config.engine.url_of(arm) or own
             raise EngineError(f"{arm} drafted tokens: {where} speculates")
         return generations
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from harness.engines.vllm_worker import COUNTERS, difference
+from harness.engines.vllm.script import COUNTERS, difference
 from harness.engines.worker import EngineError
 
 VLLM = "vllm:"

@@ -1,8 +1,8 @@
-"""The harness's end of a vLLM process: starts it, asks it, and ends it for certain.
+"""The harness's end of an engine's process: starts it, asks it, and ends it for certain.
 
-Messages are JSON objects, one a line: `load` with vLLM's `LLM` arguments, `decode`, `scores` (logits of a next token),
-`gaps` (an answer judged on its own prefixes), `counters`, `close`. Each is answered by one object, which holds `error`
-if it failed. The other end is `vllm_worker.py`, run by its path in vLLM's environment.
+Messages are JSON objects, one a line: `load` with the engine's arguments first, `close` last, between them whatever the
+engine's script knows. Each is answered by one object, which holds `error` if it failed. The other end is a script of
+the engine's folder, run by its path in the engine's own environment.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-SCRIPT = Path(__file__).with_name("vllm_worker.py")
 PATIENCE_S = 20.0
 QUOTED_LINES = 12
 
@@ -27,19 +26,21 @@ class EngineError(RuntimeError):
 
 
 class WorkerProcess:
-    """A running worker. Its stderr goes to `log`; an error after its death quotes the end of it."""
+    """A running `command`. Its stderr goes to `log`; an error after its death quotes the end of it.
 
-    def __init__(self, python: str, environment: Mapping[str, str], log: Path) -> None:
-        self.log = log
-        inherited = {**os.environ, "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
+    `environment` is set on top of this process's own, `title` is the engine's name in errors. The command needs -P: the
+    script's folder must not come before the engine's own packages.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, title: str) -> None:
+        self.log, self.title = log, title
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
-                # -P: the script's folder must not come before vLLM's own packages.
-                [python, "-P", str(SCRIPT)],
+                list(command),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env=inherited | {name: str(value) for name, value in environment.items()},
+                env={**os.environ} | {name: str(value) for name, value in environment.items()},
                 start_new_session=True,  # a Ctrl-C is the harness's to handle
             )
 
@@ -67,15 +68,17 @@ class WorkerProcess:
                 timer.cancel()
         if not line:
             what = f"did not answer {op} within {timeout_s:.0f} s" if late.is_set() else f"ended during {op}"
-            raise EngineError(f"vLLM {what}; {self.log} ends with: {last_lines(self.log)}")
+            raise EngineError(f"{self.title} {what}; {self.log} ends with: {last_lines(self.log)}")
         try:
             answer = json.loads(line)
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise EngineError(f"vLLM answered {op} with {line!r:.200}, expected a JSON object (more in {self.log})")
+            raise EngineError(
+                f"{self.title} answered {op} with {line!r:.200}, expected a JSON object (more in {self.log})"
+            )
         if "error" in answer:
-            raise EngineError(f"vLLM refused {op}: {answer['error']} (more in {self.log})")
+            raise EngineError(f"{self.title} refused {op}: {answer['error']} (more in {self.log})")
         return answer
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from drafters.registry import kind_of
-from harness.vocabulary import BASELINE, VLLM
+from harness.vocabulary import BASELINE, ENGINE_TITLES, ENGINES, HARNESS
 
 NONE = "–"
 #: The typography of numbers, as ASCII without thousands separators.
@@ -18,9 +18,10 @@ UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufff
 
 def arm_name(arm: str) -> str:
     """An arm's name for people; `vllm_mtp` is `MTP in vLLM`."""
-    own = arm.removeprefix(f"{VLLM}_")
+    engine = next((name for name in ENGINES if name != HARNESS and arm.startswith(f"{name}_")), None)
+    own = arm if engine is None else arm.removeprefix(f"{engine}_")
     title = "Baseline" if own == BASELINE else kind_of(own).title or own
-    return title if own == arm else f"{title} in vLLM"
+    return title if engine is None else f"{title} in {ENGINE_TITLES[engine]}"
 
 
 def is_control(kind: object) -> bool:

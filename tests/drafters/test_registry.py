@@ -15,7 +15,7 @@ from drafters.base import Proposal, Sampling
 from drafters.build import build_drafter
 from drafters.controls import Control
 from drafters.errors import InputError
-from drafters.registry import KINDS, Kind, VllmMethod, kind_of, resolve, resolve_draft_tokens
+from drafters.registry import KINDS, EngineMethod, Kind, kind_of, resolve, resolve_draft_tokens
 from harness import generate
 from harness.comparison.plan import plan_arm, with_candidates
 from harness.comparison.watchdog import Watch
@@ -55,7 +55,7 @@ PLANTED = Kind(
     may_be_silent=True,
     low_because="answers seldom repeat a token",
     if_silent="that it was given a token",
-    vllm=VllmMethod("repeat", options=("token",)),
+    engines={"vllm": EngineMethod("repeat", options=("token",))},
 )
 
 
@@ -91,7 +91,7 @@ def test_every_drafter_has_a_title_and_colours_of_its_own() -> None:
 
 def test_an_unregistered_kind_has_no_traits() -> None:
     unknown = kind_of("gone")
-    assert (unknown.name, unknown.control, unknown.trained, unknown.vllm) == ("gone", False, False, None)
+    assert (unknown.name, unknown.control, unknown.trained, unknown.engines) == ("gone", False, False, {})
 
 
 def test_reading_a_config_imports_neither_torch_nor_transformers() -> None:

@@ -1,4 +1,4 @@
-"""A worker with the protocol of `vllm_worker.py` and without vLLM: it counts upwards and accepts a fixed pattern.
+"""A worker that speaks as `harness/engines/vllm/script.py` does, without vLLM: it counts up, in a fixed pattern.
 
 Run by its path, as the real one is. `FAKE_WORKER` in the environment chooses a fault: `refuse` fails to load, `die`
 ends while it decodes, `abort` ends every answer so, `lossy` lets a drafting arm emit other tokens than the baseline.

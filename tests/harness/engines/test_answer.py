@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from harness.engines.answer import Answer, draft_counts, finish_reason
-from harness.engines.server import ServerSession
-from harness.engines.session import ProcessSession, Request
+from harness.engines.session import Request
+from harness.engines.vllm.process import ProcessSession
+from harness.engines.vllm.server import ServerSession
 from harness.engines.worker import EngineError
 from tests.helpers.fake_server import DONE, PROMPT, Script, chunk, serving
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.config import RunConfig, read_config
-from harness.engines import worker
+from harness.engines.vllm import process
 from harness.errors import EXIT_ARM_FAILED, EXIT_MISMATCH, EXIT_OK, InputError
 from harness.run import Outcome, run
 from tests.harness.engines.test_answer import WRONG
@@ -28,7 +28,7 @@ FAKE = Path(fake_worker.__file__)
 
 @pytest.fixture
 def configure(pair: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Configure:
-    monkeypatch.setattr(worker, "SCRIPT", FAKE)
+    monkeypatch.setattr(process, "SCRIPT", FAKE)
 
     def make(engine: dict[str, Any] | None = None, fault: str = "", turns: int = 1, **options: Any) -> RunConfig:
         drafters: dict[str, Any] = {name: {"path": pair[name]} for name in ("mtp", "dflash")} | {"oracle": {}}
@@ -203,7 +203,7 @@ def test_a_server_that_speculates_is_no_baseline_and_is_refused_before_anything_
         ({"drafter": "oracle"}, {}, "vLLM has no oracle drafter"),
         ({}, {"url": "http://127.0.0.1:9"}, "expected one address per arm"),
         ({}, {"url": {"mtp": "somewhere"}}, "expected http://HOST:PORT"),
-        ({"decoding": {"temperature": 1.0, "verification": "match"}}, {}, "rejection sampling"),
+        ({"decoding": {"temperature": 1.0, "verification": "match"}}, {}, "the target's distribution"),
         ({}, {"data_parallel": 2}, "only as a server"),
         ({}, {"tensor_parallel": 0}, "engine.tensor_parallel=0"),
         ({}, {"name": "sglang"}, "expected one of harness, vllm"),

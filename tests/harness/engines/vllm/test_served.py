@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from drafters.errors import InputError
-from harness.engines.served import check_drafting, choose_model
-from harness.engines.server import ServerSession
 from harness.engines.session import Request
+from harness.engines.vllm.served import check_drafting, choose_model
+from harness.engines.vllm.server import ServerSession
 from harness.engines.worker import EngineError
 from tests.helpers.fake_server import PROMPT, Script, chunk, serving, zeros
 

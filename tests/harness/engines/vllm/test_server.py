@@ -10,8 +10,9 @@ import pytest
 from drafters.base import Sampling
 from drafters.errors import InputError
 from harness.engines.counters import counted_between, read_counters
-from harness.engines.server import ServerSession, check_url
 from harness.engines.session import Request
+from harness.engines.support import check_url
+from harness.engines.vllm.server import ServerSession
 from harness.engines.worker import EngineError
 from tests.helpers.fake_server import PROMPT, Script, chunk, serving, zeros
 

@@ -15,23 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
-from drafters.errors import InputError
 from harness.engines.answer import Answer
 from harness.engines.counters import counted_between, read_counters
-from harness.engines.served import check_drafting, choose_model
 from harness.engines.session import Request, generation_of
-from harness.engines.stream import read_stream
+from harness.engines.vllm.process import parameters_of
+from harness.engines.vllm.served import check_drafting, choose_model
+from harness.engines.vllm.stream import read_stream
 from harness.engines.worker import EngineError
 from harness.records.rounds import Generation
 
 TIMEOUT_S = 600.0
-
-
-def check_url(url: str, key: str) -> None:
-    """Raise InputError unless `url` is the address of a server."""
-    parts = urlsplit(str(url))
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputError(f"{key} is {url}: expected http://HOST:PORT")
 
 
 class ServerSession:
@@ -113,7 +106,7 @@ class ServerSession:
             "model": self.model,
             "prompt": prompt,
             "max_tokens": request.max_new_tokens,
-            **request.parameters(),
+            **parameters_of(request),
             **({} if seed is None else {"seed": seed}),
             "ignore_eos": True,
             "stop_token_ids": list(request.eos_token_ids),

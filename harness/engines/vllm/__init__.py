@@ -1,0 +1,1 @@
+"""vLLM behind the session contract: in a process of its own or as a running server."""
