@@ -123,7 +123,7 @@ def per_position(counts: NDArray[np.integer]) -> pd.DataFrame:
     both = deep[:, ::-1].cumsum(axis=1)[:, ::-1]  # [d, a]: rounds with drafted >= d and accepted >= a
     j = np.arange(1, len(counts))
     proposed, accepted, reached = both[j, 0], both[j, j], both[j, j - 1]
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore"):  # 0 of 0 where no round reached a position
         return pd.DataFrame(
             {
                 "position": j,

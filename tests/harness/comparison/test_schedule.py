@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.comparison.schedule import arm_order, groups_of
+from harness.comparison.schedule import Share, arm_order, groups_of
 from harness.tasks.prompts import Prompt
 from tests.helpers.lines import whole
 
@@ -44,6 +44,19 @@ def test_a_prompt_draws_the_same_whatever_the_batch_size(turns: list[int], size:
 def test_repeats_draw_anew() -> None:
     [group] = groups_of(prompts_with([1]), 1)
     assert group.seed(0, 0) != group.seed(0, 1)
+
+
+def test_a_seed_is_the_first_62_bits_of_its_hash() -> None:
+    # The value is kept: a continued run draws what the run it continues would have drawn.
+    first, second = groups_of(prompts_with([1, 1]), 1)
+    assert first.seed(5, 1) == 3330077586425160394
+    assert second.seed(5, 1) == first.seed(5, 1) + 1
+
+
+def test_shares_take_turns_and_leave_no_group() -> None:
+    groups = groups_of(prompts_with([1] * 5), 1)
+    assert Share(0, 2).of(groups) == groups[0::2]
+    assert Share(1, 2).of(groups) == groups[1::2]
 
 
 def orders(arms: str, prompts: range, repeat: int = 0) -> list[str]:

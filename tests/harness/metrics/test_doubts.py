@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from drafters.registry import KINDS, Kind
 from harness.metrics import evidence
 from harness.metrics.binomial import at_least, at_most, shares_differ
 from harness.metrics.evidence import always_right, first_drafts, never_drafts
@@ -138,6 +139,12 @@ def test_a_row_is_doubted_for_this_and_nothing_else(
 ) -> None:
     # Where a share of the batch is compared, both arms stand in it.
     assert doubts(changes, {"batch_size": changes.get("batch_size", 1)}, kind) == found
+
+
+def test_a_silent_kind_without_a_reason_is_listed_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "shy", Kind("shy", may_be_silent=True))
+    said = "nothing drafted in 400 rounds: the baseline's numbers"
+    assert doubts(SILENT, kind="shy") == [("no_drafts", "info", said)]
 
 
 def test_a_baseline_is_not_doubted_beside_itself() -> None:
