@@ -44,6 +44,8 @@ class Kind:
     drafter: str = ""
     load: str | None = None
     check: str | None = None
+    #: `costs(config, target)` gives its `drafters.costs.shape.DraftShape`, from config.json alone; None: no floor.
+    costs: str | None = None
     #: Tokens per round by default; None: all that the checkpoint drafts in a round.
     default_k: int | None = DEFAULT_K
     title: str = ""
@@ -83,6 +85,7 @@ KINDS: dict[str, Kind] = {
             drafter="drafters.mtp:MTPDrafter",
             load="drafters.checkpoints.mtp:load_assistant",
             check="drafters.checkpoints.mtp:check_assistant",
+            costs="drafters.costs.gemma4:assistant_shape",
             title="MTP",
             colour=("#2b6cb0", "#73b3f0"),
             engines={"vllm": EngineMethod("mtp", conventions={"position": "anchor-1"})},
@@ -92,6 +95,7 @@ KINDS: dict[str, Kind] = {
             drafter="drafters.dflash.drafter:DFlashDrafter",
             load="drafters.checkpoints.dflash:load_dflash",
             check="drafters.checkpoints.dflash:check_block",
+            costs="drafters.costs.block:block_shape",
             default_k=None,
             title="DFlash",
             colour=("#c9561c", "#f39b64"),
