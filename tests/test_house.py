@@ -10,12 +10,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 #: From the top floor down; rooms of one floor do not know each other.
 FLOORS = (
-    ("__main__", "compare", "inspect", "status", "train", "upload"),  # commands: imported by nobody
+    ("__main__", "compare", "export", "inspect", "status", "train", "upload"),  # commands: imported by nobody
     ("launch",),
     ("run",),
     ("engines", "training"),
     ("comparison",),
-    ("decoding", "report"),
+    ("decoding", "gguf", "report"),
     ("target", "tasks", "metrics"),
     ("config", "records"),
     ("entry",),
