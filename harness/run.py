@@ -45,6 +45,7 @@ from harness.comparison.plan import Plan, preflight
 from harness.comparison.recorder import Recorder
 from harness.comparison.run_identity import KNOWN_ONCE_LOADED, run_identity, upgrade
 from harness.comparison.schedule import Group, Share, groups_of
+from harness.comparison.stopping import Stopping, check_until, stopping
 from harness.comparison.watchdog import check_summary
 from harness.config import RunConfig
 from harness.engines.arms import check_servers
@@ -92,6 +93,7 @@ class Material:
     prompts: list[Prompt]  # in the groups' order
     chat: Chat
     groups: list[Group]
+    stopping: Stopping | None
     rendered: dict[str, Rendered]  # first turns by prompt id, in the same order
     models: dict[str, Any]  # identity and size of each checkpoint
     memory: Memory | None  # estimated
@@ -118,6 +120,7 @@ def gather(config: RunConfig) -> Material:
     if config.published is not None:
         read_figures(config.published)
     check_engine(config)
+    check_until(config)
     plan = preflight(config)
     room = max(plan.context - config.max_new_tokens, 1)
     if (config.dataset.context_tokens or 0) > room:  # before text of that length is made
@@ -134,7 +137,8 @@ def gather(config: RunConfig) -> Material:
         prompts = lengthen(
             prompts, config.dataset.context_tokens, lambda prompt: len(chat.render(prompt, []).token_ids)
         )
-    groups = groups_of(prompts, config.batch_size)
+    rule = stopping(config, prompts, plan.arms)
+    groups = groups_of(prompts, config.batch_size) if rule is None else [one for block in rule.blocks for one in block]
     ordered = [prompt for group in groups for prompt in group.prompts]
     rendered = {prompt.prompt_id: chat.render(prompt, []) for prompt in ordered}
     for prompt_id, one in rendered.items():
@@ -143,7 +147,7 @@ def gather(config: RunConfig) -> Material:
     for guard in guards:
         warn(guard.message)
     memory = check_room(config, plan, max(len(one.token_ids) for one in rendered.values()))
-    return Material(plan, ordered, chat, groups, rendered, describe_models(config, plan), memory, guards)
+    return Material(plan, ordered, chat, groups, rule, rendered, describe_models(config, plan), memory, guards)
 
 
 def run(
@@ -196,6 +200,8 @@ def run(
             command=command,
         )
         write_prompts(run_dir, material.prompts)
+        if material.stopping is not None:
+            material.stopping.write(run_dir)
         write_published(run_dir, config, {arm["name"]: arm["num_draft_tokens"] for arm in arms})
         tracker = stack.enter_context(start_tracking(config.tracking, run_dir, manifest, group))
         progress = stack.enter_context(RunProgress(material.generations * len(arms) * config.repeats))
@@ -204,7 +210,7 @@ def run(
         try:
             with stops_counted():
                 if models is not None and share.decode:
-                    Comparison(config, material.plan, models, recorder).decode_all(material.groups)
+                    Comparison(config, material.plan, models, recorder, material.stopping).decode_all(material.groups)
                 if config.engine.name != HARNESS and share.decode:
                     EngineComparison(config, material.plan, facts, models, recorder).decode_all(material.groups)
         except GuardError as stopped:

@@ -6,6 +6,7 @@ Arms of a prompt run back to back, so that whatever drifts (clocks, heat, neighb
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 
 from torch import distributed
@@ -18,24 +19,31 @@ from harness.comparison.plan import Plan
 from harness.comparison.recorder import Recorder
 from harness.comparison.resumption import settled
 from harness.comparison.schedule import Group, arm_order
+from harness.comparison.stopping import Stopping
 from harness.comparison.turns import TurnDecoder
 from harness.comparison.width_probe import write_width_probe
 from harness.config import RunConfig
 from harness.records import disturbance
+from harness.records.journal import GenerationKey
 from harness.vocabulary import BASELINE, HARNESS
 
 
 class Comparison:
     """Decodes groups of prompts with the harness's arms."""
 
-    def __init__(self, config: RunConfig, plan: Plan, models: Models, recorder: Recorder) -> None:
+    def __init__(
+        self, config: RunConfig, plan: Plan, models: Models, recorder: Recorder, stopping: Stopping | None = None
+    ) -> None:
         self.config, self.plan, self.models, self.recorder = config, plan, models, recorder
+        self.stopping = stopping
         self.names = [BASELINE, *models.drafters]
 
     def decode_all(self, groups: Sequence[Group]) -> None:
         """Warm up, then all groups in order. Raises GuardError when numbers come out that cannot be true."""
         recorder, config = self.recorder, self.config
         done = settled(recorder.journal.rows, self.names, together=True, retry_errors=config.retry_errors)
+        if self.stopping is not None:
+            groups = self.stopping.needed(recorder.journal.rows, self.complete(groups, done))
         recorder.progress.skip(len(done))
         if len(done) >= recorder.expected(groups) * len(self.names):
             return
@@ -54,8 +62,16 @@ class Comparison:
         judge = no_verdict if config.synthetic else TargetJudge(self.models.target, config.decoding)
         assumed = bool(config.synthetic)
         decoder = TurnDecoder(recorder, arms, judge, done, own_processes, engine=HARNESS, assumed=assumed)
-        for turn in recorder.turns(groups):
+        ahead = groups if self.stopping is None else self.stopping.ahead(recorder.journal.rows)
+        for turn in recorder.turns(ahead):
             decoder.decode_turn(turn, self.order(turn.place, turn.repeat, arms))
+
+    def complete(self, groups: Sequence[Group], done: set[GenerationKey]) -> set[str]:
+        """Ids of the prompts of which nothing is left to decode."""
+        counts = Counter(key.prompt_id for key in done)
+        each = len(self.names) * self.config.repeats
+        asked = [prompt for group in groups for prompt in group.prompts]
+        return {prompt.prompt_id for prompt in asked if counts[prompt.prompt_id] >= each * len(prompt.turns)}
 
     def order(self, place: int, repeat: int, arms: Arms) -> list[str]:
         """The counterbalanced order, with an oracle after the baseline that it replays."""

@@ -24,6 +24,7 @@ from harness.config.engine import EngineConfig
 from harness.config.scoring import ScoringConfig
 from harness.config.target import EMBEDDED, TargetConfig
 from harness.config.tracking import TrackingConfig
+from harness.config.until import UntilConfig
 from harness.errors import InputError
 from harness.vocabulary import BASELINE, EXECUTIONS
 
@@ -43,6 +44,7 @@ class RunConfig:
     drafter: Any = None
     num_draft_tokens: int | None = None
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    until: UntilConfig = field(default_factory=UntilConfig)
     max_new_tokens: int = 128
     repeats: int = 1
     batch_size: int = 1

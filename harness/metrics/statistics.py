@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Words = Literal["faster", "slower", "not distinguishable"]
+#: The third answer of a run with until.margin, whose interval lies within that margin of 1.
+EQUAL = "equal within the margin"
 Floats = NDArray[np.float64]
 
 CONFIDENCE = 0.95

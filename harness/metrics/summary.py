@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from harness.errors import InputError
 from harness.metrics.cells import CELL, cell_metrics
 from harness.metrics.definitions import DEFINITIONS, as_dict, named
 from harness.metrics.guards import SYNTHETIC, Guard, cell_guards, worth_listing
+from harness.metrics.looks import Schedule, looks_of, with_margin
 from harness.metrics.noise import noise_of, run_doubts
 from harness.metrics.pairing import PROMPT_COUNTS, paired_speedups
 from harness.metrics.statistics import CONFIDENCE, RESAMPLES, SEED
 from harness.records.csv_text import csv_text
-from harness.records.files import GENERATIONS, MANIFEST, RUN_KEY, SUMMARY_CSV, SUMMARY_JSON, replace_file
+from harness.records.files import GENERATIONS, LOOKS, MANIFEST, RUN_KEY, SUMMARY_CSV, SUMMARY_JSON, replace_file
 from harness.records.frames import journal_bytes, read_generations, read_rounds, write_rounds
 from harness.records.stored import read_manifest, read_object, warn_once
 from harness.vocabulary import ALL, BASELINE
@@ -52,11 +54,18 @@ def build_summary(run_dir: str | Path, **options: Any) -> dict[str, Any]:
     kinds, synthetic = _from_run_key(stored) if stored is not None else _from_manifest(read_manifest(folder))
     covers = journal_bytes(folder).decode()
     rounds, generations = read_rounds(run_dir), read_generations(run_dir)
-    known = {"kinds": kinds, "synthetic": synthetic}
+    known: dict[str, Any] = {"kinds": kinds, "synthetic": synthetic}
+    looked = _looked(folder, generations)
+    if looked.get("looks"):  # the level of the last look, at which every interval is as valid as that look's
+        known["confidence"] = looked["looks"][-1]["confidence"]
+    figures = summary_of(rounds, generations, **{**known, **options})
+    if looked:
+        with_margin([*figures["rows"], *figures["pairs"]], looked["until"]["margin"])
     return {
         "run_key": (stored or {}).get("run_key"),
         "covers": covers,
-        **summary_of(rounds, generations, **{**known, **options}),
+        **figures,
+        **({**looked, "confidence": CONFIDENCE} if looked else {}),
     }
 
 
@@ -188,6 +197,17 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return None if value is pd.NA else value
+
+
+def _looked(folder: Path, generations: pd.DataFrame) -> dict[str, Any]:
+    """`stopped`, `until` and `looks` of a run that may stop early; nothing for any other."""
+    stored = read_object(folder / LOOKS, "the looks of the run are lost, and its intervals take no account of them")
+    if stored is None:
+        return {}
+    schedule = Schedule.from_dict(stored)
+    stopped, looks = looks_of(generations, schedule)
+    rule = {"half_width": schedule.half_width, "margin": schedule.margin, "most": len(schedule.prompt_ids)}
+    return {"stopped": stopped, "until": rule, "looks": plain([asdict(look) for look in looks])}
 
 
 def _from_run_key(stored: Mapping[str, Any]) -> tuple[dict[str, str], Any]:

@@ -20,6 +20,7 @@ SUMMARY_CSV = "summary.csv"
 MANIFEST = "manifest.json"
 REPORT = "report.html"
 CALIBRATION = "calibration.json"
+LOOKS = "looks.json"
 SUPERSEDED = "superseded"  # a sweep's folder for records that its jobs no longer ask for
 #: The error of every reader for a run that was stopped before its first generation was committed.
 NOTHING_YET = "nothing is committed yet, expected a run with at least one finished generation"

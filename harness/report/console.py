@@ -15,7 +15,7 @@ from harness.metrics.definitions import named
 from harness.metrics.guards import SYNTHETIC
 from harness.metrics.statistics import MIN_PROMPTS
 from harness.metrics.summary import SummaryRow, overall, overall_pairs
-from harness.report.names import compact, confidence_text, in_ascii, number, percent, span, times
+from harness.report.names import compact, confidence_text, in_ascii, number, percent, span, stopped_text, times
 from harness.report.published.catalogue import read_metrics, read_published
 from harness.report.published.comparison import METRICS, beside
 from harness.vocabulary import ALL, BASELINE, MISMATCH, VERDICTS
@@ -91,6 +91,8 @@ def json_line(run_dir: Path, exit_code: int, summary: Mapping[str, Any], error: 
     content: dict[str, Any] = {"run_dir": str(run_dir), "exit_code": exit_code, "arms": arms}
     if summary.get("synthetic"):
         content["synthetic"] = summary["synthetic"]
+    if summary.get("stopped"):
+        content["stopped"] = summary["stopped"]
     if summary.get("noise"):
         content["noise"] = summary["noise"]["text"]
     if error:
@@ -189,6 +191,7 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
         lines += [f"{row['arm']}: {guard}" for guard in row.get("guards") or [] if guard not in general]
     # Doubts about the whole run once, not for each arm; a synthetic run is headed by its own line.
     lines += [guard for guard in general if not guard.startswith(f"{SYNTHETIC}: ")]
+    lines += filter(None, [in_ascii(stopped_text(summary))])
     noise = summary.get("noise")
     return [*lines, f"noise: {noise['text']}"] if noise else lines
 

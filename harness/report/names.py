@@ -91,3 +91,19 @@ def in_ascii(text: str) -> str:
 def listed(words: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+
+
+def stopped_text(summary: Mapping[str, Any]) -> str:
+    """A sentence on the end of a run that may stop early; empty for any other run."""
+    stopped, rule = summary.get("stopped"), summary.get("until")
+    if not stopped or not rule:
+        return ""
+    ends = {
+        "decided": "Stopped as decided",
+        "max_prompts": "Not decided within the prompts that it may take",
+        "unfinished": "Unfinished and not decided yet",
+    }
+    asked = [f"{name.replace('_', '-')} {percent(rule[name])}" for name in ("half_width", "margin") if rule.get(name)]
+    prompts, looks = stopped["prompts"], stopped["looks"]
+    seen = f"{prompts} of at most {rule['most']} prompts and {looks} {'look' if looks == 1 else 'looks'}"
+    return f"{ends.get(stopped['reason'], stopped['reason'])} after {seen} ({', '.join(asked)})."

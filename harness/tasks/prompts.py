@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 import reprlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,3 +169,16 @@ def stratified(prompts: Sequence[Prompt], limit: int | None, seed: int) -> list[
         # Seeded per category, so that its draw does not depend on the other categories.
         chosen += random.Random(f"{seed}/{category}").sample(rows, shares[category])
     return [prompts[index] for index in sorted(chosen)]
+
+
+def in_strata(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """All `prompts`, so ordered that any run of neighbours holds each category in proportion to its size.
+
+    Within a category the order is the file's: prompt i of n stands at (i + 1/2) / n of the way.
+    """
+    sizes, seen = Counter(prompt.category for prompt in prompts), Counter[str]()
+    places: list[float] = []
+    for prompt in prompts:
+        places.append((seen[prompt.category] + 0.5) / sizes[prompt.category])
+        seen[prompt.category] += 1
+    return [prompts[index] for index in sorted(range(len(prompts)), key=lambda index: (places[index], index))]

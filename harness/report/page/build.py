@@ -10,8 +10,9 @@ import pandas as pd
 
 from harness.records.csv_text import csv_text
 from harness.records.files import REPORT, replace_file
-from harness.report.charts import forests, rounds, scatters
+from harness.report.charts import forests, looks, rounds, scatters
 from harness.report.charts.drawing import Chart, drawing
+from harness.report.names import stopped_text
 from harness.report.page import chart_data, facts, tables
 from harness.report.page.browser import Browser, build_browser
 from harness.report.page.data import RunData, read_run
@@ -58,6 +59,7 @@ def draw(run: RunData, data: Mapping[str, pd.DataFrame], browser: Browser) -> di
         made = [
             forests.speedup_chart(run),
             forests.duel_chart(run),
+            looks.looks_chart(run),
             rounds.position_chart(run, data["positions"], "unconditional"),
             rounds.position_chart(run, data["positions"], "conditional"),
             rounds.time_chart(run, data["round_times"], "round"),
@@ -79,6 +81,7 @@ def page(run: RunData, drawn: Mapping[str, Chart], browser: Browser, theirs: lis
         subtitle=facts.subtitle(run),
         guards=tables.guard_list(run),
         noise=facts.noise(run),
+        stopped=stopped_text(run.summary),
         arms=tables.arms_table(run),
         matrix=tables.matrix_table(run),
         others=tables.others_table(run),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from harness.metrics.statistics import EQUAL
 from harness.metrics.summary import SummaryRow
 from harness.report.names import confidence_text, known, listed, span, times
 from harness.report.page.data import RunData, Series
@@ -152,6 +153,8 @@ def _single(run: RunData, one: Series, over: list[str]) -> Headline:
         return Headline("even", f"Too few prompts to judge {one.label}", tuple(over))
     if ratio.words == "faster":
         return Headline("clear", f"{one.label} is {times(ratio.value)} as fast as plain decoding", tuple(over))
+    if ratio.words == EQUAL:
+        return Headline("clear", f"{one.label} is as fast as plain decoding, within the margin", tuple(over))
     return Headline("even", f"{one.label} is not distinguishable from plain decoding", tuple(over))
 
 
@@ -170,6 +173,8 @@ def _duel(run: RunData, ranked: list[Series], over: list[str]) -> Headline:
         first, second, ratio = second, first, ratio.inverted()
     if ratio.words == "faster":
         return Headline("clear", f"{first.label} is {times(ratio.value)} as fast as {second.label}", said)
+    if ratio.words == EQUAL:
+        return Headline("clear", f"{first.label} and {second.label} are equal within the margin", said)
     return Headline("even", f"{first.label} and {second.label} are not distinguishable", said)
 
 
@@ -193,7 +198,8 @@ def _duel_sentence(run: RunData, first: Series, second: Series) -> str:
 
 def _against_baseline(run: RunData, one: Series, confidence: str) -> str:
     ratio = _ratio(run.row(one))
-    words = {"faster": "faster than", "slower": "slower than"}.get(ratio.words, "not distinguishable from")
+    said = {"faster": "faster than", "slower": "slower than", EQUAL: "equal within the margin to"}
+    words = said.get(ratio.words, "not distinguishable from")
     tail = f", {words} plain decoding" if ratio.has_interval else " over plain decoding"
     return f"{one.label}: {ratio.text(confidence)}{tail}."
 
