@@ -46,8 +46,10 @@ from harness.comparison.recorder import Recorder
 from harness.comparison.run_identity import KNOWN_ONCE_LOADED, run_identity, upgrade
 from harness.comparison.schedule import Group, Share, groups_of
 from harness.comparison.stopping import Stopping, check_until, stopping
+from harness.comparison.threads import Threads
 from harness.comparison.watchdog import check_summary
 from harness.config import RunConfig
+from harness.decoding.thread_race import passes_of, thread_count_kept
 from harness.engines.arms import check_servers
 from harness.engines.comparison import EngineComparison
 from harness.engines.facts import engine_facts
@@ -150,6 +152,7 @@ def gather(config: RunConfig) -> Material:
     return Material(plan, ordered, chat, groups, rule, rendered, describe_models(config, plan), memory, guards)
 
 
+@thread_count_kept()
 def run(
     config: RunConfig,
     run_dir: Path,
@@ -175,6 +178,10 @@ def run(
     check(run_dir, early, upgrade=partial(upgrade, given=early, about=prompts), not_yet_known=KNOWN_ONCE_LOADED)
     models = None if config.engine.runs_baseline else load_models(config, material.plan)
     facts = engine_facts(config, material.plan) if models is None else models.facts
+    threads = Threads(config, facts.device)
+    if models is not None and share.decode:
+        widths = {1, *(arm.verify_width for arm in material.plan.arms)}
+        threads.probe(passes_of(models.target, config.batch_size, widths))
     if models is not None and config.calibration.num_draft_tokens is not None:
         material.plan = calibrate(config, material.plan, models, material.sample(config), run_dir)
     arms = describe_arms(material.plan, {} if models is None else models.drafters)
@@ -196,6 +203,7 @@ def run(
             arms=arms,
             prompts=prompts,
             target=target,
+            threads=threads.describe(),
             device=facts.device,
             command=command,
         )
@@ -210,7 +218,8 @@ def run(
         try:
             with stops_counted():
                 if models is not None and share.decode:
-                    Comparison(config, material.plan, models, recorder, material.stopping).decode_all(material.groups)
+                    comparison = Comparison(config, material.plan, models, recorder, threads, material.stopping)
+                    comparison.decode_all(material.groups)
                 if config.engine.name != HARNESS and share.decode:
                     EngineComparison(config, material.plan, facts, models, recorder).decode_all(material.groups)
         except GuardError as stopped:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 
 import torch
 from hypothesis import Phase, settings
@@ -10,6 +11,7 @@ from transformers.utils import logging
 
 # Tiny matrices are slower on several threads, and a reproducible suite cannot depend on how many there are.
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # so that no run probes for the fastest count
 logging.disable_progress_bar()
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)
 # A mutant is killed by the first example that fails: no time goes into a smaller one.

@@ -11,11 +11,13 @@ from harness.config import RunConfig
 from harness.decoding import pool
 from harness.decoding.decoder import DecodeSettings
 from harness.decoding.loop import capacity_for, decode
+from harness.decoding.thread_race import LOOK_S
 from harness.errors import ScoresError
 from harness.records.rounds import Generation
 from harness.vocabulary import BASELINE
 
 WARM_UP_ROUNDS = 3
+PROBED_ROUNDS = 16
 
 
 class Arms:
@@ -111,6 +113,19 @@ class Arms:
         generations = self.decode(arm, tokens, self.seed, answers, warm_up_tokens=length)
         pool.peek(self.target, self.models.drafters.get(arm)).prepare(lengths, self.max_new_tokens)
         return generations
+
+    def rounds(self, arm: str, tokens: Sequence[list[int]]) -> float:
+        """Seconds of a typical round of `arm`, from a few uncounted ones on `tokens`."""
+        answers: list[list[int]] = [[] for _ in tokens]
+        for count in (2, PROBED_ROUNDS):
+            length = min(self.max_new_tokens, count * (self.k[arm] + 1) + 1)
+            [first, *_] = self.decode(arm, tokens, self.seed, answers, warm_up_tokens=length)
+            # A drafter's own prefill is charged to the first round.
+            spent = [(r.draft_s or 0.0) + (r.verify_s or 0.0) + (r.other_s or 0.0) for r in first.rounds]
+            spent = spent[1:] or spent
+            if sum(spent) > LOOK_S:
+                break
+        return sum(spent) / len(spent)
 
     def drop(self, arm: str) -> None:
         """Forget an arm's storage, as after an error that left it in an unknown state."""

@@ -8,18 +8,21 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from torch import distributed
 
 from drafters.registry import kind_of
 from harness.comparison.arms import Arms
 from harness.comparison.judge import TargetJudge, no_verdict
+from harness.comparison.manifest import add_threads
 from harness.comparison.models import Models
 from harness.comparison.plan import Plan
-from harness.comparison.recorder import Recorder
+from harness.comparison.recorder import Recorder, Turn
 from harness.comparison.resumption import settled
 from harness.comparison.schedule import Group, arm_order
 from harness.comparison.stopping import Stopping
+from harness.comparison.threads import Threads
 from harness.comparison.turns import TurnDecoder
 from harness.comparison.width_probe import write_width_probe
 from harness.config import RunConfig
@@ -27,15 +30,23 @@ from harness.records import disturbance
 from harness.records.journal import GenerationKey
 from harness.vocabulary import BASELINE, HARNESS
 
+PROBED_TOKENS = 32  # of a prompt, as the prefill of a probe is only waited for
+
 
 class Comparison:
     """Decodes groups of prompts with the harness's arms."""
 
     def __init__(
-        self, config: RunConfig, plan: Plan, models: Models, recorder: Recorder, stopping: Stopping | None = None
+        self,
+        config: RunConfig,
+        plan: Plan,
+        models: Models,
+        recorder: Recorder,
+        threads: Threads,
+        stopping: Stopping | None = None,
     ) -> None:
         self.config, self.plan, self.models, self.recorder = config, plan, models, recorder
-        self.stopping = stopping
+        self.threads, self.stopping = threads, stopping
         self.names = [BASELINE, *models.drafters]
 
     def decode_all(self, groups: Sequence[Group]) -> None:
@@ -55,6 +66,10 @@ class Comparison:
             recorder.progress.announce,
             lambda arm, error: recorder.log_error(f"warm-up of {arm}", error),
         )
+        if self.models.target.execution == "compile":  # threads gain it more than the eager passes that were probed
+            short = [tokens[:PROBED_TOKENS] for tokens in first]
+            if self.threads.probe([partial(arms.rounds, arm, short) for arm in arms.names]):
+                self.note_threads()
         if not config.synthetic:  # it explains verdicts, and here there are none
             widths = (k + 1 for k in arms.k.values())
             write_width_probe(recorder.journal.run_dir, self.models.target, first[0], widths)
@@ -64,6 +79,8 @@ class Comparison:
         decoder = TurnDecoder(recorder, arms, judge, done, own_processes, engine=HARNESS, assumed=assumed)
         ahead = groups if self.stopping is None else self.stopping.ahead(recorder.journal.rows)
         for turn in recorder.turns(ahead):
+            if self.threads.between_turns():
+                self.note_threads(turn)
             decoder.decode_turn(turn, self.order(turn.place, turn.repeat, arms))
 
     def complete(self, groups: Sequence[Group], done: set[GenerationKey]) -> set[str]:
@@ -72,6 +89,12 @@ class Comparison:
         each = len(self.names) * self.config.repeats
         asked = [prompt for group in groups for prompt in group.prompts]
         return {prompt.prompt_id for prompt in asked if counts[prompt.prompt_id] >= each * len(prompt.turns)}
+
+    def note_threads(self, turn: Turn | None = None) -> None:
+        """Say and keep that the thread count changed, before `turn` where decoding had begun."""
+        self.recorder.progress.say(f"from here on {self.threads.text}")
+        prompt = None if turn is None else turn.group.prompts[0].prompt_id
+        add_threads(self.recorder.journal.run_dir, {"before_prompt": prompt, **self.threads.describe()})
 
     def order(self, place: int, repeat: int, arms: Arms) -> list[str]:
         """The counterbalanced order, with an oracle after the baseline that it replays."""

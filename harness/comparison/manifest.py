@@ -154,6 +154,7 @@ def write_manifest(
     arms: list[dict[str, Any]],
     prompts: dict[str, Any],
     target: dict[str, Any],
+    threads: dict[str, Any],
     device: torch.device,
     command: Sequence[str],
 ) -> dict[str, Any]:
@@ -166,6 +167,7 @@ def write_manifest(
         "versions": versions(),
         "git": git_state(PACKAGE),
         "hardware": hardware(device),
+        "threads": threads,
     }
     first = read_object(path, "it is made anew, without the earlier attempts")
     earlier = list((first or {}).get("attempts") or [])
@@ -187,3 +189,14 @@ def write_manifest(
     }
     replace_file(path, json.dumps(manifest, indent=1, ensure_ascii=False, default=str) + "\n")
     return manifest
+
+
+def add_threads(run_dir: Path, choice: Mapping[str, Any]) -> None:
+    """Add a later choice of the thread count to the last attempt of the manifest, whose first one stays."""
+    path = run_dir / MANIFEST
+    manifest = read_object(path, "a change of the thread count is not kept in it")
+    if manifest is None:
+        return
+    [*_, attempt] = manifest.get("attempts") or [{}]
+    attempt.setdefault("threads_changed", []).append(dict(choice))
+    replace_file(path, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")

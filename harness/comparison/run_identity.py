@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.comparison.schedule import SEEDS
 from harness.config import RunConfig, read_config
+from harness.config.target import AUTO
 from harness.records.files import MANIFEST
 from harness.records.identity import identity, semantic
 from harness.records.prompts import read_prompts
@@ -49,6 +50,7 @@ def run_identity(
             **({} if target is None else {"target_as": dict(target)}),
             "placement": {"device_map": config.target.device_map, "tp_plan": config.target.tp_plan},
             "quantization": config.target.quantization,
+            **({} if config.target.threads == AUTO else {"threads": config.target.threads}),
             "scorer": config.dataset.scorer,
             "scored_by": about_prompts["scoring"],
             "label": config.dataset.label,

@@ -14,7 +14,9 @@ from harness.vocabulary import ASSETS
 
 #: Targets that ship with the harness, by name, and their folders in the assets.
 EMBEDDED = {"embedded": "target", "embedded_e2b": "e2b/target"}
-DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
+AUTO = "auto"
+MOST_THREADS = 4096
+DTYPES = (AUTO, "float32", "bfloat16", "float16", "float64")
 
 
 def asset(name: str) -> str:
@@ -25,6 +27,13 @@ def asset(name: str) -> str:
 OmegaConf.register_new_resolver("asset", asset, replace=True)
 
 
+def check_threads(value: Any) -> None:
+    """Raises InputError unless `value` is auto or a number of threads."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if value != AUTO and not (is_number and 1 <= value <= MOST_THREADS):
+        raise InputError(f"target.threads={value}: expected auto, or a number from 1 to {MOST_THREADS}")
+
+
 @dataclass
 class TargetConfig:
     """The model whose output every arm must reproduce.
@@ -33,7 +42,8 @@ class TargetConfig:
     with random weights (harness.target.random_weights); drafters are then random too, unless their block says
     otherwise. `drafters` are the checkpoints by kind for arms without a path, `known` further ones with a description.
     `device_map`, `tp_plan` and `quantization` are passed on to transformers: several devices or offloading
-    (accelerate), tensor parallel (torchrun), a quantization config. `context_lengths` are the prompt lengths of
+    (accelerate), tensor parallel (torchrun), a quantization config. `threads` are those of passes on a CPU, a number or
+    auto: the number that decodes fastest (harness.comparison.threads). `context_lengths` are the prompt lengths of
     experiment=context_length.
     """
 
@@ -48,6 +58,7 @@ class TargetConfig:
     quantization: dict[str, Any] | None = None
     drafters: dict[str, str] = field(default_factory=dict)
     known: dict[str, dict[str, str]] = field(default_factory=dict)
+    threads: Any = AUTO
     context_lengths: str = ""
 
     def __post_init__(self) -> None:
@@ -55,6 +66,7 @@ class TargetConfig:
             raise InputError("target.path is empty: expected a checkpoint folder or a hub id")
         one_of(self.dtype, DTYPES, "target.dtype")
         one_of(self.weights, WEIGHTS, "target.weights")
+        check_threads(self.threads)
         for key in ("device_map", "tp_plan", "quantization"):
             if self.weights == RANDOM and getattr(self, key) is not None:
                 raise InputError(f"target.{key} with target.weights=random: expected null, as one device holds them")

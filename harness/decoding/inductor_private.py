@@ -24,6 +24,8 @@ from typing import Any
 import torch
 import torch._dynamo
 
+from harness.records.machine import usable_cpus
+
 log = logging.getLogger(__name__)
 
 #: Set for the whole process, once: the tracer reads them while it compiles, and has no option per program.
@@ -46,6 +48,15 @@ TESTED = "2.11 and 2.13"
 def warn_of_missing(part: str, effect: str) -> None:
     """Say once that this torch lacks `part`."""
     log.warning("torch %s has no %s (tested: %s): %s", torch.__version__, part, TESTED, effect)
+
+
+def any_thread_count() -> dict[str, Any]:
+    """Options of `torch.compile` for CPU programs that run with whatever thread count is set when they are called.
+
+    By default the count of the moment of compilation is baked in. These cut the work for all CPUs, and fewer threads
+    take several cuts each, so a program serves every count and is compiled once for all of them.
+    """
+    return {"cpp.threads": usable_cpus(), "cpp.dynamic_threads": True}
 
 
 def unguarded() -> dict[str, Any]:

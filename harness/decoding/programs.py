@@ -28,7 +28,7 @@ def compiled(function: Program, **options: Any) -> Program:
     On the CPU it uses the C++ wrapper: Python calls between kernels cost a fifth of a small model's time.
     """
     if not torch.cuda.is_available():
-        options["cpp_wrapper"] = True
+        options |= {"cpp_wrapper": True, **inductor_private.any_thread_count()}
     return torch.compile(function, fullgraph=True, dynamic=False, options=options)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -113,6 +114,7 @@ def run_doubts(generations: pd.DataFrame, noise: Mapping[str, Any]) -> list[Guar
             "did other work, or did not hold its clocks"
         )
         found.append(Guard("unsteady_pace", "warning", message))
+    found += _thread_guards(_records(table))
     readings = [reading_of(stored) for one in _records(table) for stored in one.get("clocks", [])]
     return found + clock_guards(readings)
 
@@ -120,6 +122,18 @@ def run_doubts(generations: pd.DataFrame, noise: Mapping[str, Any]) -> list[Guar
 def _records(generations: pd.DataFrame) -> Sequence[Mapping[str, Any]]:
     found: Iterable[Any] = generations.get("machine", [])
     return [one for one in found if isinstance(one, Mapping) and one.get("wall_s")]
+
+
+def _thread_guards(seen: Sequence[Mapping[str, Any]]) -> list[Guard]:
+    counts = Counter(int(one["threads"]) for one in seen if "threads" in one)
+    if len(counts) < 2:
+        return []
+    said = ", ".join(f"{count} in {number}" for count, number in sorted(counts.items()))
+    message = (
+        f"the thread count changed during the run (generations by threads: {said}); the arms of a prompt always ran at "
+        "the same one"
+    )
+    return [Guard("threads_changed", "info", message)]
 
 
 def _per_wall(machine: Mapping[str, Any], name: str) -> float:

@@ -50,8 +50,10 @@ class Difference:
 def _hardware(manifest: Manifest) -> Any:
     device = str(at(manifest, "hardware", "device") or at(manifest, "target", "device") or "")
     if not device.startswith("cuda"):
-        threads = at(manifest, "hardware", "torch_threads")
         processor = at(manifest, "hardware", "cpu")
+        if at(manifest, "threads", "milliseconds"):  # each run has the count that was fastest for it
+            return processor and f"{processor}, {at(manifest, 'hardware', 'cpu_count')} cores, threads by speed"
+        threads = at(manifest, "hardware", "torch_threads")
         return processor and f"{processor}, {threads} thread{'' if threads == 1 else 's'}"
     gpu = at(manifest, "hardware", "gpu") or {}
     limit = gpu.get("power.limit")

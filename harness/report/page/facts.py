@@ -10,6 +10,7 @@ from harness.report.manifest_words import at, decoding, short
 from harness.report.names import arm_name, bytes_text, clean, number
 from harness.report.page.data import RunData
 
+LATER_SHOWN = 4
 NOTHING = ("", "–", "None")
 
 
@@ -79,7 +80,7 @@ def what_ran(run: RunData) -> list[tuple[str, str]]:
         ("Execution", at(manifest, "target", "execution") or config.get("execution")),
         ("Seed", config.get("seed")),
         ("Processor", hardware.get("cpu")),
-        ("Threads", hardware.get("torch_threads")),
+        ("Threads", _threads(manifest)),
         ("Platform", hardware.get("platform")),
         ("Versions", ", ".join(f"{name} {value}" for name, value in versions.items() if value)),
         (
@@ -114,3 +115,12 @@ def drafters(run: RunData) -> list[tuple[str, str]]:
 def _device(manifest: Mapping[str, Any]) -> str:
     gpu = at(manifest, "hardware", "gpu", "name")
     return str(gpu or at(manifest, "target", "device") or at(manifest, "hardware", "device") or "")
+
+
+def _threads(manifest: Mapping[str, Any]) -> str:
+    """The thread count with the reason for it, and later ones; older manifests hold the count alone."""
+    count, why = at(manifest, "hardware", "torch_threads"), at(manifest, "threads", "why")
+    attempts = [one for one in manifest.get("attempts") or [] if isinstance(one, Mapping)]
+    later = [str(each.get("count")) for one in attempts for each in one.get("threads_changed") or []]
+    changed = f"; later {', '.join(later[:LATER_SHOWN])}{', ...' if len(later) > LATER_SHOWN else ''}" if later else ""
+    return "" if count is None else f"{count}{f' ({why})' if why else ''}{changed}"

@@ -144,7 +144,7 @@ def test_a_continued_run_rewrites_its_manifest(
     monkeypatch.setattr(manifest, "hardware", lambda _: {})
     damage(run_dir / "manifest.json")
     config = read_config({"target": {"path": "nowhere"}, "dataset": {"path": "nowhere.jsonl"}})
-    about: dict[str, Any] = {"models": {}, "arms": [], "prompts": {}, "target": {}, "command": []}
+    about: dict[str, Any] = {"models": {}, "arms": [], "prompts": {}, "target": {}, "threads": {}, "command": []}
     for attempts in (1, 2):
         written = manifest.write_manifest(
             run_dir, config=config, run_key="0123", device=torch.device("cpu"), **about

@@ -50,7 +50,7 @@ def tracked(run_dir: Path, exit_code: int = 0, group: str | None = "sweep-7") ->
 def write_a_manifest(run_dir: Path) -> dict[str, Any]:
     config = read_config({"target": {"path": "nowhere"}, "dataset": {"path": "nowhere.jsonl"}})
     return manifest.write_manifest(
-        *(run_dir,), config=config, run_key="0123", models={}, arms=[], prompts={}, target={},
+        *(run_dir,), config=config, run_key="0123", models={}, arms=[], prompts={}, target={}, threads={},
         device=torch.device("cpu"), command=[],
     )  # fmt: skip
 
