@@ -23,7 +23,10 @@ from harness.records.stored import read_object
 from harness.tasks.prompts import Prompt
 
 #: Settings that enter the identity resolved.
-RESOLVED = ("drafter", "num_draft_tokens", "calibration", "verification", "target", "dataset", "execution", "drafters")
+RESOLVED = (
+    *("drafter", "num_draft_tokens", "calibration", "verification", "target", "dataset", "execution", "drafters"),
+    *("costs", "curve"),  # change no record
+)
 #: Paths that an identity made before models are loaded lacks.
 KNOWN_ONCE_LOADED = ("config.drafters", "config.target_as")
 #: Settings, apart from the prompts, that the first version of the key left out: today's values are taken for them.

@@ -1,7 +1,7 @@
 """Every key of `conf/`, typed and checked; nothing here reads a file or knows a model."""
 
 from harness.config.arms import Arm
-from harness.config.calibration import CalibrationConfig
+from harness.config.calibration import CalibrationConfig, CurveConfig
 from harness.config.dataset import DatasetConfig, name_of
 from harness.config.decoding import DecodingConfig, VerificationConfig
 from harness.config.engine import EngineConfig
@@ -15,6 +15,7 @@ __all__ = [
     "EMBEDDED",
     "Arm",
     "CalibrationConfig",
+    "CurveConfig",
     "DatasetConfig",
     "DecodingConfig",
     "EngineConfig",

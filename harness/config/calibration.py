@@ -1,4 +1,4 @@
-"""`calibration`: the search for the best k of each arm before a run."""
+"""`calibration` and `curve`: the best k of each arm, searched for before a run, and predicted from it."""
 
 from __future__ import annotations
 
@@ -25,3 +25,10 @@ class CalibrationConfig:
             self.num_draft_tokens = sorted(set(self.num_draft_tokens))
         for key, least in (("prompts", 1), ("max_new_tokens", 2)):
             count(getattr(self, key), f"calibration.{key}", least)
+
+
+@dataclass
+class CurveConfig:
+    """`redraft`: draft again at every smaller k where it would draft otherwise, from the recorded answers."""
+
+    redraft: bool = False

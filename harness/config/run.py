@@ -16,7 +16,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from drafters.registry import KINDS
 from harness.config.arms import Arm, Defaults, label, read_arm
-from harness.config.calibration import CalibrationConfig
+from harness.config.calibration import CalibrationConfig, CurveConfig
 from harness.config.checks import check_seed, count, one_of, only_numbers
 from harness.config.dataset import DatasetConfig
 from harness.config.decoding import DecodingConfig, VerificationConfig
@@ -45,6 +45,8 @@ class RunConfig:
     num_draft_tokens: int | None = None
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     until: UntilConfig = field(default_factory=UntilConfig)
+    costs: bool = True
+    curve: CurveConfig = field(default_factory=CurveConfig)
     max_new_tokens: int = 128
     repeats: int = 1
     batch_size: int = 1

@@ -14,6 +14,7 @@ import pandas as pd
 
 from harness.errors import InputError
 from harness.metrics.cells import CELL, cell_metrics
+from harness.metrics.curve_file import write_curve
 from harness.metrics.definitions import DEFINITIONS, as_dict, named
 from harness.metrics.guards import SYNTHETIC, Guard, cell_guards, worth_listing
 from harness.metrics.looks import Schedule, looks_of, with_margin
@@ -43,6 +44,8 @@ def summarise(run_dir: str | Path, *, run_guards: Sequence[Guard] = (), **option
     write_rounds(run_dir)
     summary = build_summary(run_dir, run_guards=run_guards, **options)
     write_summary(run_dir, summary)
+    looked = summary.get("looks")  # then at the level of the last look, as the summary's own intervals
+    write_curve(run_dir, confidence=looked[-1]["confidence"] if looked else summary["confidence"])
     return summary
 
 

@@ -17,6 +17,8 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import InputError
+from harness.metrics.curve import Point, best
+from harness.metrics.curve_file import read_curve
 from harness.metrics.definitions import named
 from harness.metrics.summary import overall_pairs, read_summary
 from harness.records.files import NOTHING_YET, find_runs
@@ -41,7 +43,8 @@ SUMMARY_COLUMNS = named(
     *("peak_memory_over_baseline_bytes", "verdict", "verdict_exact", "verdict_tie", "verdict_mismatch"),
 )
 ABOUT_RUN = ("group", "run", "target", "hardware", "date", "temperature", "engine", "kind")
-COLUMNS = (*ABOUT_RUN, *SUMMARY_COLUMNS, *named("guards", "synthetic"))
+FROM_CURVE = ("predicted_best_k", "predicted_best_speedup")
+COLUMNS = (*ABOUT_RUN, *SUMMARY_COLUMNS, *FROM_CURVE, *named("guards", "synthetic"))
 #: Columns that rows of one ranking share. Across engines more than the drafter differs.
 RANKED_TOGETHER = ["group", "dataset", "batch_size", "engine"]
 BEST_OF = [*RANKED_TOGETHER, "arm", "kind", "category"]
@@ -132,8 +135,10 @@ def _read(folder: Path, label: str) -> Run:
 
 def _lines(run: Run, group: str) -> list[dict[str, Any]]:
     arms = {arm["name"]: arm for arm in run.manifest.get("arms") or []}
+    curve = read_curve(run.folder)
     return [
         {
+            **from_curve(best(curve.get(row["arm"], ()), row["category"])),
             **{name: row.get(name) for name in SUMMARY_COLUMNS},
             "group": group,
             "run": run.label,
@@ -149,6 +154,11 @@ def _lines(run: Run, group: str) -> list[dict[str, Any]]:
         for row in run.summary["rows"]
         if row["arm"] != BASELINE
     ]
+
+
+def from_curve(top: Point | None) -> dict[str, Any]:
+    """The best k that the run's own curve predicts, and its speedup; None without a curve."""
+    return dict(zip(FROM_CURVE, (None, None) if top is None else (top.k, top.speedup), strict=True))
 
 
 def _pairs(run: Run, group: str) -> list[dict[str, Any]]:

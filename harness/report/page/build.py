@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.metrics.curve_file import read_curve
 from harness.records.csv_text import csv_text
 from harness.records.files import REPORT, replace_file
 from harness.report.charts import forests, looks, rounds, scatters
+from harness.report.charts.curves import NAME, Curves, curve_chart, curve_table
 from harness.report.charts.drawing import Chart, drawing
 from harness.report.names import stopped_text
 from harness.report.page import chart_data, facts, tables
@@ -30,14 +32,17 @@ def build(run_dir: str | Path) -> Path:
     """
     run = read_run(run_dir)
     ratios = chart_data.prompts(run)
+    curves = read_curve(run.run_dir)
     data = {
         "speedups": chart_data.speedups(run),
         "positions": chart_data.positions(run),
         "round_times": chart_data.round_times(run),
         "prompts": ratios,
     }
+    if curves:
+        data[NAME] = curve_table(run, curves)
     browser = build_browser(run, ratios)
-    drawn = draw(run, data, browser)
+    drawn = draw(run, data, browser, curves)
     theirs = published(run)
     folder = run.run_dir / FOLDER
     folder.mkdir(exist_ok=True)
@@ -53,7 +58,9 @@ def build(run_dir: str | Path) -> Path:
     return path
 
 
-def draw(run: RunData, data: Mapping[str, pd.DataFrame], browser: Browser) -> dict[str, Chart]:
+def draw(
+    run: RunData, data: Mapping[str, pd.DataFrame], browser: Browser, curves: Curves
+) -> dict[str, Chart]:
     """The charts that have data, by name."""
     with drawing(run.synthetic):
         made = [
@@ -65,6 +72,7 @@ def draw(run: RunData, data: Mapping[str, pd.DataFrame], browser: Browser) -> di
             rounds.time_chart(run, data["round_times"], "round"),
             rounds.time_chart(run, data["round_times"], "token"),
             scatters.prediction_chart(run, data["speedups"]),
+            curve_chart(run, curves),
             scatters.scatter_chart(run, data["prompts"], browser.links),
         ]
     return {chart.name: chart for chart in made if chart is not None}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from harness.metrics.curve import Point, best
+from harness.metrics.curve_file import read_curve
 from harness.metrics.summary import overall, overall_pairs, read_summary
 from harness.records.files import (
+    COSTS,
+    CURVE,
     GENERATIONS,
     MANIFEST,
     REPORT,
@@ -18,9 +23,13 @@ from harness.records.files import (
     SUMMARY_JSON,
 )
 from harness.records.frames import read_generations, read_rounds
+from harness.vocabulary import ALL
 
 TABLE_ROWS = 10_000  # the rows of a table that wandb shows; the artifact holds all
-ARTIFACT_FILES = (SUMMARY_JSON, SUMMARY_CSV, MANIFEST, REPORT, ROUNDS, GENERATIONS, RUN_KEY, "errors.log")
+ARTIFACT_FILES = (
+    *(SUMMARY_JSON, SUMMARY_CSV, MANIFEST, REPORT, ROUNDS, GENERATIONS, RUN_KEY, COSTS, CURVE),
+    "errors.log",
+)
 GENERATION_COLUMNS = (
     "prompt_id", "category", "arm", "turn", "repeat", "num_draft_tokens", "prompt_tokens", "new_tokens", "prefill_s",
     "decode_s", "finish_reason", "status", "error", "verdict", "score", "text",
@@ -31,7 +40,7 @@ def mirror(run: Any, run_dir: Path) -> None:
     """Log summary figures, tables, plots and the files of `run_dir` to the open wandb run `run`."""
     summary = read_summary(run_dir)
     # Plain figures first: they survive if a table cannot be sent.
-    run.summary.update(summary_figures(summary))
+    run.summary.update(summary_figures(summary) | curve_figures(run_dir))
     run.log(tables(run_dir, summary))
     run.log_artifact(artifact(run, run_dir))
 
@@ -45,6 +54,23 @@ def summary_figures(summary: dict[str, Any]) -> dict[str, Any]:
         prefix = f"{pair['arm']}_vs_{pair['other']}"
         figures |= {f"{prefix}/{name}": value for name, value in pair.items() if is_figure(value)}
     return figures
+
+
+def curve_figures(run_dir: Path) -> dict[str, Any]:
+    """Each arm's best k and its predicted speedup, `<arm>/best_k` and `<arm>/best_k_speedup`; none without a curve."""
+    tops = {arm: best(points) for arm, points in read_curve(run_dir).items()}
+    return {
+        f"{arm}/{name}": value
+        for arm, top in tops.items()
+        if top is not None
+        for name, value in (("best_k", top.k), ("best_k_speedup", top.speedup))
+    }
+
+
+def k_curve(run_dir: Path) -> pd.DataFrame:
+    """Every point of `curve.json`."""
+    rows = [{"arm": arm, **asdict(point)} for arm, points in read_curve(run_dir).items() for point in points]
+    return pd.DataFrame(rows, columns=["arm", *(one.name for one in fields(Point))])
 
 
 def is_figure(value: Any) -> bool:
@@ -86,6 +112,18 @@ def tables(run_dir: Path, summary: dict[str, Any]) -> dict[str, Any]:
             keys=arms,
             title="Drafts accepted at or beyond each position",
             xname="draft position",
+        )
+    speedups = k_curve(run_dir)
+    if len(speedups):
+        logged["tables/k_curve"] = table(speedups)
+        drawn = speedups[(speedups["category"] == ALL) & speedups["speedup"].notna()]
+        by_arm = [(str(arm), part) for arm, part in drawn.groupby("arm", sort=False)]
+        logged["plots/speedup_by_k"] = wandb.plot.line_series(
+            xs=[list(part["k"]) for _, part in by_arm],
+            ys=[list(part["speedup"]) for _, part in by_arm],
+            keys=[arm for arm, _ in by_arm],
+            title="Decode speedup against k, from one run",
+            xname="draft tokens per round (k)",
         )
     return logged
 

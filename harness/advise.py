@@ -1,0 +1,34 @@
+"""`python -m harness.advise DIR...`: which drafter and which k to deploy, by how much, how sure, and what to paste.
+
+Reads one run, or the runs of a sweep (other k, other batch sizes). Its last line is JSON: arm (an arm, `none` where
+drafting does not pay, `either` where intervals overlap, null where it abstains), k, speedup, low, high, abstains (the
+reason, or null).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.entry import command
+from harness.errors import EXIT_OK
+from harness.report.advice.advice import advise
+from harness.report.advice.words import lines, pasteable
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the advice; return 0, also where it abstains, or 2 for a folder without a run."""
+    parser = argparse.ArgumentParser(prog="python -m harness.advise", description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="a run directory, or any folder of them")
+    found = advise(parser.parse_args(arguments).folders)
+    print("\n".join([*lines(found), *pasteable(found[0])]))
+    print(json.dumps(found[0].result))
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

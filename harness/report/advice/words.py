@@ -1,0 +1,90 @@
+"""Advice in words for a terminal: the answer, how sure it is, other batch sizes, and settings to paste."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.report.advice.advice import EITHER, NONE, Advice, Candidate, ran_in
+from harness.report.advice.settings import settings
+from harness.report.leaderboard.conditions import facts
+from harness.report.manifest_words import at
+from harness.report.names import arm_name, in_ascii, known, listed, number, span, times
+
+NOT_KNOWN = "n.d."
+
+
+def lines(found: Sequence[Advice]) -> list[str]:
+    """The answer for the smallest batch size, then one line for each other."""
+    main, others = found[0], found[1:]
+    datasets = list(dict.fromkeys(str(row["dataset"]) for run in main.runs for row in run.summary["rows"]))
+    said = [facts([run.manifest for run in main.runs], datasets) + f" · batch size {main.batch_size}"]
+    said += ["", answer(main), *(f"  {candidate_line(one)}" for one in main.candidates)]
+    if main.candidates:
+        said.append("  speedups: decode time over this run's own baseline, geometric mean over prompts")
+        said.append(f"  the interval: {spread(main)}")
+    said += [f"at batch size {one.batch_size}: {answer(one)}" for one in others]
+    return [in_ascii(line) for line in said]
+
+
+def answer(advice: Advice) -> str:
+    """One sentence."""
+    if advice.abstains:
+        return f"No advice: {advice.abstains}."
+    if advice.arm == NONE:
+        return "Do not draft: no drafter is shown to be faster than plain decoding."
+    first = advice.candidates[0]
+    if advice.arm == EITHER:
+        rivals = [one for one in advice.candidates if one is first or first.overlaps(one)]
+        names = listed([f"{arm_name(one.arm)} at k={one.point.k}" for one in rivals])
+        return f"Either: {names} cannot be told apart, their intervals overlap."
+    return (
+        f"Use {arm_name(first.arm)} at k={first.point.k}: {times(first.point.speedup)} as fast as plain decoding "
+        f"({span(first.point.low, first.point.high)})."
+    )
+
+
+def candidate_line(one: Candidate) -> str:
+    """`DFlash: 3.49x (3.31 to 3.68) at k=15, measured, 7.34 tokens a round; at the floor 4.1x`."""
+    point = one.point
+    how = "measured" if point.measured else "predicted from this run's rounds and cost table"
+    floor = times(one.floor) if known(one.floor) else NOT_KNOWN
+    return (
+        f"{arm_name(one.arm)}: {times(point.speedup)} ({span(point.low, point.high)}) at k={point.k}, {how}, "
+        f"{number(point.tokens_per_round)} tokens a round; at the machine's floor {floor}"
+        + (f"; as good: k={listed([str(k) for k in one.as_good])}" if one.as_good else "")
+    )
+
+
+def spread(advice: Advice) -> str:
+    """What the intervals hold."""
+    for run in advice.runs:
+        word = at(run.summary, "restarts", "words") if isinstance(run.summary.get("restarts"), dict) else None
+        if word:
+            return str(word)
+    return "over prompts alone; what another process or another hour brings is not in it"
+
+
+def pasteable(advice: Advice) -> list[str]:
+    """Settings for every engine, for the arms that the answer names."""
+    if advice.abstains:
+        return []
+    target = next((path for run in advice.runs if (path := at(run.manifest, "models", "target", "path"))), "TARGET")
+    first = advice.candidates[0]
+    chosen = [] if advice.arm == NONE else [first]
+    if advice.arm == EITHER:
+        chosen += [one for one in advice.candidates[1:] if first.overlaps(one)]
+    ran = ran_in(advice.runs)
+    said: list[str] = []
+    shown: list[Candidate | None] = [*chosen] or [None]
+    for one in shown:
+        made = (
+            settings("none", str(target), None, 0)
+            if one is None
+            else settings(one.kind, str(target), one.path, one.point.k)
+        )
+        said += ["", f"# settings for {'plain decoding' if one is None else f'{arm_name(one.arm)} at k={one.point.k}'}"]
+        for setting in made:
+            here = "run here" if ran.get(setting.engine) else "not run here"
+            note = f"; {setting.note}" if setting.note else ""
+            said += [f"# {setting.title} ({here}{note})", *([setting.text] if setting.text else [])]
+    return [*said, ""]
