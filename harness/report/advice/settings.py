@@ -1,9 +1,9 @@
 """What to paste into a server for one drafter and k, by the names that each engine's current version uses.
 
 Sources, read in November 2026: transformers 5.24 (`generation_config.num_assistant_tokens`), z-lab's dflash 0.1.0, vLLM
-0.32 (docs/features/speculative_decoding), SGLang (docs/advanced_features/speculative_decoding and pull request 24436,
-where NEXTN with a Gemma 4 assistant becomes FROZEN_KV_MTP), llama.cpp (docs/speculative.md; its `--spec-draft-p-min`
-ends drafts early unless it is 0).
+0.32 (its page on MTP with Gemma 4 assistants), SGLang (its page on speculative decoding, and pull request 24436, where
+NEXTN with a Gemma 4 assistant becomes FROZEN_KV_MTP), llama.cpp (its page on speculative decoding; its
+`--spec-draft-p-min` ends drafts early unless it is 0).
 """
 
 from __future__ import annotations

@@ -14,8 +14,10 @@ import pytest
 from drafters.registry import KINDS
 from harness.launch.gather import finish
 from harness.launch.state import Job, Sweep, end_job, start_job
+from harness.metrics.curve_file import write_curve
 from harness.metrics.definitions import BY_NAME, named
 from harness.metrics.summary import read_summary
+from harness.records.costs import ArmCosts, CostTable, RoundCost, write_costs
 from harness.records.journal import GenerationRow
 from harness.report import write_report
 from harness.report.console import JSON_FIELDS, arms_table, json_line, notes, published_table
@@ -39,6 +41,9 @@ PAIR_NAMES = {"other", "other_num_draft_tokens"}
 def write_job(sweep: Sweep, job: int, arms: dict[str, synthetic.ArmShape], overrides: list[str]) -> Path:
     folder = sweep.folder / str(job)
     synthetic.write_run(folder, prompts=6, tokens=60, arms=arms, measured=True)
+    costs = {name: ArmCosts(False, (RoundCost(s.k, s.draft_s, s.verify_s, passes=9),)) for name, s in arms.items()}
+    write_costs(folder, CostTable(100, 1, "eager", synthetic.STEP_S, 1.0, costs))
+    write_curve(folder)
     figure = {"label": "Paper", "arm": "mtp", "metric": "speedup", "value": 2.0, "k": 9, "category": "all"}
     content = {"name": "made up", "metrics": list(METRICS), "figures": [{**figure, "source": "x", "differs": []}]}
     (folder / "published.json").write_text(json.dumps(content))
