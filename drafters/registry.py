@@ -49,6 +49,8 @@ class Kind:
     #: Tokens per round by default; None: all that the checkpoint drafts in a round.
     default_k: int | None = DEFAULT_K
     title: str = ""
+    #: One line for a list of drafters.
+    about: str = ""
     #: Light and dark, each unlike every other colour of the report; None: one of its spare colours.
     colour: tuple[str, str] | None = None
     #: Whether its best k is worth a calibration.
@@ -87,6 +89,7 @@ KINDS: dict[str, Kind] = {
             check="drafters.checkpoints.mtp:check_assistant",
             costs="drafters.costs.gemma4:assistant_shape",
             title="MTP",
+            about="Gemma 4's assistant: chains one token after another",
             colour=("#2b6cb0", "#73b3f0"),
             engines={"vllm": EngineMethod("mtp", conventions={"position": "anchor-1"})},
         ),
@@ -98,6 +101,7 @@ KINDS: dict[str, Kind] = {
             costs="drafters.costs.block:block_shape",
             default_k=None,
             title="DFlash",
+            about="a block-diffusion drafter: denoises a masked block in one pass",
             colour=("#c9561c", "#f39b64"),
             engines={
                 "vllm": EngineMethod(
@@ -109,6 +113,7 @@ KINDS: dict[str, Kind] = {
             "lookup",
             drafter="drafters.controls:PromptLookupDrafter",
             title="Prompt lookup",
+            about="copies the tokens that followed the last n-gram before",
             colour=("#2f855a", "#66c494"),
             control=True,
             may_be_silent=True,
@@ -120,6 +125,7 @@ KINDS: dict[str, Kind] = {
             "oracle",
             drafter="drafters.controls:OracleDrafter",
             title="Oracle",
+            about="replays the baseline's answer: the upper bound of a perfect drafter",
             colour=("#6b4fbb", "#b3a0f2"),
             competes=False,
             control=True,
@@ -129,6 +135,7 @@ KINDS: dict[str, Kind] = {
             "random",
             drafter="drafters.controls:RandomDrafter",
             title="Random",
+            about="draws tokens by chance: the lower bound",
             colour=("#a33a73", "#e58dbb"),
             competes=False,
             control=True,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from types import FrameType
 
@@ -19,8 +19,9 @@ from omegaconf import DictConfig
 
 import harness.config.run  # noqa: F401  (gives Hydra the configuration's defaults)
 from harness.entry import command, say, through_hydra
-from harness.errors import EXIT_INTERRUPTED
+from harness.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
 from harness.launch import exit_codes
+from harness.launch.first_line import say_first_line
 from harness.vocabulary import CONF
 
 
@@ -36,6 +37,7 @@ def job_runner() -> Callable[[DictConfig], int]:
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def job(composed: DictConfig) -> int:
     """One job of Hydra's. Raises KeyboardInterrupt where it was interrupted."""
+    say_first_line(composed)
     code = job_runner()(composed)
     exit_codes.jobs.append(code)
     if code == EXIT_INTERRUPTED:
@@ -56,9 +58,31 @@ def catch_signals() -> None:
         signal.signal(signal.SIGHUP, _interrupt)
 
 
+def answered(arguments: Sequence[str]) -> bool:
+    """Print the help or the versions where they are asked for. Raises InputError for an option that no run has."""
+    if {"-h", "--help"} & set(arguments):
+        from harness.command.help import run_help
+
+        print(run_help())
+        return True
+    if "--version" in arguments:
+        from harness.command.main import versions
+
+        print(versions())
+        return True
+    from harness.command.typos import unknown_option
+
+    wrong = unknown_option(arguments)
+    if wrong:
+        raise InputError(wrong)
+    return False
+
+
 @command
 def main() -> int:
-    """Run Hydra's job or jobs; returns the worst exit code."""
+    """Run Hydra's job or jobs; returns the worst exit code. Raises InputError for a command line it cannot read."""
+    if answered(sys.argv[1:]):
+        return EXIT_OK
     catch_signals()
     try:
         code = through_hydra(job)
@@ -66,6 +90,10 @@ def main() -> int:
         if EXIT_INTERRUPTED not in exit_codes.jobs:  # else its job has said so
             say("interrupted")
         return EXIT_INTERRUPTED
+    except InputError as error:
+        from harness.command.typos import suggestion
+
+        raise InputError(suggestion(sys.argv[1:], str(error)) or str(error)) from error
     return exit_codes.worst(code)
 
 

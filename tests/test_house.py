@@ -10,9 +10,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 #: From the top floor down; rooms of one floor do not know each other.
 FLOORS = (
-    ("__main__", "compare", "export", "inspect", "status", "train", "upload"),  # commands: imported by nobody
-    ("__main__", "advise", "compare", "inspect", "status", "train", "upload"),  # commands: imported by nobody
-    ("launch",),
+    # Commands: imported by nobody.
+    ("__main__", "advise", "compare", "export", "inspect", "status", "train", "upload"),
+    ("command", "launch"),
     ("run",),
     ("engines", "training"),
     ("comparison",),

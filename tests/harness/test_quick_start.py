@@ -34,6 +34,11 @@ for name, arguments in (("help", ["--help"]), ("typo", ["colour=red"]), ("group"
         code = main()
     assert arguments[0].split("=")[-1] in said.getvalue() or "num_draft_tokens: " in out.getvalue(), said.getvalue()
     step(f"{name}: {code}")
+from harness.command.main import main as drafthouse
+for name, arguments in (("overview", ["--help"]), ("list", ["list"]), ("word", ["lst"]), ("--version", ["--version"])):
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        code = drafthouse(arguments)
+    step(f"{name}: {code}")
 json.dump(loaded, sys.stdout)
 """
 
@@ -49,6 +54,10 @@ def test_help_typos_and_status_load_no_torch(tmp_path: Path) -> None:
         "help: 0": [],
         "typo: 2": [],
         "group: 2": [],
+        "overview: 0": [],
+        "list: 0": [],
+        "word: 2": [],
+        "--version: 0": [],
     }
 
 
