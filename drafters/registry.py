@@ -91,7 +91,10 @@ KINDS: dict[str, Kind] = {
             title="MTP",
             about="Gemma 4's assistant: chains one token after another",
             colour=("#2b6cb0", "#73b3f0"),
-            engines={"vllm": EngineMethod("mtp", conventions={"position": "anchor-1"})},
+            engines={
+                "vllm": EngineMethod("mtp", conventions={"position": "anchor-1"}),
+                "llama_cpp": EngineMethod("draft-mtp", options=("stop", "stop_threshold")),
+            },
         ),
         Kind(
             "dflash",
@@ -106,7 +109,8 @@ KINDS: dict[str, Kind] = {
             engines={
                 "vllm": EngineMethod(
                     "dflash", conventions={"in_block": "layer_types", "input_embedding_scale": 1.0}
-                )
+                ),
+                "llama_cpp": EngineMethod("draft-dflash", options=("stop", "stop_threshold")),
             },
         ),
         Kind(
@@ -119,7 +123,10 @@ KINDS: dict[str, Kind] = {
             may_be_silent=True,
             low_because="the answers repeat little of what stands before them, so lookup has nothing to copy",
             if_silent="that its n-grams are short enough, and that the answers repeat any of their prompts",
-            engines={"vllm": EngineMethod("ngram", options=("max_ngram",))},
+            engines={
+                "vllm": EngineMethod("ngram", options=("max_ngram",)),
+                "llama_cpp": EngineMethod("ngram-simple", options=("max_ngram",)),
+            },
         ),
         Kind(
             "oracle",

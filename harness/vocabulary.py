@@ -19,8 +19,8 @@ BASELINE = "baseline"
 #: The category of a row over all categories.
 ALL = "all"
 #: Engines, with their names for people: the harness's own loop, and others behind the same arms.
-HARNESS, VLLM = "harness", "vllm"
-ENGINE_TITLES = {HARNESS: "the harness", VLLM: "vLLM"}
+HARNESS, VLLM, LLAMA_CPP = "harness", "vllm", "llama_cpp"
+ENGINE_TITLES = {HARNESS: "the harness", VLLM: "vLLM", LLAMA_CPP: "llama.cpp"}
 ENGINES = tuple(ENGINE_TITLES)
 #: Verdicts on losslessness; NO_VERDICT where no comparison was possible.
 MISMATCH, TIE, EXACT, NO_VERDICT = "mismatch", "tie", "exact", "none"

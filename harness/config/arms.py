@@ -17,6 +17,8 @@ from harness.vocabulary import HARNESS
 class Arm:
     """One drafter with its settings, compared with the baseline, and the engine that decodes it.
 
+    `gguf` is the file of its weights for llama.cpp (None: one made from `path`).
+
     `num_draft_tokens` None is the drafter's default. `synthetic_acceptance` are assumed rates per position, () where
     drafts are really compared; `rates_key` is the key that set them.
     """
@@ -27,6 +29,7 @@ class Arm:
     num_draft_tokens: int | None
     options: dict[str, Any] = field(default_factory=dict)
     engine: str = HARNESS
+    gguf: str | None = None
     weights: str = CHECKPOINT
     synthetic_acceptance: tuple[float, ...] = ()
     rates_key: str = RATES_KEY
@@ -50,7 +53,7 @@ def read_arm(name: str, settings: Mapping[str, Any] | None, defaults: Defaults) 
     # An option that is null is left to the drafter.
     options = {option: value for option, value in (settings or {}).items() if value is not None}
     kind = str(options.pop("kind", None) or name)
-    path = options.pop("path", None)
+    path, gguf = options.pop("path", None), options.pop("gguf", None)
     rates, rates_key = options.pop("synthetic_acceptance", None), f"drafters.{name}.synthetic_acceptance"
     if rates is None:
         rates, rates_key = defaults.synthetic_acceptance, RATES_KEY
@@ -62,6 +65,7 @@ def read_arm(name: str, settings: Mapping[str, Any] | None, defaults: Defaults) 
         path if path is not None else defaults.paths.get(kind),
         k if k is not None else defaults.num_draft_tokens,
         options,
+        gguf=None if gguf is None else str(gguf),
         weights=weights or (defaults.weights if kind_of(kind).trained else CHECKPOINT),
         synthetic_acceptance=check_rates(rates, rates_key),
         rates_key=rates_key,

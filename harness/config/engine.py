@@ -1,4 +1,4 @@
-"""`engine`: the harness's own loop, or vLLM behind the same arms."""
+"""`engine`: the harness's own loop, or another engine behind the same arms."""
 
 from __future__ import annotations
 
@@ -12,25 +12,33 @@ from drafters.registry import kind_of
 from harness.config.arms import Arm
 from harness.config.checks import at_least, count, one_of
 from harness.errors import InputError
-from harness.vocabulary import BASELINE, ENGINES, HARNESS, ROOT
+from harness.vocabulary import BASELINE, ENGINE_TITLES, ENGINES, HARNESS, LLAMA_CPP, ROOT, VLLM
 
-VLLM_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
+#: The package of each engine, the environment that is looked for where it is missing, and what installs it.
+INSTALLED = {
+    VLLM: ("vllm", ".venv-vllm", "make the environment with `bash tools/vllm/environment.sh`"),
+    LLAMA_CPP: (
+        "xllamacpp", ".venv-llama", "engine.binary to a llama-server, or pip install 'drafthouse[llama]'"
+    ),
+}  # fmt: skip
 
 
 @dataclass
 class EngineConfig:
-    """`name` decodes the run's arms. With `beside`, the harness decodes them too, and vLLM's are called `vllm_...`.
+    """`name` decodes the run's arms. With `beside`, the harness decodes them too; the engine's are called `vllm_...`.
 
     `url` is a running server instead of a process of our own: one address, or one per arm, as a server runs one way of
     drafting; beside the harness, arms without one are left to the harness. `model` is the server's name for the target
-    (null: its only model, or the one served from target.path). `python` has vLLM installed (null: this one if it has,
-    else .venv-vllm). `options` are passed on to vLLM's engine, `speculative` to its speculative configuration per arm,
-    `environment` to its process.
+    (null: its only model, or the one served from target.path). `python` has the engine installed (null: this one if it
+    has, else the environment that its make target makes), `binary` is llama.cpp's server instead. `options` are passed
+    on to the engine, `speculative` to its speculative configuration per arm, `environment` to its process. `weights` is
+    the type of a GGUF file made from a checkpoint (null: that of target.dtype).
     """
 
     name: str = HARNESS
     beside: bool = False
     python: str | None = None
+    binary: str | None = None
     url: Any = None
     model: str | None = None
     tensor_parallel: int = 1
@@ -39,12 +47,13 @@ class EngineConfig:
     options: dict[str, Any] = field(default_factory=dict)
     speculative: dict[str, dict[str, Any]] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    weights: str | None = None
     start_timeout_s: float = 1800.0
 
     def __post_init__(self) -> None:
         one_of(self.name, ENGINES, "engine")
         if self.beside and self.name == HARNESS:
-            raise InputError("engine.beside=true: expected engine=vllm, which then runs beside the harness")
+            raise InputError(f"engine.beside=true: expected engine={VLLM} or {LLAMA_CPP}, to run beside the harness")
         for key in ("tensor_parallel", "pipeline_parallel", "data_parallel"):
             count(getattr(self, key), f"engine.{key}")
         at_least(self.start_timeout_s, 0.0, "engine.start_timeout_s")
@@ -82,14 +91,16 @@ class EngineConfig:
         return self.url.get(self.asked_as(arm))
 
     def interpreter(self) -> str:
-        """The Python that has vLLM. Raises InputError where there is none."""
+        """The Python that has the engine. Raises InputError where there is none."""
         if self.python is not None:
             return self.python
-        if find_spec("vllm") is not None:
+        package, folder, how = INSTALLED[self.name]
+        if find_spec(package) is not None:
             return sys.executable
-        if VLLM_PYTHON.exists():
-            return str(VLLM_PYTHON)
+        made = ROOT / folder / "bin" / "python"
+        if made.exists():
+            return str(made)
         raise InputError(
-            "engine=vllm: vLLM is not installed here; set engine.python to a Python that has it, engine.url to a "
-            "running server, or make the environment with `bash tools/vllm/environment.sh`"
+            f"engine={self.name}: {ENGINE_TITLES[self.name]} is not installed here; set engine.python to a Python that "
+            f"has it, engine.url to a running server, or {how}"
         )

@@ -38,6 +38,7 @@ def check_threads(value: Any) -> None:
 class TargetConfig:
     """The model whose output every arm must reproduce.
 
+    `gguf` is the file of its weights for llama.cpp (null: one made from `path`, whose tokenizer is used in any case).
     `weights` is checkpoint, or random: the shapes of `path` where that is a folder, else those published for `name`,
     with random weights (harness.target.random_weights); drafters are then random too, unless their block says
     otherwise. `drafters` are the checkpoints by kind for arms without a path, `known` further ones with a description.
@@ -49,6 +50,7 @@ class TargetConfig:
 
     name: str = "path"
     path: str | None = None
+    gguf: str | None = None
     weights: str = CHECKPOINT
     revision: str | None = None
     dtype: str = "auto"

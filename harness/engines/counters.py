@@ -1,4 +1,4 @@
-"""vLLM's speculative counters: read from a /metrics page, and the difference of two readings."""
+"""An engine's speculative counters: read from a /metrics page, and the difference of two readings."""
 
 from __future__ import annotations
 
@@ -6,36 +6,38 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from harness.engines.vllm.script import COUNTERS, difference
+from harness.engines.vllm.script import difference
 from harness.engines.worker import EngineError
 
-VLLM = "vllm:"
+VLLM, LLAMA_CPP = "vllm:", "llamacpp:"
+#: The names of both engines, behind their own prefix.
+COUNTERS = "spec_decode_"
 #: Prometheus text: name, labels, value and, optionally, a time stamp.
 SAMPLE = re.compile(r"^(?P<name>[\w:]+)(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)(?:\s+-?\d+)?$")
 POSITION = re.compile(r'position="(\d+)"')
 PER_POSITION = "num_accepted_tokens_per_pos"
 
 
-def read_counters(page: str) -> dict[str, Any] | None:
+def read_counters(page: str, engine: str = VLLM) -> dict[str, Any] | None:
     """The speculative counters of a /metrics page, summed over engines; the per-position ones as a list.
 
-    Empty for a server that does not speculate; None if the page has none of vLLM's metrics. Raises EngineError for a
-    counter that is no count.
+    `engine` is the prefix of its metrics. Empty for a vLLM that does not speculate; None if the page has none of the
+    engine's metrics. Raises EngineError for a counter that is no count.
     """
     lines = [line.strip() for line in page.splitlines()]
-    if not any(line.startswith(VLLM) for line in lines):
+    if not any(line.startswith(engine) for line in lines):
         return None
     totals: dict[str, Any] = {}
     positions: dict[str, dict[int, int]] = {}
     for line in lines:
-        if not line.startswith(COUNTERS):
+        if not line.startswith(engine + COUNTERS):
             continue
         found = SAMPLE.match(line)
         if found is None:
             raise EngineError(f"the /metrics page has the line {line!r:.200}, expected NAME{{LABELS}} VALUE")
         if not found["name"].endswith("_total"):  # gauges, and when a counter was created
             continue
-        name, value = found["name"].removeprefix(COUNTERS).removesuffix("_total"), whole(found["value"], line)
+        name, value = found["name"].removeprefix(engine + COUNTERS).removesuffix("_total"), whole(found["value"], line)
         place = POSITION.search(found["labels"] or "")
         if place is None:
             totals[name] = totals.get(name, 0) + value
@@ -60,12 +62,12 @@ def whole(text: str, line: str) -> int:
 
 
 def counted_between(after: Mapping[str, Any] | None, before: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Counts between two readings of a page, None if it has none of vLLM's metrics.
+    """Counts between two readings of a page, None if it has none of the engine's metrics.
 
     Raises EngineError if the server was restarted or replaced between them.
     """
     if (after is None, not after) != (before is None, not before):
-        raise EngineError("vLLM's counters came or went between two readings: the server was restarted or replaced")
+        raise EngineError("counters came or went between two readings: the server was restarted or replaced")
     if after is None or before is None:
         return None
     try:

@@ -81,6 +81,10 @@ class WorkerProcess:
             raise EngineError(f"{self.title} refused {op}: {answer['error']} (more in {self.log})")
         return answer
 
+    def last_words(self) -> str:
+        """The end of the log, to be appended to an error."""
+        return f"; {self.log} ends with: {last_lines(self.log)}"
+
     def close(self) -> None:
         """End the process and all it started; memory is free when this returns."""
         if self.process.poll() is None and self.process.stdin is not None:

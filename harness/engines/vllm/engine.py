@@ -21,6 +21,8 @@ class Vllm:
 
     def check(self, config: RunConfig) -> None:
         engine = config.engine
+        if engine.binary is not None:
+            raise InputError(f"engine.binary={engine.binary}: expected null, as vLLM runs through engine.python")
         if engine.data_parallel > 1 and engine.url is None:
             raise InputError(
                 f"engine.data_parallel={engine.data_parallel}: vLLM spreads requests over copies only as a server; "

@@ -1,0 +1,129 @@
+"""llama.cpp's server in a process of its own: `xllamacpp` in this one, or a `llama-server` binary below it.
+
+JSON lines in on stdin, JSON lines out on the original stdout. `load` starts the server on the loopback address and
+answers with that address; prompts then go there over HTTP. The end of stdin, which the end of the harness brings too,
+ends the server. This file runs by its path, perhaps in another environment, and imports nothing of the harness.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from typing import Any, TextIO
+
+HOST = "127.0.0.1"
+
+
+def take_over_stdout() -> TextIO:
+    """The protocol's end of stdout; prints go to stderr from now on."""
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return channel
+
+
+def load(settings: dict[str, Any] | None = None, command: list[str] | None = None) -> tuple[dict[str, Any], Any]:
+    """Start a server: `settings` are attributes of xllamacpp's CommonParams by dotted path, `command` is a binary's.
+
+    Gives the answer, and the server, which must be kept.
+    """
+    port = free_port()
+    if command is not None:
+        started = subprocess.Popen([*command, "--host", HOST, "--port", str(port)], stdin=subprocess.DEVNULL)
+        wait_for(started, f"http://{HOST}:{port}")
+        return {"url": f"http://{HOST}:{port}", "versions": {}}, started
+    from importlib.metadata import version
+
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    for path, value in {**(settings or {}), "hostname": HOST, "port": port}.items():
+        if path == "hostname":
+            params.hostnames = [value]
+        else:
+            assign(params, path, value, xllamacpp)
+    server = xllamacpp.Server(params)
+    return {"url": server.listening_address, "versions": {"xllamacpp": version("xllamacpp")}}, server
+
+
+def wait_for(server: subprocess.Popen[bytes], url: str) -> None:
+    """Return once the server is healthy. Raises RuntimeError where it ends before; the asker has a limit of time."""
+    while True:
+        if server.poll() is not None:
+            raise RuntimeError(f"{server.args[0]} ended with code {server.returncode}")  # type: ignore[index]
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=5):
+                return
+        except OSError:  # nobody listens yet, or the model is being loaded
+            time.sleep(0.05)
+
+
+def assign(params: Any, path: str, value: Any, library: Any) -> None:
+    """Set one attribute. A value "ENUM.NAME" is a member of one of the library's enumerations.
+
+    Raises ValueError for an attribute that is not there, and for a value of a wrong type.
+    """
+    *way, last = path.split(".")
+    holder = params
+    for name in way:
+        holder = getattr(holder, name, None)
+    if holder is None or not hasattr(holder, last):
+        raise ValueError(f"{path}: this version of xllamacpp has no such parameter")
+    try:
+        setattr(holder, last, member(value, library))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{path}={value}: {error}") from error
+
+
+def member(value: Any, library: Any) -> Any:
+    """`value`, its "enumeration:MEMBER" strings as members."""
+    if isinstance(value, list):
+        return [member(one, library) for one in value]
+    if isinstance(value, str) and value.startswith("enum:"):
+        _, kind, name = value.split(":")
+        found = getattr(getattr(library, kind, None), name, None)
+        if found is None:
+            raise ValueError(f"this version of xllamacpp has no {name}")
+        return found
+    return value
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def main() -> None:
+    channel = take_over_stdout()
+    server: Any = None
+    for line in sys.stdin:
+        message = json.loads(line)
+        op = message.pop("op")
+        if op == "close":
+            break
+        try:
+            answer, server = load(**message)
+        except Exception as error:  # the caller records it
+            import traceback
+
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        channel.write(json.dumps(answer) + "\n")
+        channel.flush()
+    if isinstance(server, subprocess.Popen):
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+    sys.stderr.flush()
+    os._exit(0)  # the library's own end may wait for connections
+
+
+if __name__ == "__main__":
+    main()
