@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 
 from harness.comparison.judge import Judge, Judgement, TargetJudge
 from harness.comparison.models import Models, TargetFacts
@@ -14,15 +15,24 @@ from harness.comparison.plan import Plan
 from harness.comparison.recorder import Recorder, Turn
 from harness.comparison.resumption import settled
 from harness.comparison.schedule import Group
-from harness.comparison.turns import TurnDecoder
+from harness.comparison.turns import Judging, TurnDecoder
 from harness.config import RunConfig
 from harness.engines.arms import EngineArms
 from harness.engines.judge import EngineJudge
+from harness.engines.known import ENGINES
 from harness.engines.support import differing_conventions
 from harness.progress import warn
 from harness.records import disturbance
 from harness.records.journal import GenerationKey
-from harness.vocabulary import BASELINE
+from harness.vocabulary import BASELINE, NO_VERDICT
+
+
+def of_other_weights(
+    judge: Judge, reason: str, prompt_ids: Sequence[int], baseline_ids: Sequence[int], arm_ids: Sequence[int]
+) -> Judgement:
+    """No verdict on a baseline whose weights are not the harness's; the detail says where the two part."""
+    kind, detail = judge(prompt_ids, baseline_ids, arm_ids)
+    return NO_VERDICT, {"reason": reason, "harness": {"verdict": kind, **(detail or {})}}
 
 
 class EngineComparison:
@@ -30,7 +40,8 @@ class EngineComparison:
 
     An arm is judged against its own engine's baseline. Beside the harness's arms, for which `models` are loaded, that
     baseline is judged against the harness's, and every arm's `verdict_detail` holds its verdict against the harness's
-    baseline under `harness`.
+    baseline under `harness`. Where the engine computes exactly (`Engine.exact_in`), every arm is judged against the
+    harness's baseline; where its weights are others, as quantised ones, its baseline has no verdict.
     """
 
     def __init__(
@@ -97,8 +108,12 @@ class EngineComparison:
             kind, detail = judge(prompt_ids, self.answered.get(tuple(prompt_ids), []), arm_ids)
             return kind, {**(detail or {}), "harness": {"verdict": run_kind, **(run_detail or {})}}
 
-        one_baseline = self.baseline == BASELINE or arm == self.baseline
-        judging = judge if one_baseline else against_both
+        judging: Judging = judge if self.baseline == BASELINE or arm == self.baseline else against_both
+        weights = arms.session.weights if arms.session is not None else None
+        if self.models is not None and weights is not None and arm == self.baseline:
+            judging = partial(of_other_weights, judge, f"its weights are {weights}, the harness's {self.target.dtype}")
+        elif self.models is not None and weights is None and self.target.dtype in ENGINES[engine.name].exact_in:
+            judging = judge
         decoder = TurnDecoder(recorder, arms, judging, done, processes, engine=engine.name)
         for turn in recorder.turns(groups):
             decoder.decode_turn(turn, [arm])

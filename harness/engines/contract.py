@@ -45,11 +45,15 @@ class Asked:
 
 
 class Engine(Protocol):
-    """An engine: `title` for people, `least_temperature` the lowest above 0 that it samples with unchanged."""
+    """An engine: `title` for people, `least_temperature` the lowest above 0 that it samples with unchanged.
+
+    In the dtypes `exact_in` its greedy tokens are judged against the harness's baseline, in others against its own.
+    """
 
     name: str
     title: str
     least_temperature: float
+    exact_in: tuple[str, ...]
 
     def check(self, config: RunConfig) -> None:
         """Raise InputError for keys and options of `config.engine` that the engine cannot take."""

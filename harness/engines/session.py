@@ -29,6 +29,11 @@ class Request:
 class Session(Protocol):
     """An engine that decodes one arm."""
 
+    @property
+    def weights(self) -> str | None:
+        """The engine's word for its weights where they are not the target's own numbers; None where they are."""
+        ...
+
     def decode(self, prompts: Sequence[list[int]], request: Request) -> list[Generation]:
         """All prompts at once, in order. Raises EngineError."""
         ...

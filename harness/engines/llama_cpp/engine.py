@@ -40,6 +40,7 @@ class LlamaCpp:
     name = LLAMA_CPP
     title = ENGINE_TITLES[LLAMA_CPP]
     least_temperature = 0.0
+    exact_in = ("float32",)
 
     def check(self, config: RunConfig) -> None:
         engine = config.engine
@@ -92,10 +93,10 @@ def drafting_of(config: RunConfig, asked: Asked) -> Drafting:
     """What the arm's server must do."""
     method = asked.method(LLAMA_CPP)
     if asked.planned is None or method is None:
-        return Drafting(asked.name, 0, True, "none", asked.length)
+        return Drafting(asked.name, 0, True, "none", asked.length, asked.dtype)
     options = asked.planned.arm.options
     full = asked.kind != "lookup" and options.get("stop") is None
-    return Drafting(asked.name, asked.k, full, kind_of_draft(config, asked), asked.length)
+    return Drafting(asked.name, asked.k, full, kind_of_draft(config, asked), asked.length, asked.dtype)
 
 
 def kind_of_draft(config: RunConfig, asked: Asked) -> str:

@@ -22,8 +22,11 @@ from harness.engines.worker import EngineError, WorkerProcess
 from harness.errors import InputError
 from harness.records.rounds import Generation, Round
 
+TYPE_NAMES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 #: Candidates with reported log-probabilities; a near-tie is always among them.
 NEAR = 20
+#: Tokens of the prompt that is asked first, so that a server that drafts does.
+PROBE = 6
 SEEDS = 2**32 - 1  # the largest seed asks for a random one
 #: The values that switch off in llama.cpp what the harness never does. Its samplers run in the order given here.
 NEUTRAL = {
@@ -37,7 +40,8 @@ NEUTRAL = {
 class Drafting:
     """What the server of one arm is expected to do: draft `k` tokens a round, always so many where `full`.
 
-    `speculates` is llama.cpp's name for its way of drafting, "none" for a baseline.
+    `speculates` is llama.cpp's name for its way of drafting, "none" for a baseline. `length` is the most tokens that a
+    prompt and its answer take, `dtype` the target's.
     """
 
     arm: str
@@ -45,6 +49,7 @@ class Drafting:
     full: bool
     speculates: str
     length: int
+    dtype: str
 
 
 def parameters_of(request: Request, seed: int | None) -> dict[str, Any]:
@@ -74,8 +79,10 @@ class LlamaSession:
         self.client, self.drafting, self.worker, self.started = Client(url), drafting, worker, dict(started or {})
         self.key = f"engine.url of {drafting.arm}" if worker is None else drafting.arm
         self.properties = self.read_properties()
-        self.before = self.last = self.read_metrics()
-        self.check_fit()
+        self.last = self.read_metrics()
+        self.check_context()
+        self.check_drafting()
+        self.before = self.last
 
     def read_properties(self) -> dict[str, Any]:
         found = self.client.get_json("/props")
@@ -97,8 +104,8 @@ class LlamaSession:
             )
         return counters
 
-    def check_fit(self) -> None:
-        """Raise InputError where the server's context, slots or drafting do not fit the arm."""
+    def check_context(self) -> None:
+        """Raise InputError where a slot of the server is too small for a prompt of the run and its answer."""
         settings = self.properties.get("default_generation_settings")
         context = settings.get("n_ctx") if isinstance(settings, dict) else None
         if isinstance(context, int) and context < self.drafting.length:
@@ -106,16 +113,36 @@ class LlamaSession:
                 f"{self.key}: its context holds {context} tokens a slot, and a prompt with its answer takes "
                 f"{self.drafting.length}; expected --ctx-size of at least that, times --parallel"
             )
-        kind, served = self.drafting.speculates, len(self.last.get(PER_POSITION, ()))
-        if kind == "none" and served:
-            raise InputError(f"{self.key}: {self.client.url} speculates, expected one started without --spec-type")
-        if kind != "none" and not served:
-            raise InputError(f"{self.key}: {self.client.url} does not speculate, expected --spec-type {kind}")
+
+    def check_drafting(self) -> None:
+        """Raise InputError where the server drafts in another way than the arm; a first prompt shows it."""
+        body = {"prompt": [2], "n_predict": PROBE, "ignore_eos": True, "cache_prompt": False}
+        found = self.client.get_json("/completion", body | parameters_of(Request(PROBE, ()), None))
+        settings = found.get("generation_settings") if isinstance(found, dict) else None
+        self.last = self.read_metrics()
+        served = len(self.last.get(PER_POSITION, ()))
+        shown = settings.get("speculative.types") if isinstance(settings, dict) else None
+        kind, way = self.drafting.speculates, str(shown or ("unknown" if served else "none"))
+        if kind == "none" and (way != "none" or served):
+            raise InputError(
+                f"{self.key}: {self.client.url} speculates ({way}), expected a server started without --spec-type"
+            )
+        if way not in (kind, "unknown"):
+            what = "does not speculate" if way == "none" else f"speculates with {way}"
+            raise InputError(f"{self.key}: {self.client.url} {what}, expected one started with --spec-type {kind}")
         if self.drafting.k and served and self.drafting.full and served != self.drafting.k:
             raise InputError(
                 f"{self.key}: {self.client.url} drafts {served} tokens a round and the arm {self.drafting.k}; expected "
                 f"num_draft_tokens={served}, or a server started with --spec-draft-n-max {self.drafting.k}"
             )
+
+    @property
+    def weights(self) -> str | None:
+        """llama.cpp's word for the type of its weights where that is not the target's dtype; None where it is."""
+        shown = self.properties.get("model_ftype")
+        if not isinstance(shown, str) or shown.split()[-1:] == [TYPE_NAMES.get(self.drafting.dtype)]:
+            return None
+        return shown
 
     # -- decoding ----------------------------------------------------------------------------------------------------
 

@@ -39,6 +39,8 @@ def parameters_of(request: Request) -> dict[str, Any]:
 class ProcessSession:
     """vLLM's `LLM` in its own process, one prompt group at a time."""
 
+    weights: str | None = None  # the target's own
+
     def __init__(self, config: EngineConfig, arguments: dict[str, Any], log: Path) -> None:
         self.arguments = arguments
         self.speculative = arguments.get("speculative_config")

@@ -35,6 +35,8 @@ class ServerSession:
     InputError for one that does not fit.
     """
 
+    weights: str | None = None  # the target's own
+
     def __init__(
         self, url: str, model: str | None = None, *, target: str | None = None, arm: str = "", k: int | None = None
     ) -> None:
