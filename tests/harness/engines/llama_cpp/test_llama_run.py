@@ -1,0 +1,156 @@
+"""A run through llama.cpp has the files of any other; the server here is a small program that counts upwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.config import RunConfig, read_config
+from harness.errors import EXIT_ARM_FAILED, EXIT_MISMATCH, EXIT_OK, InputError
+from harness.run import run
+from tests.helpers import fake_llama
+from tests.helpers.checkpoint_folders import write_prompts
+from tests.helpers.fake_llama import FakeLlama, serving
+
+pytestmark = pytest.mark.usefixtures("blank_charts")
+
+Configure = Callable[..., RunConfig]
+
+
+@pytest.fixture
+def configure(pair: dict[str, str], tmp_path: Path) -> Configure:
+    """A run with files that nobody reads: the fake has no model."""
+    binary = tmp_path / "llama-server"
+    binary.write_text(f"#!{sys.executable}\n{Path(fake_llama.__file__).read_text(encoding='utf-8')}", encoding="utf-8")
+    binary.chmod(0o755)
+    file = tmp_path / "weights.gguf"
+    file.write_bytes(b"GGUF")
+
+    def make(engine: dict[str, Any] | None = None, fault: str = "", **options: Any) -> RunConfig:
+        chosen = {"name": "llama_cpp", "binary": str(binary), "environment": {"FAKE_LLAMA": fault}, **(engine or {})}
+        composed = {
+            "target": {"path": pair["target"], "dtype": "float32", "device": "cpu", "gguf": str(file)},
+            "dataset": {"path": write_prompts(tmp_path / "prompts.jsonl", 3, 1)},
+            "engine": chosen,
+            "drafters": {name: {"path": pair[name], "gguf": str(file)} for name in ("mtp", "dflash")} | {"oracle": {}},
+            "drafter": ["mtp"],
+            "num_draft_tokens": 3,
+            "max_new_tokens": 9,
+        }
+        return read_config({**composed, **options})
+
+    return make
+
+
+def outcome_rows(folder: Path) -> list[dict[str, Any]]:
+    """The last row of each generation."""
+    return list({(row["prompt_id"], row["arm"]): row for row in rows_of(folder)}.values())
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "generations.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_started_server_decodes_every_arm_and_is_gone_afterwards(configure: Configure, tmp_path: Path) -> None:
+    outcome = run(configure(drafter=["mtp", "lookup"]), tmp_path / "run")
+    assert (outcome.exit_code, outcome.error) == (EXIT_OK, None)
+    rows = rows_of(tmp_path / "run")
+    assert [row["arm"] for row in rows] == ["baseline"] * 3 + ["mtp"] * 3 + ["lookup"] * 3
+    assert {row["verdict"] for row in rows if row["arm"] != "baseline"} == {"exact"}
+    described = json.loads((tmp_path / "run" / "engines.json").read_text(encoding="utf-8"))
+    assert described["mtp"]["settings"]["spec_draft_p_min"] == 0.0
+    assert described["lookup"]["settings"]["spec_ngram_simple_size_n"] == 3
+    row = next(row for row in outcome.summary["rows"] if row["arm"] == "mtp" and row["category"] == "all")
+    assert row["acceptance_rate"] == pytest.approx(4 / 10)
+    running = [Path("/proc", name, "cmdline") for name in os.listdir("/proc") if name.isdigit()]
+    assert not [path for path in running if path.exists() and str(tmp_path).encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("refuse", "llama-server ended with code 3"),
+        ("die", "out of memory, says the fake"),
+        ("short", "the server ends drafts early"),
+    ],
+)
+def test_an_arm_that_fails_is_error_rows_and_the_others_go_on(
+    configure: Configure, tmp_path: Path, fault: str, message: str
+) -> None:
+    outcome = run(configure(fault=fault), tmp_path / "run")
+    assert outcome.exit_code == EXIT_ARM_FAILED
+    failed = [row for row in rows_of(tmp_path / "run") if row["status"] == "error"]
+    assert failed and all(message in row["error"] for row in failed)
+    if fault == "short":
+        assert {row["arm"] for row in failed} == {"mtp"}
+
+
+def test_a_continued_run_completes_the_error_rows(configure: Configure, tmp_path: Path) -> None:
+    assert run(configure(fault="short"), tmp_path / "run").exit_code == EXIT_ARM_FAILED
+    config, binary = configure(fault="short", retry_errors=True), tmp_path / "llama-server"
+    repaired = binary.read_text(encoding="utf-8").replace('os.environ.get("FAKE_LLAMA", "")', '""')
+    binary.write_text(repaired, encoding="utf-8")
+    outcome = run(config, tmp_path / "run")
+    assert (outcome.exit_code, outcome.error) == (EXIT_OK, None)
+    assert {row["verdict"] for row in outcome_rows(tmp_path / "run") if row["arm"] == "mtp"} == {"exact"}
+
+
+def test_other_tokens_than_the_baselines_are_a_mismatch(configure: Configure, tmp_path: Path) -> None:
+    assert run(configure(fault="lossy"), tmp_path / "run").exit_code == EXIT_MISMATCH
+
+
+def test_running_servers_decode_the_arms_they_are_there_for(configure: Configure, tmp_path: Path) -> None:
+    with serving(FakeLlama()) as plain, serving(FakeLlama(3, "draft-mtp")) as drafting:
+        config = configure({"binary": None, "url": {"baseline": plain, "mtp": drafting}})
+        outcome = run(config, tmp_path / "run")
+    assert (outcome.exit_code, outcome.error) == (EXIT_OK, None)
+    assert len(rows_of(tmp_path / "run")) == 6
+
+
+def test_exact_weights_are_judged_against_the_harness_and_other_weights_against_their_own(
+    configure: Configure, tmp_path: Path
+) -> None:
+    verdicts = {}
+    for ftype in ("all F32", "Q8_0"):
+        with serving(FakeLlama(ftype=ftype)) as plain, serving(FakeLlama(3, "draft-mtp", ftype=ftype)) as drafting:
+            urls = {"baseline": plain, "mtp": drafting}
+            folder = tmp_path / ftype.replace(" ", "_")
+            outcome = run(configure({"binary": None, "url": urls, "beside": True}), folder)
+        rows = {row["arm"]: row for row in rows_of(folder)}
+        verdicts[ftype] = [rows[f"llama_cpp_{arm}"]["verdict"] for arm in ("baseline", "mtp")]
+        assert outcome.exit_code == (EXIT_MISMATCH if ftype == "all F32" else EXIT_OK)
+    assert verdicts == {"all F32": ["mismatch", "mismatch"], "Q8_0": ["none", "exact"]}  # the fake has its own tokens
+    detail = rows["llama_cpp_baseline"]["verdict_detail"]
+    assert detail["harness"]["verdict"] == "mismatch" and "Q8_0" in detail["reason"]
+
+
+@pytest.mark.parametrize(
+    ("options", "engine", "message"),
+    [
+        ({}, {"options": {"model": "x"}}, r"engine\.options\.model=x: expected target\.gguf"),
+        ({}, {"speculative": {"mtp": {"spec_draft_p_min": 0.5}}}, r"spec_draft_p_min=0\.5: expected .*stop=p_min"),
+        ({}, {"speculative": {"mtp": {"spec_type": "ngram"}}}, "expected one of ngram-simple"),
+        ({}, {"options": {"flash_attn": "maybe"}}, "expected on, off or auto"),
+        ({}, {"weights": "q3"}, r"engine\.weights=q3: expected one of f32"),
+        ({}, {"binary": "/nowhere/llama-server"}, "no such program, expected a llama-server"),
+        ({"drafter": "oracle"}, {}, "llama.cpp has no oracle drafter"),
+        ({"decoding": {"temperature": 1.0, "verification": "match"}}, {}, "llama.cpp promises"),
+    ],
+)
+def test_settings_that_llama_cpp_cannot_run_are_refused_before_it_starts(
+    configure: Configure, tmp_path: Path, options: dict[str, Any], engine: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        run(configure(engine, **options), tmp_path / "run")
+
+
+def test_a_context_that_is_too_small_fails_the_arm(configure: Configure, tmp_path: Path) -> None:
+    outcome = run(configure({"options": {"ctx_size": 10}}), tmp_path / "run")
+    assert outcome.exit_code == EXIT_ARM_FAILED
+    assert all("ctx_size=10: 10 tokens for each of 1 prompts" in row["error"] for row in rows_of(tmp_path / "run"))
