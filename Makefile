@@ -8,7 +8,7 @@ FAST := tests/test_house.py tests/test_docs.py tests/harness/metrics tests/harne
 	tests/drafters/test_sampling.py tests/drafters/test_positions.py tests/harness/decoding/test_verify.py \
 	tests/harness/decoding/test_generate.py -m "not slow"
 
-.PHONY: help setup compare lint test test-fast test-transformers test-launchers test-sweep test-mutations test-vllm clean
+.PHONY: help setup compare lint test test-fast test-transformers test-launchers test-sweep test-mutations test-vllm test-llama clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -70,6 +70,15 @@ test-mutations: ## change the pure rooms one expression at a time: their tests m
 test-vllm: setup ## vLLM's CPU build in an environment of its own, held against the harness on the embedded pair
 	PYTHON=$(PYTHON) bash tools/vllm/environment.sh
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
+
+test-llama: .venv-llama/.ready ## llama.cpp in an environment of its own, held against the harness on the embedded families
+	OMP_NUM_THREADS=1 .venv-llama/bin/python -m pytest -n 2 --dist loadscope -m llama tests/llama $(ARGS)
+
+.venv-llama/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-llama
+	.venv-llama/bin/python -m pip install --quiet "$(TORCH)"
+	.venv-llama/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,llama]"
+	@touch $@
 
 clean: ## take away .venv, and all runs in outputs
 	rm -rf $(VENV) multirun mutants

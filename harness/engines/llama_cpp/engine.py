@@ -40,7 +40,7 @@ class LlamaCpp:
     name = LLAMA_CPP
     title = ENGINE_TITLES[LLAMA_CPP]
     least_temperature = 0.0
-    exact_in = ("float32",)
+    exact_in: tuple[str, ...] = ("float32",)
 
     def check(self, config: RunConfig) -> None:
         engine = config.engine

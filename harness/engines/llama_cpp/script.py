@@ -54,7 +54,7 @@ def wait_for(server: subprocess.Popen[bytes], url: str) -> None:
     """Return once the server is healthy. Raises RuntimeError where it ends before; the asker has a limit of time."""
     while True:
         if server.poll() is not None:
-            raise RuntimeError(f"{server.args[0]} ended with code {server.returncode}")  # type: ignore[index]
+            raise RuntimeError(f"the server's program ended with code {server.returncode}")
         try:
             with urllib.request.urlopen(f"{url}/health", timeout=5):
                 return

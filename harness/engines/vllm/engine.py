@@ -18,7 +18,7 @@ class Vllm:
     title = ENGINE_TITLES[VLLM]
     #: vLLM raises any temperature between 0 and this to it.
     least_temperature = 0.01
-    exact_in = ()
+    exact_in: tuple[str, ...] = ()
 
     def check(self, config: RunConfig) -> None:
         engine = config.engine

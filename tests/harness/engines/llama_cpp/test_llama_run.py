@@ -75,7 +75,7 @@ def test_a_started_server_decodes_every_arm_and_is_gone_afterwards(configure: Co
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("refuse", "llama-server ended with code 3"),
+        ("refuse", "program ended with code 3"),
         ("die", "out of memory, says the fake"),
         ("short", "the server ends drafts early"),
     ],
