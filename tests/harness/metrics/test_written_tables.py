@@ -32,7 +32,7 @@ from harness.report.tracking import mirror
 from harness.vocabulary import BASELINE
 from tests.helpers import generated_runs as synthetic
 
-REPORT_TABLES = ("speedups", "positions", "round_times", "prompts", "published")
+REPORT_TABLES = ("speedups", "positions", "round_times", "prompts", "published", "k_curve")
 CSV_FILES = ("sweep.csv", "leaderboard.csv", "0/summary.csv", *(f"0/report/{name}.csv" for name in REPORT_TABLES))
 #: The fields of a direct comparison besides its figures.
 PAIR_NAMES = {"other", "other_num_draft_tokens"}
