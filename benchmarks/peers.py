@@ -2,17 +2,22 @@
 
     python -m benchmarks.peers [--repeats 5] [--tokens 128] [--prompts 4] [--compile]
 
-The peers are transformers `generate`, plain and with the MTP assistant (same k), and z-lab's `dflash_generate` (same
-block). Each is timed whole, prefill included, without end tokens, so that all decode equally many tokens. The floor is
-a bare compiled forward of the same width without any cache. Greedy tokens must be equal before anything is timed.
+The peers are transformers `generate`, plain and with the MTP assistant (same k), z-lab's `dflash_generate` (same
+block), and llama.cpp with all three (same k; where the `llama` extra is installed), at the same thread count. Each is
+timed whole, prefill included, up to where the target ends its answer or `--tokens`, so that all decode the same tokens.
+Greedy tokens must be equal before anything is timed. The floor is a bare compiled forward of the same width without any
+cache. With `--repeats 7 --tokens 96 --compile` it takes up to 8 minutes, half of which are compilation.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import statistics
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +25,14 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.common import alternate, arguments, hardware, keep, ratio, warn_if_busy
+from benchmarks.llama_cpp import LlamaCpp, version
 from harness import generate, load_drafter, load_target
 from harness.decoding.frozen import frozen_weights
 from harness.decoding.programs import compiled
 from harness.vocabulary import ASSETS
 
 K = 4
+CANDIDATES = 4  # times as many prompts as are timed: those with the longest answers, as short ones are mostly prefill
 
 
 def read_prompts(tokenizer: Any, count: int) -> list[list[int]]:
@@ -51,6 +58,24 @@ def zlab_generate(folder: Path, target: Any) -> Callable[[list[int], int], list[
         return ids[0, len(prompt) :].tolist()
 
     return run
+
+
+def until_end(tokens: list[int], end: Collection[int]) -> int:
+    """How many of `tokens` come before the first that ends an answer."""
+    return next((index for index, token in enumerate(tokens) if token in end), len(tokens))
+
+
+def llama_arms(k: dict[str, int], threads: int, context: int) -> dict[str, LlamaCpp]:
+    """llama.cpp's arms by drafter (None's name is plain), from files written once; empty where it is not installed."""
+    if version() is None:
+        print("llama.cpp is left out: it comes with pip install -e '.[llama]'", file=sys.stderr)
+        return {}
+    from harness.gguf.kept import exported
+
+    target = exported(ASSETS / "target", "f32", None)
+    files = {kind: exported(ASSETS / kind, "f32", ASSETS / "target") for kind in k}
+    arms = {"plain": LlamaCpp(target, None, threads, context)}
+    return arms | {kind: LlamaCpp(target, (kind, file, k[kind]), threads, context) for kind, file in files.items()}
 
 
 def bare_forward_ms(model: Any, width: int, repeats: int = 50) -> float:
@@ -83,28 +108,39 @@ def main() -> None:
     model.generation_config.eos_token_id = None
     assistant.generation_config.num_assistant_tokens = K
     assistant.generation_config.num_assistant_tokens_schedule = "constant"
-    prompts = read_prompts(AutoTokenizer.from_pretrained(ASSETS / "target"), flags.prompts)
+    prompts = read_prompts(AutoTokenizer.from_pretrained(ASSETS / "target"), CANDIDATES * flags.prompts)
     zlab = zlab_generate(ASSETS / "dflash", model)
     block = json.loads((ASSETS / "dflash" / "config.json").read_text(encoding="utf-8"))["block_size"]
 
+    lengths = [flags.tokens] * len(prompts)
+
     def peer(**options: Any) -> Callable[[], list[list[int]]]:
+        options |= {"do_sample": False, "pad_token_id": 0}
+
         def run() -> list[list[int]]:
             with torch.inference_mode():
                 return [
-                    model.generate(
-                        torch.tensor([prompt]), do_sample=False, max_new_tokens=flags.tokens, pad_token_id=0, **options
-                    )[0, len(prompt) :].tolist()
-                    for prompt in prompts
+                    model.generate(torch.tensor([prompt]), max_new_tokens=length, **options)[0, len(prompt) :].tolist()
+                    for prompt, length in zip(prompts, lengths, strict=True)
                 ]
 
         return run
 
+    end = load_target(ASSETS / "target", dtype="float32").eos_token_ids
+    ends = [until_end(answer, end) for answer in peer()()]
+    longest = sorted(range(len(prompts)), key=lambda index: -ends[index])[: flags.prompts]
+    prompts, lengths = [prompts[index] for index in longest], [ends[index] for index in longest]
     cases: dict[str, Callable[[], list[list[int]]]] = {
         "transformers plain": peer(),
         f"transformers MTP k={K}": peer(assistant_model=assistant),
-        f"z-lab DFlash block {block}": lambda: [zlab(prompt, flags.tokens) for prompt in prompts],
+        f"z-lab DFlash block {block}": lambda: [zlab(*each) for each in zip(prompts, lengths, strict=True)],
     }
     capacity = -(-(max(map(len, prompts)) + flags.tokens + block + 2) // 256) * 256
+    llama = llama_arms({"mtp": K, "dflash": block - 1}, torch.get_num_threads(), capacity)
+    theirs = {"plain": "llama.cpp plain", "mtp": f"llama.cpp MTP k={K}", "dflash": f"llama.cpp DFlash k={block - 1}"}
+    for kind, serving in llama.items():
+        atexit.register(serving.close)
+        cases[theirs[kind]] = partial(serving.decode, prompts, lengths)
     ours: dict[str, list[str]] = {}
     for execution in ["eager"] + ["compile"] * flags.compile:
         # Load the weights again: transformers leaves hooks on a model it has decoded with, and they do not compile.
@@ -117,8 +153,11 @@ def main() -> None:
         for arm, (drafter, k) in arms.items():
 
             def run(target: Any = target, drafter: Any = drafter, k: int | None = k) -> list[list[int]]:
-                options = {"num_draft_tokens": k, "max_new_tokens": flags.tokens, "capacity": capacity}
-                return [generate(target, drafter, prompt, **options).token_ids for prompt in prompts]
+                options = {"num_draft_tokens": k, "capacity": capacity}
+                return [
+                    generate(target, drafter, prompt, max_new_tokens=length, **options).token_ids
+                    for prompt, length in zip(prompts, lengths, strict=True)
+                ]
 
             cases[f"ours {execution} {arm}"] = run
         ours[execution] = [f"ours {execution} {arm}" for arm in arms]
@@ -128,17 +167,17 @@ def main() -> None:
         if case() != wanted:
             raise SystemExit(f"{name} did not give the target's own greedy tokens; nothing was timed")
     seconds = alternate(cases, flags.repeats)
-    peers = list(cases)[:3]
+    peers = [list(cases)[:3], *([list(theirs.values())] if llama else [])]
     ratios = {
-        f"{mine} over {theirs}": ratio(seconds, theirs, mine)
+        f"{mine} over {peer}": ratio(seconds, peer, mine)
         for names in ours.values()
-        for mine, theirs in zip(names, peers, strict=True)
+        for group in peers
+        for mine, peer in zip(names, group, strict=True)
     }
     result: dict[str, Any] = {
-        "tokens_per_run": flags.tokens * len(prompts),
-        "median_tokens_per_s": {
-            name: flags.tokens * len(prompts) / statistics.median(values) for name, values in seconds.items()
-        },
+        "versions": {"xllamacpp": version()},
+        "tokens_per_run": sum(lengths),
+        "median_tokens_per_s": {name: sum(lengths) / statistics.median(values) for name, values in seconds.items()},
         "times_as_fast": ratios,
         "seconds": seconds,
     }
