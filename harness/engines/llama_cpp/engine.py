@@ -6,10 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from drafters.checkpoints.files import resolve_folder
 from drafters.layouts.base import architecture
+from harness.comparison.threads import engine_threads
 from harness.config import RunConfig
 from harness.config.checks import one_of
 from harness.engines.contract import Asked
@@ -120,7 +119,7 @@ def settings_of(config: RunConfig, asked: Asked) -> dict[str, Any]:
             f"prompts, and a prompt with its answer takes {asked.length}; expected {asked.length * config.batch_size}"
         )
     numbers = "f32" if exact else None  # llama.cpp's own default is f16
-    threads = torch.get_num_threads()
+    threads = engine_threads(config)
     settings: dict[str, Any] = {
         "model": target_file(config, asked),
         "ctx_size": (asked.length + asked.k + 1) * config.batch_size,
