@@ -2,10 +2,10 @@
 
     python -m benchmarks.gpu --size 31B [--tokens 128] [--context 512] [--batch 1] [--peer] [--profile]
 
-Measures tokens per second and milliseconds of a round by part for the baseline, MTP k=8 and DFlash k=15, and the floor:
-the bytes a pass must read over the copy bandwidth of this GPU. Acceptance is assumed: positions are accepted at the
-rates below, which follow the published curves (about 80 % and 75 % at the first position, under 20 % by the eighth to
-ninth). `--peer` runs transformers `generate` on the same weights in the same process, plain and with the MTP assistant.
+Measures tokens per second and milliseconds of a round by part for the baseline, MTP k=8 and DFlash k=15, and the floor
+and the strength of each pass (docs/metrics.md). Acceptance is assumed: positions are accepted at the rates below, which
+follow the published curves (about 80 % and 75 % at the first position, under 20 % by the eighth to ninth).
+`--peer` runs transformers `generate` on the same weights in the same process, plain and with the MTP assistant.
 `--profile` keeps the costliest kernels of every arm. The result file is written again after each arm.
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from benchmarks.common import arguments, hardware, keep
+from benchmarks.strength import floor_ms, rates_for, strengths
 from harness import generate
 from harness.decoding import pool
 from harness.target.random_weights import random_drafter, random_target
@@ -31,34 +32,6 @@ PUBLISHED = {  # tok/s with vLLM on one H100, by size and concurrency: baseline,
     ("26B-A4B", 1): {"baseline": 177.1, "mtp": 264.2, "dflash": 306.4},
     ("26B-A4B", 16): {"baseline": 975.0, "mtp": 1808.0, "dflash": 1957.0},
 }
-
-
-def copy_bandwidth(device: torch.device) -> float:
-    """Bytes per second that a large copy reads and writes."""
-    source = torch.empty(2**30, dtype=torch.uint8, device=device)
-    aim = torch.empty_like(source)
-    for _ in range(3):
-        aim.copy_(source)
-    torch.cuda.synchronize()
-    started = time.perf_counter()
-    for _ in range(20):
-        aim.copy_(source)
-    torch.cuda.synchronize()
-    return 20 * 2 * source.numel() / (time.perf_counter() - started)
-
-
-def bytes_per_pass(target: Any) -> int:
-    """Weight bytes that a one-token pass reads: active experts only, the tied embedding once (as the head)."""
-    config = target.config
-    total = 0
-    for name, weight in target.model.named_parameters():
-        size = weight.numel() * weight.element_size()
-        if ".experts." in name:
-            size = size * config.top_k_experts // config.num_experts
-        if "embed_tokens_per_layer" in name:
-            size = 0
-        total += size
-    return total
 
 
 def decode_arm(target: Any, arm: str, k: int | None, prompts: list[list[int]], flags: Any) -> dict[str, Any]:
@@ -74,6 +47,10 @@ def decode_arm(target: Any, arm: str, k: int | None, prompts: list[list[int]], f
     per_round = sum(g[0].decode_s for g in runs) / sum(len(g[0].rounds) for g in runs)
     on_device = sum(r.draft_s + r.verify_s for generations in runs for r in generations[0].rounds)
     published = PUBLISHED.get((flags.size, flags.batch), {}).get(arm)
+    parts = {
+        part: 1e3 * statistics.median(getattr(r, part) for r in rounds) for part in ("draft_s", "verify_s", "other_s")
+    }
+    floors = floor_ms(target, drafter, k or 0, len(prompts[0]) + flags.tokens // 2, flags.batch)
     found = {
         "k": k or 0,
         "tokens_per_s": statistics.median(rates),
@@ -81,10 +58,9 @@ def decode_arm(target: Any, arm: str, k: int | None, prompts: list[list[int]], f
         "tokens_per_s_at_the_rates": flags.batch * (1 + sum(RATES.get(arm, ()))) / per_round,
         "published_vllm_tokens_per_s": published,
         "over_published": flags.batch * (1 + sum(RATES.get(arm, ()))) / per_round / published if published else None,
-        **{
-            part: 1e3 * statistics.median(getattr(r, part) for r in rounds)
-            for part in ("draft_s", "verify_s", "other_s")
-        },
+        **parts,
+        **floors,
+        **strengths(floors, *parts.values()),
         # The device's own times against the wall clock; in a batch a row's clock runs while others are prefilled.
         "host_share": 1 - on_device / sum(g[0].decode_s for g in runs) if flags.batch == 1 else None,
         "tokens_per_round": statistics.mean(r.emitted for r in rounds),
@@ -152,8 +128,7 @@ def main() -> None:
     )
     before = hardware()
     target = random_target(flags.size, "cuda", "bfloat16", execution=flags.execution)
-    bandwidth = copy_bandwidth(target.device)
-    floor_ms = 1e3 * bytes_per_pass(target) / bandwidth
+    rates = rates_for(target, None)
     prompts = [torch.randint(10, target.vocab_size, (flags.context,)).tolist() for _ in range(flags.batch)]
     rows: dict[str, Any] = {}
 
@@ -167,8 +142,8 @@ def main() -> None:
             "execution": target.execution,
             "synthetic": "random weights, synthetic acceptance",
             "rates": RATES,
-            "copy_bytes_per_s": bandwidth,
-            "floor_ms": floor_ms,
+            "bytes_per_s": rates.bandwidths,
+            "operations_per_s": rates.operations_per_s,
             "arms": rows,
         }
         keep("gpu", result, before, "-".join(filter(None, parts)))
@@ -184,8 +159,9 @@ def main() -> None:
         pool.clear(target)
         gc.collect()
         torch.cuda.empty_cache()
-        if arm == "baseline" and "failed" not in rows[arm]:
-            rows[arm]["share_of_floor"] = floor_ms / rows[arm]["verify_s"]
+        if "failed" not in rows[arm] and "failed" not in rows.get("baseline", {"failed": ""}):
+            step, reached = rows["baseline"]["floor_ms"], 1 + sum(RATES.get(arm, ()))
+            rows[arm]["speedup_at_floor"] = reached * step / rows[arm]["floor_ms"]
         print(arm, {name: round(value, 3) for name, value in rows[arm].items() if isinstance(value, float)}, flush=True)
         keep_so_far()
     if flags.peer:  # last, as `generate` leaves hooks on the model

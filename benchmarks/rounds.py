@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.strength import floor_ms, strengths
 from harness import generate
 from harness.report.charts.drawing import PNG_DPI, WIDTH, drawing
 from harness.report.charts.palette import arm_colour, light
@@ -57,10 +58,14 @@ def measure(
                     for part in PARTS:
                         cell[part] += [1e3 * getattr(one, f"{part}_s") for one in rounds]
             print(f"  {over}={point.value}, pass {repeat} of {repeats}", file=sys.stderr, flush=True)
-    return [
-        {"arm": arm, over: value, **{part: statistics.median(cell[part]) for part in PARTS}}
-        for (arm, value), cell in timed.items()
-    ]
+    settings = {point.value: point for point in points}
+    rows = []
+    for (arm, value), cell in timed.items():
+        point, parts = settings[value], {part: statistics.median(cell[part]) for part in PARTS}
+        context = len(point.prompts[0]) + tokens // 2
+        floors = floor_ms(target, arms[arm], point.k[arm] or 0, context, len(point.prompts))
+        rows.append({"arm": arm, over: value, **parts, **floors, **strengths(floors, **parts)})
+    return rows
 
 
 def growth(rows: Sequence[Row], over: str, part: str = "draft") -> dict[str, float]:
@@ -73,11 +78,12 @@ def growth(rows: Sequence[Row], over: str, part: str = "draft") -> dict[str, flo
 
 
 def print_table(rows: Sequence[Row], over: str) -> None:
-    print(f"{'arm':10s} {over:>8s} {'draft ms':>10s} {'verify ms':>10s} {'other ms':>10s} {'other share':>12s}")
+    titles = " ".join(f"{part + ' ms':>10s}" for part in PARTS)
+    print(f"{'arm':10s} {over:>8s} {titles} {'other share':>12s} {'strength':>9s}")
     for row in rows:
         share = row["other"] / sum(row[part] for part in PARTS)
         parts = " ".join(f"{row[part]:10.3f}" for part in PARTS)
-        print(f"{row['arm']:10s} {row[over]:8d} {parts} {share:11.1%}")
+        print(f"{row['arm']:10s} {row[over]:8d} {parts} {share:11.1%} {row['strength']:9.2f}")
     for arm, times in growth(rows, over).items():
         print(f"{arm}: drafting at the last {over} costs {times:.2f}x as much as at the first")
 

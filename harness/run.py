@@ -31,6 +31,7 @@ from typing import Any
 
 from harness.comparison.calibration import Batch, calibrate
 from harness.comparison.comparison import Comparison
+from harness.comparison.floor import describe_floor
 from harness.comparison.manifest import (
     checkpoint_identities,
     describe_arms,
@@ -204,6 +205,7 @@ def run(
             prompts=prompts,
             target=target,
             threads=threads.describe(),
+            floor=describe_floor(material.plan, facts.device, facts.dtype, facts.placement, models is not None),
             device=facts.device,
             command=command,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import tempfile
 
 import torch
 from hypothesis import Phase, settings
@@ -17,6 +18,10 @@ settings.register_profile("suite", deadline=None, derandomize=True, max_examples
 # A mutant is killed by the first example that fails: no time goes into a smaller one.
 settings.register_profile("mutations", settings.get_profile("suite"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("suite")
+
+# Rates of this machine and programs made on it are found by the whole suite, and by nobody else.
+_cache = tempfile.TemporaryDirectory(prefix="drafthouse-tests-")
+os.environ["DRAFTHOUSE_CACHE"] = _cache.name
 
 
 def pytest_collection_finish() -> None:

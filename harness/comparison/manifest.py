@@ -157,6 +157,7 @@ def write_manifest(
     threads: dict[str, Any],
     device: torch.device,
     command: Sequence[str],
+    floor: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write `manifest.json`. A continued run keeps the first one and adds to `attempts`."""
     path = run_dir / MANIFEST
@@ -181,6 +182,7 @@ def write_manifest(
         **attempt,
         "synthetic": config.synthetic,
         "target": target,
+        "floor": floor,
         "models": models,
         "arms": arms,
         "prompts": prompts,

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.metrics.repetition import repeated_ngrams
+from harness.metrics.strength import FLOOR_SUMS, Floors, add_strength
 from harness.records.frames import KEY, with_defaults
 from harness.records.rounds import TAINTS, UNTIMED
 from harness.vocabulary import ALL, BASELINE, EXACT, HARNESS, MISMATCH, NO_VERDICT, OK, TIE
@@ -134,14 +135,16 @@ def per_position(counts: NDArray[np.integer]) -> pd.DataFrame:
         )
 
 
-def cell_metrics(rounds: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFrame:
+def cell_metrics(rounds: pd.DataFrame, generations: pd.DataFrame, floors: Floors | None = None) -> pd.DataFrame:
     """One row per cell, `all` categories included; columns in the order of harness/metrics/definitions.py.
 
+    Figures of the floor are unknown without `floors`.
     Sorted by dataset, batch size, category (`all` first), arm (the baseline first) and num_draft_tokens.
     Raises as `per_generation` does.
     """
     table = per_generation(rounds, generations)
     owner = generation_index(rounds, table)
+    _add_floors(table, owner, rounds, floors)
     doubled = pd.concat([table.assign(category=ALL), table], ignore_index=True)
     doubled["cell"] = doubled.groupby(list(CELL)).ngroup()
     cells = doubled.groupby("cell")[list(CELL)].first()
@@ -157,6 +160,16 @@ def cell_metrics(rounds: pd.DataFrame, generations: pd.DataFrame) -> pd.DataFram
     return _sorted(cells)
 
 
+def _add_floors(
+    table: pd.DataFrame, owner: NDArray[np.intp], rounds: pd.DataFrame, floors: Floors | None
+) -> None:
+    """Add each generation's FLOOR_SUMS over its rounds to `table`, unknown where its times are left out."""
+    found = {} if floors is None else floors.of_rounds(table, owner, rounds)
+    for name in FLOOR_SUMS:
+        table[name] = np.bincount(owner, weights=found[name], minlength=len(table)) if found else np.nan
+        table.loc[~table["timed"], name] = np.nan
+
+
 def _counted(condition: pd.Series, ok: pd.DataFrame, index: pd.Index) -> pd.Series:
     """How many rows of each cell meet `condition`; 0 for a cell without finished generations."""
     return condition.groupby(ok["cell"]).sum().reindex(index, fill_value=0).astype("int64")
@@ -166,7 +179,7 @@ def _add_totals(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index
     grouped = ok.groupby("cell")
     counts = ["rounds", "unreported", "drafting_rounds", "drafted", "accepted", "emitted", "repeated", "ngrams"]
     counts += ["new_tokens", "tokens_with_rounds", "timed", "timed_new_tokens", "timed_rounds"]
-    seconds = ["decode_s_with_rounds", *SECONDS]
+    seconds = ["decode_s_with_rounds", *SECONDS, *FLOOR_SUMS]
     totals = grouped[counts].sum().join(grouped[seconds].sum(min_count=1))  # unreported times stay unknown
     sums = totals.reindex(index, fill_value=0).rename(columns={"new_tokens": "tokens"})
     figures |= {str(name): column for name, column in sums.items()}
@@ -238,6 +251,7 @@ def _add_speed(figures: dict[str, pd.Series], ok: pd.DataFrame, cells: pd.DataFr
         figures[f"{part}_ms"] = figures[f"{part}_s"] / rounds * 1e3
         figures[f"c_{part}"] = figures[f"{part}_s"] / rounds / step
     figures["predicted_speedup"] = figures["acceptance_length"] / (in_rounds / rounds / step)
+    add_strength(figures, lambda column: _of_baseline(column, cells))
     memory = figures["peak_memory_bytes"]
     figures["peak_memory_over_baseline_bytes"] = memory - _of_baseline(memory, cells)
 

@@ -112,6 +112,17 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("peak_memory_bytes", "bytes", "Largest peak over the cell's generations. Null if the device reports none."),
         ("peak_memory_over_baseline_bytes", "bytes", "peak_memory_bytes minus the baseline's in the same cell."),
     ),
+    *_group(
+        "floor",
+        ("floor_ms", "ms/round", "The least time of a round on this machine: verify_floor_ms + draft_floor_ms. For the baseline it is the floor of one decode step. Null for a run that measured no rates."),
+        ("verify_floor_ms", "ms/round", "Mean over rounds of the target pass's floor over drafted + 1 rows of every sequence of the batch: the larger of bytes / bandwidth and operations / matrix-product rate. Bytes are the weights in use once (of a mixture the experts that the rows choose, in expectation), embedding rows, and keys and values within each layer's window; the bandwidth is that of a working set as large as the weights of target and drafter."),
+        ("draft_floor_ms", "ms/round", "Mean over rounds of the floor of the drafter's own passes: each draft's pass for a chain, block and taking in the verified rows for a block drafter. 0 for a drafter without a network; null for one whose shape is unknown. The drafter's reading of the prompt, which is timed in the first round, has no floor."),
+        ("strength", "share", "floor_ms / (draft_ms + verify_ms + other_ms): the share of a round that no engine could save on this machine, host and bookkeeping included. An engine that reports no parts of a round is measured by its decode time per round."),
+        ("verify_strength", "share", "verify_floor_ms / verify_ms: the target's pass and the accept rule alone."),
+        ("draft_strength", "share", "draft_floor_ms / draft_ms: proposing and taking in verified rows alone. Null without a draft floor."),
+        ("baseline_strength", "share", "strength of the baseline in the same cell. Below 0.5, speedups are those over a slow loop."),
+        ("speedup_at_floor", "ratio", "acceptance_length x floor_ms of the baseline / floor_ms: the speedup that a perfect implementation would see on this machine at the same acceptance."),
+    ),
     *_speedup("decode", "decode seconds, prefill excluded", "the tokens decoded, prefill's excluded"),
     *_speedup("end_to_end", "prefill + decode seconds", "the output tokens"),
     *_group(

@@ -10,6 +10,7 @@ import pandas as pd
 
 from harness.metrics.cells import CELL
 from harness.metrics.evidence import Doubt, Severity, acceptance_doubts, text_doubts, truncation_doubts
+from harness.metrics.strength import TOO_GOOD, WEAK
 from harness.records.rounds import TAINTS, UNTIMED
 from harness.records.taints import FASTEST_STEP_S
 from harness.vocabulary import ALL, BASELINE
@@ -95,6 +96,7 @@ def _doubts(row: Mapping[str, Any], baseline: Mapping[str, Any] | None, kind: st
     if baseline is not None and arm != BASELINE:
         yield from _paired_doubts(row, baseline)
     yield from _time_doubts(row)
+    yield from _floor_doubts(row)
 
 
 def _record_doubts(row: Mapping[str, Any]) -> Iterator[Doubt]:
@@ -149,6 +151,26 @@ def _time_doubts(row: Mapping[str, Any]) -> Iterator[Doubt]:
             "unattributed_time",
             "warning",
             f"{row['unattributed_share']:.0%} of the decode time falls in no round; the breakdown misses it",
+        )
+
+
+def _floor_doubts(row: Mapping[str, Any]) -> Iterator[Doubt]:
+    strength, floor = row.get("strength"), row.get("floor_ms")
+    if strength is None or pd.isna(strength):
+        return
+    if row["arm"] == BASELINE and strength < WEAK:
+        yield (
+            "weak_baseline",
+            "warning",
+            f"a decode step takes {floor / strength:.3g} ms, {1 / strength:.1f} times its floor of {floor:.3g} ms on "
+            f"this machine (strength {strength:.2g}): speedups over it are those of a slow loop",
+        )
+    if strength > TOO_GOOD:
+        yield (
+            "floor_in_doubt",
+            "info",
+            f"rounds take {1 / strength:.2f} of their floor: the machine's rates were measured while it was busy, and "
+            "are measured again once they are removed from the cache (its folder rates)",
         )
 
 

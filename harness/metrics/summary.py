@@ -21,6 +21,7 @@ from harness.metrics.looks import Schedule, looks_of, with_margin
 from harness.metrics.noise import noise_of, run_doubts
 from harness.metrics.pairing import PROMPT_COUNTS, paired_speedups
 from harness.metrics.statistics import CONFIDENCE, RESAMPLES, SEED
+from harness.metrics.strength import Floors, read_floors
 from harness.records.csv_text import csv_text
 from harness.records.files import GENERATIONS, LOOKS, MANIFEST, RUN_KEY, SUMMARY_CSV, SUMMARY_JSON, replace_file
 from harness.records.frames import journal_bytes, read_generations, read_rounds, write_rounds
@@ -57,7 +58,8 @@ def build_summary(run_dir: str | Path, **options: Any) -> dict[str, Any]:
     kinds, synthetic = _from_run_key(stored) if stored is not None else _from_manifest(read_manifest(folder))
     covers = journal_bytes(folder).decode()
     rounds, generations = read_rounds(run_dir), read_generations(run_dir)
-    known: dict[str, Any] = {"kinds": kinds, "synthetic": synthetic}
+    floors = read_floors(read_manifest(folder))
+    known: dict[str, Any] = {"kinds": kinds, "synthetic": synthetic, "floors": floors}
     looked = _looked(folder, generations)
     if looked.get("looks"):  # the level of the last look, at which every interval is as valid as that look's
         known["confidence"] = looked["looks"][-1]["confidence"]
@@ -78,6 +80,7 @@ def summary_of(
     *,
     kinds: Mapping[str, str] | None = None,
     synthetic: str | None = None,
+    floors: Floors | None = None,
     run_guards: Sequence[Guard] = (),
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
@@ -86,12 +89,13 @@ def summary_of(
     """The summary of two tables as plain values: `rows`, `pairs`, `guards`, `verdicts`, `noise` and the definitions.
 
     `synthetic` is one sentence on the made-up parts of the run, if any: it marks every row and is its first guard.
+    `floors` are the shapes and rates behind the floor of each round; without them its figures are unknown.
 
     `rows` hold every name of definitions.py; their speedups are over the baseline, and null in its own row.
     `pairs` hold the drafting arms against each other: `arm` is so many times faster than `other`.
     `verdicts` counts the generations of the drafting arms by verdict. Unknown numbers are null, never NaN.
     """
-    cells = cell_metrics(rounds, generations)
+    cells = cell_metrics(rounds, generations, floors)
     pairs = paired_speedups(generations, confidence=confidence, resamples=resamples, seed=seed)
     against = pairs["other"] == BASELINE
     speedups = pairs[against].drop(columns=["other", "other_num_draft_tokens"], errors="ignore")

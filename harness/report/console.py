@@ -15,12 +15,13 @@ from harness.metrics.definitions import named
 from harness.metrics.guards import SYNTHETIC
 from harness.metrics.statistics import MIN_PROMPTS
 from harness.metrics.summary import SummaryRow, overall, overall_pairs
-from harness.report.names import compact, confidence_text, in_ascii, number, percent, span, stopped_text, times
+from harness.report.floor_words import strength_text, weak_baseline
+from harness.report.names import compact, confidence_text, in_ascii, known, number, percent, span, stopped_text, times
 from harness.report.published.catalogue import read_metrics, read_published
 from harness.report.published.comparison import METRICS, beside
 from harness.vocabulary import ALL, BASELINE, MISMATCH, VERDICTS
 
-MIN_WIDTH = 140  # so that a log keeps a row on a line
+MIN_WIDTH = 160  # so that a log keeps a row on a line
 #: Metrics without a column in the table of arms.
 ONLY_PUBLISHED = {"seconds_for_2048", "extra_memory_gb"}
 JSON_FIELDS = named(
@@ -45,6 +46,9 @@ JSON_FIELDS = named(
     "speedup_end_to_end",
     "paired_prompts_end_to_end",
     "predicted_speedup",
+    "floor_ms",
+    "strength",
+    "speedup_at_floor",
     "acceptance_length",
     "acceptance_rate",
     "draft_ms",
@@ -68,7 +72,9 @@ def print_summary(
     console = wide_enough(console or Console())
     if summary.get("synthetic"):
         print_line(console, f"SYNTHETIC: {summary['synthetic']}")
-    console.print(arms_table(summary, order))
+    if weak := weak_baseline(overall(summary)):
+        print_line(console, in_ascii(f"SLOW BASELINE: {weak}"))
+    console.print(arms_table(summary, order, wide=console.width >= MIN_WIDTH))
     for line in notes(summary):
         print_line(console, line)
     print_line(console, f"files: {run_dir}")
@@ -110,8 +116,8 @@ def print_line(console: Console, line: str) -> None:
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def arms_table(summary: Mapping[str, Any], order: Sequence[str] = ()) -> Table:
-    """Every arm against the baseline of the same run, the arms of `order` first."""
+def arms_table(summary: Mapping[str, Any], order: Sequence[str] = (), *, wide: bool = False) -> Table:
+    """Every arm against the baseline of the same run, the arms of `order` first; `wide` adds the floor's figures."""
     rows = overall(summary, order)
     interval_title = in_ascii(f"{confidence_text(summary)} interval")
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -125,12 +131,22 @@ def arms_table(summary: Mapping[str, Any], order: Sequence[str] = ()) -> Table:
     batched = any(row.get("batch_size", 1) > 1 for row in rows)
     if batched:
         table.add_column("all rows tok/s", justify="right", no_wrap=True)
+    floors = wide and any(known(row.get("strength")) for row in rows)
+    if floors:
+        for title in ("floor ms", "strength", "at floor"):
+            table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
         more = [accuracy(row)] if scored else []
         more += [in_ascii(number(row.get("throughput_tok_s"), 1))] if batched else []
+        more += [in_ascii(text) for text in floor_cells(row)] if floors else []
         # As Text: rich reads plain strings as markup, in which an arm called `a[b]` loses its end.
         table.add_row(*map(Text, [*cells(row), *more]), style="bold red" if row.get("verdict_mismatch") else None)
     return table
+
+
+def floor_cells(row: SummaryRow) -> tuple[str, str, str]:
+    """Floor of a round, strength, and the speedup at the floor."""
+    return number(row.get("floor_ms")), strength_text(row.get("strength")), times(row.get("speedup_at_floor"))
 
 
 def cells(row: SummaryRow) -> list[str]:

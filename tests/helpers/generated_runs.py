@@ -72,7 +72,7 @@ def write_run(
 ) -> Path:
     """Write a run directory. The last `ties` and `mismatches` prompts of the last arm get that verdict, and its first
     `errors` prompts fail. `manifest` is laid over the made-up one. `measured` fills in what only some runs know:
-    memory, wall time, scores and thoughts."""
+    memory, wall time, scores and thoughts, and a floor at three fifths of a decode step."""
     arms = ARMS if arms is None else arms
     rng = np.random.default_rng(seed)
     categories = list(WORDS)
@@ -117,7 +117,8 @@ def write_run(
     with Journal(folder, identity) as journal:
         journal.append_all(finished)
     write_prompts(folder, asked)
-    (folder / "manifest.json").write_text(json.dumps({**made_up(arms, prompts, tokens), **(manifest or {})}))
+    floor = {"floor": made_up_floor(arms)} if measured else {}
+    (folder / "manifest.json").write_text(json.dumps({**made_up(arms, prompts, tokens), **floor, **(manifest or {})}))
     if summary:
         summarise(folder, kinds={name: shape.kind or name for name, shape in arms.items()})
     return folder
@@ -171,6 +172,13 @@ def question(index: int, category: str) -> str:
     if index == 1:
         return SCRIPT_PROMPT
     return f"Prompt number {index}: please write a little {category} about topic {index % 7}.\nKeep it short."
+
+
+def made_up_floor(arms: dict[str, ArmShape]) -> dict[str, Any]:
+    """A target of a million weights, drafters of a hundredth, and a device that reads the former in 0.6 STEP_S."""
+    rates = {"operations_per_s": 1e30, "bandwidths": [[10**6, 10**6 / (0.6 * STEP_S)]]}
+    drafters = {name: {"each": {"head": 10**4}} for name in arms}
+    return {"bytes": 1, "rates": rates, "target": {"head": 10**6}, "drafters": drafters}
 
 
 def made_up(arms: dict[str, ArmShape], prompts: int, tokens: int) -> dict[str, Any]:

@@ -40,6 +40,7 @@ SUMMARY_COLUMNS = named(
     *("speedup_decode", "speedup_decode_low", "speedup_decode_high", "speedup_decode_words"),
     *("speedup_end_to_end", "paired_prompts_end_to_end", "speedup_decode_token_weighted", "predicted_speedup"),
     *("acceptance_length", "acceptance_rate", "decode_tok_s", "throughput_tok_s", "accuracy", "scored", "generations"),
+    *("floor_ms", "strength", "baseline_strength", "speedup_at_floor"),
     *("peak_memory_over_baseline_bytes", "verdict", "verdict_exact", "verdict_tie", "verdict_mismatch"),
 )
 ABOUT_RUN = ("group", "run", "target", "hardware", "date", "temperature", "engine", "kind")

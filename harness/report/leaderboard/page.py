@@ -29,6 +29,11 @@ from harness.report.page.tables import Cell, Line, Table, accuracy_cell, speedup
 from harness.vocabulary import ALL
 
 NAME = "leaderboard"
+FLOOR_TITLES = {
+    "strength": "Strength",
+    "baseline_strength": "Baseline’s strength",
+    "speedup_at_floor": "Speedup at the floor",
+}
 UNPAIRED = (
     "Each speedup is paired with the baseline of its own run. Rows of different runs are not paired with each other: "
     "where their intervals overlap, run both arms in one run to tell them apart."
@@ -127,6 +132,8 @@ def _rows_table(board: Leaderboard, *, controls: bool) -> Table:
     together = ["throughput_tok_s"] if (rows["batch_size"] > 1).any() else []
     columns += ["Drafts accepted", "Tokens/s", *(["Tokens/s, all rows"] if together else [])]
     columns += [*(["Accuracy"] if scored else []), "Prompts", "Run"]
+    floors = [name for name in FLOOR_TITLES if rows[name].notna().any()]
+    columns[-2:-2] = [FLOOR_TITLES[name] for name in floors]
     lines = []
     for row in records(rows):
         void = bool(known(row["verdict_mismatch"]) and row["verdict_mismatch"])
@@ -135,6 +142,7 @@ def _rows_table(board: Leaderboard, *, controls: bool) -> Table:
         cells += [Cell(number(row["acceptance_length"])), Cell(percent(row["acceptance_rate"]))]
         cells += [Cell(number(row[name], 1)) for name in ("decode_tok_s", *together)]
         cells += [accuracy_cell(row)] if scored else []
+        cells += [Cell((times if name == "speedup_at_floor" else number)(row[name])) for name in floors]
         cells += [Cell(number(row["paired_prompts"], 0))]
         cells += [Cell(clean(row["run"]), "synthetic" if row["synthetic"] else "")]
         lines.append(_line(row["arm"], row["num_draft_tokens"], cells, void))

@@ -92,6 +92,8 @@ def page(run: RunData, drawn: Mapping[str, Chart], browser: Browser, theirs: lis
         stopped=stopped_text(run.summary),
         arms=tables.arms_table(run),
         matrix=tables.matrix_table(run),
+        strength=tables.strength_table(run),
+        rates=facts.rates(run),
         others=tables.others_table(run),
         charts=drawn,
         published=theirs,

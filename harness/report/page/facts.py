@@ -112,6 +112,22 @@ def drafters(run: RunData) -> list[tuple[str, str]]:
     return found
 
 
+def rates(run: RunData) -> str:
+    """The rates behind the floors, or why there are none; empty for a run of an earlier version."""
+    floor = run.manifest.get("floor") or {}
+    if at(floor, "unknown"):
+        return clean(f"No floor is known: {floor['unknown']}.")
+    found = at(floor, "rates")
+    if not isinstance(found, Mapping):
+        return ""
+    points = [point for point in found.get("bandwidths") or [] if len(point) == 2]
+    bandwidths = ", ".join(f"{number(rate / 1e9, 1)} GB/s over {bytes_text(size)}" for size, rate in points)
+    threads = f", {found['threads']} threads" if found.get("threads") else ""
+    products = found.get("operations_per_s")
+    said = f"{found.get('device')}{threads}, {found.get('dtype')}: {bandwidths}"
+    return clean(f"{said}; products at {number(products / 1e9, 0)} billion operations a second." if products else said)
+
+
 def _device(manifest: Mapping[str, Any]) -> str:
     gpu = at(manifest, "hardware", "gpu", "name")
     return str(gpu or at(manifest, "target", "device") or at(manifest, "hardware", "device") or "")

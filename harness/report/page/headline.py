@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from harness.metrics.statistics import EQUAL
 from harness.metrics.summary import SummaryRow
+from harness.report.floor_words import strength_text, weak_baseline
 from harness.report.names import confidence_text, known, listed, span, times
 from harness.report.page.data import RunData, Series
-from harness.vocabulary import ALL, VERDICTS
+from harness.vocabulary import ALL, BASELINE, VERDICTS
 
 Tone = Literal["clear", "even", "void"]
 CLOCK = "speedup_decode"
@@ -67,6 +68,11 @@ def headline(run: RunData) -> Headline:
     found = _headline(run)
     if found.tone == "clear" and DISTURBED & {guard["code"] for guard in run.summary.get("guards", [])}:
         found = replace(found, tone="even", sentences=(*found.sentences, DISTURBED_TEXT))
+    rows = [run.row(one) for one in run.series if run.row(one)]
+    if weak := weak_baseline(rows):
+        strength = min(row["strength"] for row in rows if row["arm"] == BASELINE and known(row.get("strength")))
+        title = f"{found.title}, over a baseline at {strength_text(strength)} of its floor"
+        found = replace(found, title=title, sentences=(*found.sentences, f"{weak[0].upper()}{weak[1:]}."))
     return replace(found, title=f"Synthetic: {found.title}") if run.synthetic else found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.metrics.definitions import BY_NAME
 from harness.metrics.summary import SummaryRow
+from harness.report.floor_words import strength_text
 from harness.report.names import NONE, arm_name, bytes_text, clean, known, number, percent, span, times
 from harness.report.page.data import RunData, Series
 from harness.vocabulary import ALL, BASELINE, VERDICTS
@@ -185,6 +186,47 @@ def _matrix_cell(row: SummaryRow, best: float | None) -> Cell:
     tone = "best" if value == best else ""
     # The shade is full at 4 times as fast or as slow.
     return Cell(speedup.text, small, tone, max(-1.0, min(1.0, math.log(float(value)) / math.log(4))))
+
+
+STRENGTH_COLUMNS = (
+    ("Pass of the target", "Decode for the baseline, verify for the others: measured, and the floor beneath"),
+    _defined("Its strength", "verify_strength"),
+    ("Draft", "Proposing and taking in verified rows: measured, and the floor beneath"),
+    _defined("Its strength", "draft_strength"),
+    _defined("Whole round", "floor_ms"),
+    _defined("Its strength", "strength"),
+    _defined("Speedup", "speedup_decode"),
+    _defined("At the floor", "speedup_at_floor"),
+)
+
+
+def strength_table(run: RunData) -> Table:
+    """Every arm's passes, measured and at their floor; without lines where no arm has a floor."""
+    lines = [_strength_line(run, one) for one in run.series if known(run.row(one).get("verify_floor_ms"))]
+    return Table(STRENGTH_COLUMNS, tuple(lines))
+
+
+def _strength_line(run: RunData, one: Series) -> Line:
+    row, is_baseline = run.row(one), one.arm == BASELINE
+    parts = [row.get(f"{part}_ms") for part in ("draft", "verify", "other")]
+    whole = sum(part for part in parts if known(part)) if all(map(known, parts)) else None
+    cells = (
+        _floor_cell(row.get("verify_ms"), row.get("verify_floor_ms")),
+        Cell(strength_text(row.get("verify_strength"))),
+        Cell(NONE) if is_baseline else _floor_cell(row.get("draft_ms"), row.get("draft_floor_ms")),
+        Cell(strength_text(row.get("draft_strength"))),
+        _floor_cell(whole, row.get("floor_ms")),
+        Cell(strength_text(row.get("strength"))),
+        Cell("1.00×") if is_baseline else Cell(times(row.get("speedup_decode"))),
+        Cell(times(row.get("speedup_at_floor"))),
+    )
+    mark = f"k = {one.num_draft_tokens}" if one.num_draft_tokens else ""
+    return Line(one.label, one.colour, cells, mark)
+
+
+def _floor_cell(measured: Any, floor: Any) -> Cell:
+    """Milliseconds measured, the floor beneath."""
+    return Cell(number(measured, 2, " ms"), f"floor {number(floor, 3, ' ms')}")
 
 
 def others_table(run: RunData) -> Table:

@@ -102,6 +102,7 @@ def test_no_column_of_a_page_is_empty(sweep: Path) -> None:
         "arms": tables.arms_table(run),
         "categories": tables.matrix_table(run),
         "others": tables.others_table(run),
+        "strength": tables.strength_table(run),
         **{heading: table for heading, table, _ in leaderboard_tables(boards.leaderboard([sweep]))},
     }
     for heading, table in made.items():

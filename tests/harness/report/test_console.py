@@ -34,6 +34,20 @@ def test_a_row_holds_speed_acceptance_times_and_verdict(summary: dict[str, Any])
     assert rows["baseline"] == ["baseline", "", "99.0", "1.00x", "", "", "", "", "10.00", "reference"]
 
 
+def test_a_wide_table_has_the_floor_and_a_slow_baseline_stands_above_it(summary: dict[str, Any]) -> None:
+    assert "strength" not in printed(summary)[0]
+    floors = {"baseline": (0.5, 0.05, 1.0), "mtp": (1.0, 0.1, 1.5), "dflash": (None, None, None)}
+    names = ("floor_ms", "strength", "speedup_at_floor")
+    rows = [{**row, **dict(zip(names, floors[row["arm"]], strict=True))} for row in summary["rows"]]
+    lines = printed({**summary, "rows": rows})
+    assert lines[0].startswith("SLOW BASELINE: plain decoding takes 20.0 times its floor")
+    assert lines[0].endswith("at the floor: MTP 1.50x")
+    assert lines[1].split()[-5:] == ["floor", "ms", "strength", "at", "floor"]
+    assert [line.split()[-3:] for line in lines[2:5]] == [
+        ["0.50", "0.050", "1.00x"], ["1.00", "0.10", "1.50x"], ["-", "-", "-"],
+    ]  # fmt: skip
+
+
 def test_arms_stand_in_the_order_asked_for(summary: dict[str, Any]) -> None:
     assert [row["arm"] for row in overall(summary, ["baseline", "mtp", "dflash"])] == ["baseline", "mtp", "dflash"]
     lines = printed(summary)

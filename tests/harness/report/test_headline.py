@@ -59,6 +59,21 @@ def test_the_faster_drafter_wins_by_the_direct_ratio() -> None:
     assert "faster than plain decoding" in said.sentences[1]
 
 
+def test_a_baseline_far_from_its_floor_is_named_in_title_and_text() -> None:
+    weak = row("baseline", None, strength=0.125)
+    found = run([row("mtp", 1.8, speedup_at_floor=2.5)], [])
+    key = next(key for key in found.rows if key[0][2] == "baseline")
+    found.rows[key] = weak
+    said = headline(found)
+    assert said.title == "MTP is 1.80× as fast as plain decoding, over a baseline at 0.12 of its floor"
+    assert said.sentences[-1] == (
+        "Plain decoding takes 8.0 times its floor on this machine (strength 0.12), so these speedups are those of a "
+        "slow loop; at the floor: MTP 2.50×."
+    )
+    found.rows[key] = {**weak, "strength": 0.5}
+    assert headline(found).title == "MTP is 1.80× as fast as plain decoding"
+
+
 def test_a_disturbed_machine_gives_no_clear_result() -> None:
     made = run([row("mtp", 1.8), row("dflash", 2.4)], [pair(1.33, "faster")])
     made.summary["guards"] = [{"code": "busy_machine", "severity": "warning", "message": "m"}]
