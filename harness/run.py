@@ -31,7 +31,6 @@ from typing import Any
 
 from harness.comparison.calibration import Batch, calibrate
 from harness.comparison.comparison import Comparison
-from harness.comparison.floor import describe_floor
 from harness.comparison.manifest import (
     checkpoint_identities,
     describe_arms,
@@ -70,6 +69,7 @@ from harness.report.published.catalogue import read_figures, write_published
 from harness.report.tracking.tracker import start_tracking
 from harness.target.devices import parse_device
 from harness.target.execution import choose_execution
+from harness.target.floor import describe_floor
 from harness.tasks.chat import Chat, Rendered, check_length, open_chat
 from harness.tasks.dataset import load_prompts
 from harness.tasks.lengthen import lengthen
@@ -205,7 +205,11 @@ def run(
             prompts=prompts,
             target=target,
             threads=threads.describe(),
-            floor=describe_floor(material.plan, facts.device, facts.dtype, facts.placement, models is not None),
+            floor=describe_floor(
+                material.plan.target_config,
+                {planned.name: (planned.arm.kind, planned.drafter) for planned in material.plan.arms},
+                *(facts.device, facts.dtype, facts.placement, models is not None),
+            ),
             device=facts.device,
             command=command,
         )

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from drafters.costs.gemma4 import target_shape
 from harness.config.target import asset
+from harness.metrics.strength import read_floors
 from harness.records.cache import VARIABLE
 from harness.target import rates
-from harness.target.floor import one_row_floor_s
+from harness.target.floor import describe_floor, one_row_floor_s
 
 CPU = torch.device("cpu")
 
@@ -72,3 +74,19 @@ def test_a_small_target_has_a_floor(tmp_path: Path) -> None:
     raw = json.loads((Path(asset("target")) / "config.json").read_text())
     one = one_row_floor_s(raw, CPU, torch.float32)
     assert 0 < one < one_row_floor_s(raw, CPU, torch.float32, context=1024)
+
+
+def test_a_manifest_gets_shapes_and_rates_or_the_reason_why_not(capsys: pytest.CaptureFixture[str]) -> None:
+    raw = {name: json.loads((Path(asset(name)) / "config.json").read_text()) for name in ("target", "mtp", "dflash")}
+    arms = {"mtp": ("mtp", raw["mtp"]), "dflash": ("dflash", raw["dflash"]), "lookup": ("lookup", None)}
+    target, dtype = raw["target"], "float32"
+    found = describe_floor(target, arms, CPU, dtype, "cpu", True)
+    floors = read_floors(json.loads(json.dumps({"floor": found})))
+    assert floors is not None and floors.size == 4 and set(floors.drafters) == {"mtp", "dflash", "lookup"}
+    assert floors.target == target_shape(target) and floors.drafters["lookup"].numbers == 0
+    assert "another engine" in describe_floor(target, arms, CPU, dtype, "cpu", False)["unknown"]
+    assert "spread" in describe_floor(target, arms, CPU, dtype, "cuda:0, cuda:1", True)["unknown"]
+    quantized = {**target, "quantization_config": {"quant_method": "gptq"}}
+    assert "quantized" in describe_floor(quantized, arms, CPU, dtype, "cpu", True)["unknown"]
+    assert "KeyError" in describe_floor({"layer_types": []}, arms, CPU, dtype, "cpu", True)["unknown"]
+    assert "no floor is known" in capsys.readouterr().err
