@@ -1,7 +1,6 @@
-"""`python -m harness.inspect PATH [--target PATH]`: describe a checkpoint folder and list its problems.
+"""`python -m harness.inspect PATH [--target PATH]`: describe a checkpoint folder or a GGUF file and list its problems.
 
-Reads config.json and the headers of the weight files: seconds for any size. Exit code 2 for a folder that cannot be
-used.
+Reads config.json and the headers of the weight files: seconds for any size. Exit code 2 for what cannot be used.
 """
 
 from __future__ import annotations
@@ -33,6 +32,10 @@ from drafters.layouts.base import Layout
 from drafters.layouts.known import LAYOUTS, describe_marks, find_layout
 from harness.entry import command
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
+from harness.gguf.describe import facts_of as gguf_facts
+from harness.gguf.describe import problems_of as gguf_problems
+from harness.gguf.fit import ROLES, WORDS, check_drafter, check_same, read_target
+from harness.gguf.read import is_gguf, read_header
 from harness.target.describe import Facts, block_facts, mtp_facts, size_facts, target_facts
 from harness.target.files import (
     TEXT_CLASSES,
@@ -77,7 +80,7 @@ def inspect(path: str, target: str | None = None) -> Inspection:
     """Inspect the folder or hub id `path`, and its fit to `target` if given."""
     found = Inspection(path)
     try:
-        _look(found, path, target)
+        (_file if is_gguf(Path(path)) else _look)(found, path, target)
     except InputError as error:
         found.problems.append(str(error).removeprefix(f"{path}: "))
     return found
@@ -112,6 +115,29 @@ def _look(found: Inspection, path: str, target: str | None) -> None:
         _block(found, folder, layout, raw, here)
     if target is not None and layout is not None:
         _fit(found, layout, raw, target)
+
+
+def _file(found: Inspection, path: str, target: str | None) -> None:
+    """A GGUF file. A target may be held against the folder of the checkpoint that it was made from."""
+    header = read_header(Path(path), path)
+    found.problems += gguf_problems(header)
+    if header.architecture not in ROLES:
+        return
+    found.facts += gguf_facts(header)
+    if target is None:
+        return
+    is_drafter = ROLES[header.architecture] is not None
+    if is_drafter != is_gguf(Path(target)):
+        kind = "GGUF file of its target" if is_drafter else "folder of the checkpoint that it was made from"
+        raise InputError(f"--target is {target!r}, expected the {kind}, as {path} is {WORDS[header.architecture]}")
+    try:
+        if is_drafter:
+            check_drafter(header, read_target(Path(target), "--target"), "fit")
+        else:
+            check_same(header, read_model_config(resolve_folder(target, "--target", weights=False), target), "fit")
+        found.facts.append(("fits" if is_drafter else "is of", target))
+    except InputError as error:
+        found.problems.append(f"does not fit {target}: {str(error).removeprefix('fit: ')}")
 
 
 def _target(found: Inspection, folder: Path, raw: dict[str, Any], here: bool) -> None:
@@ -170,7 +196,7 @@ def _fit(found: Inspection, layout: Layout, raw: dict[str, Any], target: str) ->
 @command
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m harness.inspect", description=__doc__.splitlines()[0])
-    parser.add_argument("path", help="a checkpoint folder or a hub id")
+    parser.add_argument("path", help="a checkpoint folder, a hub id or a GGUF file")
     parser.add_argument("--target", help="a target that a drafter is meant for")
     options = parser.parse_args(arguments)
     found = inspect(options.path, options.target)

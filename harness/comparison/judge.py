@@ -26,9 +26,7 @@ class Judge:
     def __init__(self, decoding: DecodingConfig, dtype: str) -> None:
         self.decoding, self.dtype = decoding, dtype
 
-    def __call__(
-        self, prompt_ids: Sequence[int], baseline_ids: Sequence[int], arm_ids: Sequence[int]
-    ) -> Judgement:
+    def __call__(self, prompt_ids: Sequence[int], baseline_ids: Sequence[int], arm_ids: Sequence[int]) -> Judgement:
         """`exact`, `tie`, `mismatch` or `none`, and what it rests on."""
         if not baseline_ids:
             return "none", {"reason": NO_ANSWER}

@@ -61,9 +61,7 @@ def check_prompts(prompts: Sequence[Sequence[int]], target: Bounded, max_new_tok
 
 
 @overload
-def generate(
-    target: Target, drafter: Drafter | None, prompt_ids: list[int], **options: object
-) -> Generation: ...
+def generate(target: Target, drafter: Drafter | None, prompt_ids: list[int], **options: object) -> Generation: ...
 @overload
 def generate(
     target: Target, drafter: Drafter | None, prompt_ids: list[list[int]], **options: object
@@ -116,7 +114,5 @@ def generate(  # type: ignore[misc]
         plain = DecodeSettings(0, max_new_tokens, sampling, verification, tuple(eos_token_ids))
         known = decode(target, None, prompts, plain, seed=seed, batch_size=batch_size)
         drafter.replay([generation.token_ids for generation in known])
-    generations = decode(
-        target, drafter, prompts, settings, seed=seed, batch_size=batch_size, capacity=capacity
-    )
+    generations = decode(target, drafter, prompts, settings, seed=seed, batch_size=batch_size, capacity=capacity)
     return generations[0] if single else generations

@@ -96,9 +96,7 @@ class Decoder:
         self.draft_noise = torch.zeros(batch_size, capacity, dtype=torch.float64, device=device)
         if drafter is not None:
             drafter.serving = self
-            drafter.begin(
-                target.view(self.cache), batch_size, capacity, self.k, settings.sampling, self.draft_noise
-            )
+            drafter.begin(target.view(self.cache), batch_size, capacity, self.k, settings.sampling, self.draft_noise)
         # A drafter with fewer drafts than rates takes the first of them; positions without a rate are never accepted.
         rates = (settings.synthetic_acceptance + (0.0,) * self.k)[: self.k]
         self.rates = torch.tensor(rates, dtype=torch.float64, device=device)
@@ -163,9 +161,7 @@ class Decoder:
         uniform = self.noise.gather(1, drawn[..., None].expand(-1, -1, 2))  # [B, k+1, 2]
         if self.settings.verification == "match":
             return sample_and_match(draft, p, uniform[..., 1], proposal.count), finite
-        accepted = rejection(
-            draft, proposal.probs, p, uniform[:, : self.k, 0], uniform[..., 1], proposal.count
-        )
+        accepted = rejection(draft, proposal.probs, p, uniform[:, : self.k, 0], uniform[..., 1], proposal.count)
         return accepted, finite
 
     def observe(self, seen: TargetPass, accepted: Accepted) -> None:

@@ -13,12 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from drafters.checkpoints.dflash import parse_config
 from drafters.checkpoints.files import read_model_config
+from drafters.checkpoints.fit import check_fit
 from drafters.geometry import text_config
 from drafters.layouts.known import find_layout, layout_of
 from harness.errors import InputError
 from harness.gguf.blocks import block_content
 from harness.gguf.content import Content, Piece, Reader, Value
+from harness.gguf.fit import check_tap
 from harness.gguf.gemma import assistant_content, target_content
 from harness.gguf.tokens import vocabulary_values
 from harness.records.files import naming, sync_folder
@@ -50,6 +53,8 @@ def contents(checkpoint: Path, target: Path | None, key: str) -> Content:
     raw = read_model_config(checkpoint, key)
     layout = find_layout(raw)
     tokens, size = target or checkpoint, text_config(raw).get("vocab_size")
+    if layout is not None and target is not None:
+        _check_fit(layout.kind, raw, target, key)
     if layout is None and is_target(raw):
         content, tokens = target_content(checkpoint, key), checkpoint
     elif layout is None:
@@ -68,6 +73,15 @@ def contents(checkpoint: Path, target: Path | None, key: str) -> Content:
         | content.general
     )
     return content
+
+
+def _check_fit(kind: str, raw: dict[str, Any], target: Path, key: str) -> None:
+    """Raise InputError for a drafter that does not fit the target, or taps what llama.cpp does not hand out."""
+    aim = text_config(read_model_config(target, key))
+    check_fit(kind, raw, aim, key)
+    if kind == "dflash":
+        for tap in parse_config(raw, key).target_layer_ids:
+            check_tap(tap, int(aim["num_hidden_layers"]), key)
 
 
 def export(

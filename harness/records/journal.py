@@ -94,9 +94,7 @@ class Journal:
     line before the last cannot be read.
     """
 
-    def __init__(
-        self, run_dir: str | Path, identity: Mapping[str, Any], *, upgrade: Upgrade | None = None
-    ) -> None:
+    def __init__(self, run_dir: str | Path, identity: Mapping[str, Any], *, upgrade: Upgrade | None = None) -> None:
         self.run_dir, self.identity, self.upgrade = Path(run_dir), identity, upgrade
         self.run_dir.mkdir(parents=True, exist_ok=True)
         self._generations = open_locked(self.run_dir / GENERATIONS)

@@ -219,9 +219,7 @@ def spread(pair: SummaryRow, confidence: str) -> str:
     return words if low is None or high is None else f"{confidence} interval {span(low, high)}, {words}"
 
 
-def published_table(
-    summary: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], metrics: Sequence[str]
-) -> Table:
+def published_table(summary: Mapping[str, Any], figures: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Table:
     """An arm a row, a metric a column: ours, then in brackets each published figure and ours as a multiple of it."""
     compared = beside(summary, figures)
     table = Table(box=None, pad_edge=False, header_style="bold")

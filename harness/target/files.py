@@ -115,9 +115,7 @@ def text_config_of(raw: dict[str, Any], key: str) -> Any:
     try:
         config = CONFIG_MAPPING[text_type].from_dict(nested)
     except Exception as error:  # transformers raises what its validators raise
-        raise InputError(
-            f"{key}: transformers refuses config.json: {' '.join(str(error).split())[:300]}"
-        ) from error
+        raise InputError(f"{key}: transformers refuses config.json: {' '.join(str(error).split())[:300]}") from error
     if raw.get("quantization_config") and not getattr(config, "quantization_config", None):
         config.quantization_config = renamed_modules(raw["quantization_config"])
     return config

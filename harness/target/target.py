@@ -156,9 +156,7 @@ class Target:
             per_layer = self.text_model.project_per_layer_inputs(embeds, known)
         return embeds, per_layer, self.masks(cache, positions)
 
-    def run(
-        self, cache: PositionCache, tokens: Tensor, positions: Tensor, taps: tuple[int, ...] = ()
-    ) -> TargetPass:
+    def run(self, cache: PositionCache, tokens: Tensor, positions: Tensor, taps: tuple[int, ...] = ()) -> TargetPass:
         """One pass over `tokens` [B, W] at `positions` [B, W]; their rows are in `cache` afterwards."""
         text = self.text_model
         with position_addressed_attention(self.config):

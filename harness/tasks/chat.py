@@ -79,8 +79,7 @@ class Chat:
         ]
         if both[0] == both[1]:
             raise InputError(
-                "dataset.thinking=true: the target's chat template ignores it; "
-                "set dataset.thinking to null or false"
+                "dataset.thinking=true: the target's chat template ignores it; set dataset.thinking to null or false"
             )
 
     def answer(self, token_ids: Sequence[int]) -> str:

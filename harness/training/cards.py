@@ -52,9 +52,7 @@ def _quality_table(quality: Figures) -> str:
 def _acceptance_table(acceptance: Figures, name: str) -> str:
     chosen = {label: f for label, f in acceptance.items() if label.startswith(name)}
     kinds = [k for k in next(iter(chosen.values())) if k != ALL]
-    rows = [
-        [label, f"{f[ALL]:.2f}", *(f"{f.get(k, float('nan')):.2f}" for k in kinds)] for label, f in chosen.items()
-    ]
+    rows = [[label, f"{f[ALL]:.2f}", *(f"{f.get(k, float('nan')):.2f}" for k in kinds)] for label, f in chosen.items()]
     return table(["", ALL, *kinds], rows)
 
 

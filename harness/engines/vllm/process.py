@@ -70,9 +70,7 @@ class ProcessSession:
             Answer(row["steps"], row["at"], row["finish"], new_tokens=row.get("new_tokens"), drafts=row["drafts"])
             for row in rows
         ]
-        return [
-            generation_of(prompt, one, request, counters) for prompt, one in zip(prompts, answers, strict=True)
-        ]
+        return [generation_of(prompt, one, request, counters) for prompt, one in zip(prompts, answers, strict=True)]
 
     def scores(self, prompt: Sequence[int]) -> dict[int, float]:
         logits = self.worker.ask("scores", prompt=list(prompt))["logits"]

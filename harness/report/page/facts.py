@@ -48,9 +48,7 @@ def subtitle(run: RunData) -> list[str]:
         clean(str(target).rstrip("/").rpartition("/")[2]) if target else "",
         f"{number(prompts, 0)} prompts" + (f" in {categories} categories" if categories > 1 else ""),
         decoding(manifest),
-        f"up to {at(manifest, 'config', 'max_new_tokens')} tokens"
-        if at(manifest, "config", "max_new_tokens")
-        else "",
+        f"up to {at(manifest, 'config', 'max_new_tokens')} tokens" if at(manifest, "config", "max_new_tokens") else "",
         str(at(manifest, "target", "dtype") or "").removeprefix("torch."),
         _device(manifest),
         str(manifest.get("created", ""))[:10],
