@@ -10,7 +10,10 @@ from typing import Any
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 #: The longest header that safetensors itself reads.
 LONGEST_HEADER = 100_000_000
-GGUF = "llama.cpp's format, which is not read; expected a folder with config.json and safetensors files"
+GGUF = (
+    "llama.cpp's format, which engine=llama_cpp reads as target.gguf or drafters.NAME.gguf; expected a folder with "
+    "config.json and safetensors files"
+)
 
 
 def is_lfs_pointer(path: Path) -> bool:

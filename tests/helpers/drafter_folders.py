@@ -36,17 +36,21 @@ VISION = {
 def small_text(name: str) -> dict[str, Any]:
     full = published.text(name)
     run = full["layer_types"].index(published.F) + 1
-    small = full | HEADS | {
-        "num_hidden_layers": 2 * run,
-        "layer_types": full["layer_types"][: 2 * run],
-        "num_kv_shared_layers": run if full["num_kv_shared_layers"] else 0,
-        "hidden_size": full["hidden_size"] // 64,
-        "intermediate_size": full["intermediate_size"] // 64,
-        "sliding_window": WINDOW,
-        "max_position_embeddings": 1024,
-        "vocab_size": VOCAB,
-        "dtype": "float32",
-    }
+    small = (
+        full
+        | HEADS
+        | {
+            "num_hidden_layers": 2 * run,
+            "layer_types": full["layer_types"][: 2 * run],
+            "num_kv_shared_layers": run if full["num_kv_shared_layers"] else 0,
+            "hidden_size": full["hidden_size"] // 64,
+            "intermediate_size": full["intermediate_size"] // 64,
+            "sliding_window": WINDOW,
+            "max_position_embeddings": 1024,
+            "vocab_size": VOCAB,
+            "dtype": "float32",
+        }
+    )
     if full.get("hidden_size_per_layer_input"):
         small |= {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": VOCAB}
     if full.get("enable_moe_block"):
@@ -60,13 +64,17 @@ def small_target(name: str) -> dict[str, Any]:
 
 def small_assistant(name: str) -> dict[str, Any]:
     full, aim = published.assistant(name), small_text(name)
-    layers = full["text_config"] | HEADS | {
-        "hidden_size": full["text_config"]["hidden_size"] // 16,
-        "intermediate_size": full["text_config"]["intermediate_size"] // 32,
-        "sliding_window": WINDOW,
-        "max_position_embeddings": 1024,
-        "vocab_size": VOCAB,
-    }
+    layers = (
+        full["text_config"]
+        | HEADS
+        | {
+            "hidden_size": full["text_config"]["hidden_size"] // 16,
+            "intermediate_size": full["text_config"]["intermediate_size"] // 32,
+            "sliding_window": WINDOW,
+            "max_position_embeddings": 1024,
+            "vocab_size": VOCAB,
+        }
+    )
     return full | {
         "backbone_hidden_size": aim["hidden_size"],
         "num_centroids": 12,

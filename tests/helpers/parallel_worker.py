@@ -28,9 +28,7 @@ def answers(target: Any, model: Any) -> dict[str, Any]:
     for name in (None, *NETWORKS):
         for temperature in (0.0, 1.0):
             drafter = None if name is None else load_drafter(name, NETWORKS[name](model), target=target)
-            answer = generate(
-                target, drafter, PROMPT, num_draft_tokens=K, max_new_tokens=NEW, temperature=temperature
-            )
+            answer = generate(target, drafter, PROMPT, num_draft_tokens=K, max_new_tokens=NEW, temperature=temperature)
             found[f"{name} {temperature}"] = [answer.token_ids, sum(r.accepted for r in answer.rounds)]
     return found
 

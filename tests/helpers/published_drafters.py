@@ -78,8 +78,11 @@ def speculators(kind: str, name: str, **changes: Any) -> dict[str, Any]:
             "use_sliding_window": True,
             "vocab_size": VOCAB,
         },
-        **({"markov_rank": 256, "enable_confidence_head": True, "confidence_head_with_markov": True}
-           if kind == "dspark" else {}),
+        **(
+            {"markov_rank": 256, "enable_confidence_head": True, "confidence_head_with_markov": True}
+            if kind == "dspark"
+            else {}
+        ),
         **changes,
     }
 

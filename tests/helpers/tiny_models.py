@@ -131,7 +131,7 @@ def assistant_model(target: Any, seed: int = 1, ordered: bool = False, **overrid
     head: dict[str, Any] = {
         "backbone_hidden_size": config.hidden_size,
         "use_ordered_embeddings": ordered,
-        "num_centroids": 12,
+        "num_centroids": 16 if config.vocab_size % 12 else 12,
         "centroid_intermediate_top_k": 4,
     }
     if unified:

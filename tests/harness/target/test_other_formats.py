@@ -112,10 +112,10 @@ def test_a_folder_named_with_a_slash_must_hold_its_weights_too(tmp_path: Path) -
 def test_gguf_is_named_as_file_and_as_folder(tmp_path: Path) -> None:
     file = tmp_path / "gemma-4-q4.gguf"
     file.write_bytes(b"GGUF" + bytes(60))
-    assert "a GGUF file, llama.cpp's format, which is not read; expected a folder with" in complaint(file)
-    assert "holds gemma-4-q4.gguf, llama.cpp's format, which is not read" in complaint(tmp_path)
-    renamed = file.rename(tmp_path / "weights")
-    assert "a GGUF file" in complaint(renamed)
+    assert "holds gemma-4-q4.gguf, llama.cpp's format, which engine=llama_cpp reads" in complaint(tmp_path)
+    for path in (file, file.rename(tmp_path / "weights")):
+        with pytest.raises(InputError, match=r"a GGUF file, llama.cpp's .* as target.gguf .*; expected a folder with"):
+            load_target(str(path))
 
 
 @pytest.mark.parametrize("with_config", [False, True])
