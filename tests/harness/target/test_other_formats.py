@@ -113,7 +113,8 @@ def test_gguf_is_named_as_file_and_as_folder(tmp_path: Path) -> None:
     file = tmp_path / "gemma-4-q4.gguf"
     file.write_bytes(b"GGUF" + bytes(60))
     assert "holds gemma-4-q4.gguf, llama.cpp's format, which engine=llama_cpp reads" in complaint(tmp_path)
-    for path in (file, file.rename(tmp_path / "weights")):
+    (tmp_path / "weights").write_bytes(file.read_bytes())
+    for path in (file, tmp_path / "weights"):
         with pytest.raises(InputError, match=r"a GGUF file, llama.cpp's .* as target.gguf .*; expected a folder with"):
             load_target(str(path))
 
