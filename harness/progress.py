@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from types import TracebackType
 
@@ -11,12 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 SECONDS_BETWEEN_LINES = 20.0
 SECONDS_BETWEEN_DRAWINGS = 0.1
+SECONDS_BETWEEN_TICKS = 0.5
 
 
 class RunProgress:
     """Counts finished generations, or another `unit`. A live bar on a terminal, a line now and then elsewhere.
 
-    The bar is drawn between generations only: a drawing thread would compete with the loop that is being timed.
+    The bar is drawn between generations only: a drawing thread would compete with the loop that is being timed. Where
+    nothing is timed, while models load, warm up and compile, a clock ticks beside the bar.
     """
 
     def __init__(self, total: int, console: Console | None = None, unit: str = "generations") -> None:
@@ -26,6 +29,7 @@ class RunProgress:
         self.started = self.last_line = self.last_drawing = time.monotonic()
         self.counted_from = 0
         self.bar: Progress | None = None
+        self._ticking, self._closed = threading.Event(), False
         if self.console.is_terminal:
             self.bar = Progress(
                 TextColumn("{task.description}", markup=False),
@@ -43,16 +47,26 @@ class RunProgress:
     def __enter__(self) -> RunProgress:
         if self.bar is not None:
             self.bar.start()
+            threading.Thread(target=self._tick, args=(self.bar,), daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closed = True
+        self._ticking.set()  # the thread ends
         if self.bar is not None:
             self.bar.stop()
 
+    def _tick(self, bar: Progress) -> None:
+        """Redraw the clock while nothing is timed; wait without cost otherwise."""
+        while self._ticking.wait() and not self._closed:
+            bar.refresh()
+            time.sleep(SECONDS_BETWEEN_TICKS)
+
     def restart(self) -> None:
         """Begin the estimate now: the time before was not decoding."""
+        self._ticking.clear()
         self.started, self.counted_from = time.monotonic(), self.done
 
     def skip(self, count: int) -> None:
@@ -64,17 +78,20 @@ class RunProgress:
             self.bar.refresh()
 
     def show(self, label: str) -> None:
-        """Show `label` beside the bar."""
+        """Show `label` beside the bar; the clock stands still, as something may be timed now."""
+        self._ticking.clear()
         self.label = label
         if self.bar is not None:
             self.bar.update(self.task, description=label)
             self.bar.refresh()
 
-    def announce(self, label: str) -> None:
-        """Show `label`, in a log as well: minutes may pass before anything is counted."""
+    def announce(self, label: str, *, timed: bool = False) -> None:
+        """Show `label`, in a log as well: minutes may pass before anything counts. The clock ticks unless `timed`."""
         self.show(label)
         if self.bar is None:
             self.say(label)
+        elif not timed:
+            self._ticking.set()
 
     def advance(self, count: int = 1) -> None:
         self.done += count

@@ -133,7 +133,7 @@ class Comparison:
         recorder, run_dir = self.recorder, self.recorder.journal.run_dir
         if read_costs(run_dir) is not None:
             return
-        recorder.progress.announce("costs of every k")
+        recorder.progress.announce("costs of every k", timed=True)
         ahead = [tokens for group in groups for tokens in recorder.first_tokens(group)]
         lengths = set(recorder.lengths_ahead(groups, self.names, done))
         ahead = [tokens for tokens in ahead if len(tokens) in lengths] or ahead

@@ -57,6 +57,7 @@ class RunConfig:
     retry_errors: bool = False
     plan: bool = False
     share_device: bool = False
+    json: bool = False
 
     def __post_init__(self) -> None:
         for key in ("num_draft_tokens", "max_new_tokens", "repeats", "batch_size"):

@@ -89,7 +89,7 @@ def attempt(composed: DictConfig, place: Place) -> tuple[int, str | None]:
                     outcome = run(config, run_dir, command=sys.argv, group=group)
         if outcome is None:  # the first process of this run prints for it
             return EXIT_OK, None
-        show(outcome, [BASELINE, *(arm.name for arm in config.arms)])
+        show(outcome, [BASELINE, *(arm.name for arm in config.arms)], json=config.json or not sys.stdout.isatty())
     except KeyboardInterrupt:
         say(f"interrupted: {hint}")
         return EXIT_INTERRUPTED, "interrupted"
@@ -105,9 +105,10 @@ def attempt(composed: DictConfig, place: Place) -> tuple[int, str | None]:
     return outcome.exit_code, outcome.error
 
 
-def show(outcome: Outcome, order: list[str]) -> None:
-    """Print the table, where there is anything to put into one, and the line for scripts."""
+def show(outcome: Outcome, order: list[str], *, json: bool = True) -> None:
+    """Print the table, where there is anything to put into one, and with `json` the line for scripts."""
     if outcome.summary["rows"]:
         print_summary(outcome.summary, outcome.run_dir, order)
         print_published(outcome.summary, outcome.run_dir)
-    print(json_line(outcome.run_dir, outcome.exit_code, outcome.summary, outcome.error), flush=True)
+    if json:
+        print(json_line(outcome.run_dir, outcome.exit_code, outcome.summary, outcome.error), flush=True)

@@ -28,6 +28,7 @@ UNCHANGING = (
     "published",  # is shown beside the figures
     "plan",
     "share_device",
+    "json",
     "hydra",
     "engine.start_timeout_s",
 )

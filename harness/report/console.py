@@ -13,13 +13,13 @@ from rich.text import Text
 
 from harness.metrics.definitions import named
 from harness.metrics.guards import SYNTHETIC
-from harness.metrics.statistics import MIN_PROMPTS
 from harness.metrics.summary import SummaryRow, overall, overall_pairs
-from harness.report.floor_words import strength_text, weak_baseline
-from harness.report.names import compact, confidence_text, in_ascii, known, number, percent, span, stopped_text, times
+from harness.report.arms_table import arms_table, interval
+from harness.report.floor_words import weak_baseline
+from harness.report.names import compact, confidence_text, in_ascii, is_control, number, span, stopped_text, times
 from harness.report.published.catalogue import read_metrics, read_published
 from harness.report.published.comparison import METRICS, beside
-from harness.vocabulary import ALL, BASELINE, MISMATCH, VERDICTS
+from harness.vocabulary import ALL, BASELINE
 
 MIN_WIDTH = 160  # so that a log keeps a row on a line
 #: Metrics without a column in the table of arms.
@@ -74,10 +74,9 @@ def print_summary(
         print_line(console, f"SYNTHETIC: {summary['synthetic']}")
     if weak := weak_baseline(overall(summary)):
         print_line(console, in_ascii(f"SLOW BASELINE: {weak}"))
-    console.print(arms_table(summary, order, wide=console.width >= MIN_WIDTH))
-    for line in notes(summary):
+    console.print(arms_table(summary, order, console.width))
+    for line in (*notes(summary), *closing(summary, run_dir)):
         print_line(console, line)
-    print_line(console, f"files: {run_dir}")
 
 
 def print_published(summary: Mapping[str, Any], run_dir: Path, console: Console | None = None) -> None:
@@ -116,100 +115,46 @@ def print_line(console: Console, line: str) -> None:
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def arms_table(summary: Mapping[str, Any], order: Sequence[str] = (), *, wide: bool = False) -> Table:
-    """Every arm against the baseline of the same run, the arms of `order` first; `wide` adds the floor's figures."""
-    rows = overall(summary, order)
-    interval_title = in_ascii(f"{confidence_text(summary)} interval")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("arm", no_wrap=True)
-    for title in ("k", "tok/s", "speedup", interval_title, "acc. length", "acc. rate", "draft ms", "verify ms"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    scored = any(row.get("scored") for row in rows)
-    if scored:
-        table.add_column("accuracy", justify="right", no_wrap=True)
-    batched = any(row.get("batch_size", 1) > 1 for row in rows)
-    if batched:
-        table.add_column("all rows tok/s", justify="right", no_wrap=True)
-    floors = wide and any(known(row.get("strength")) for row in rows)
-    if floors:
-        for title in ("floor ms", "strength", "at floor"):
-            table.add_column(title, justify="right", no_wrap=True)
-    for row in rows:
-        more = [accuracy(row)] if scored else []
-        more += [in_ascii(number(row.get("throughput_tok_s"), 1))] if batched else []
-        more += [in_ascii(text) for text in floor_cells(row)] if floors else []
-        # As Text: rich reads plain strings as markup, in which an arm called `a[b]` loses its end.
-        table.add_row(*map(Text, [*cells(row), *more]), style="bold red" if row.get("verdict_mismatch") else None)
-    return table
-
-
-def floor_cells(row: SummaryRow) -> tuple[str, str, str]:
-    """Floor of a round, strength, and the speedup at the floor."""
-    return number(row.get("floor_ms")), strength_text(row.get("strength")), times(row.get("speedup_at_floor"))
-
-
-def cells(row: SummaryRow) -> list[str]:
-    """One arm's texts, in the table's order."""
-    arm, pace, verify_ms = str(row["arm"]), number(row.get("decode_tok_s"), 1), number(row.get("verify_ms"))
-    if arm == BASELINE:
-        return [arm, "", in_ascii(pace), "1.00x", "", "", "", "", in_ascii(verify_ms), "reference"]
-    figures = (
-        pace,
-        times(row.get("speedup_decode")),
-        interval(row),
-        number(row.get("acceptance_length")),
-        percent(row.get("acceptance_rate")),
-        number(row.get("draft_ms")),
-        verify_ms,
-    )
-    return [arm, str(row["num_draft_tokens"]), *map(in_ascii, figures), verdict(row)]
-
-
-def interval(row: SummaryRow) -> str:
-    """The interval of a decode speedup, with `n.d.` if it includes 1; else why there is none."""
-    low, high = row.get("speedup_decode_low"), row.get("speedup_decode_high")
-    if low is None or high is None:
-        return "too few prompts" if (row.get("paired_prompts") or 0) < MIN_PROMPTS else "no interval"
-    return span(low, high) + (" n.d." if low <= 1.0 <= high else "")
-
-
-def verdict(row: SummaryRow) -> str:
-    """Failed generations, then the count of each verdict from the worst on. A synthetic run claims none."""
-    counts = [(name, row.get(f"verdict_{name}") or 0) for name in VERDICTS]
-    texts = [f"{count} {name.upper() if name == MISMATCH else name}" for name, count in counts if count]
-    if row.get("errors"):
-        texts.insert(0, f"{row['errors']} failed")
-    if row.get("synthetic") and row.get("generations"):
-        texts[-1] = "not claimed"
-    return ", ".join(texts) or "nothing decoded"
-
-
-def accuracy(row: SummaryRow) -> str:
-    """The mean score, with the number of scored generations if some have no score."""
-    scored = row.get("scored")
-    beside_it = f" of {scored}" if scored and scored != row.get("generations") else ""
-    return in_ascii(percent(row.get("accuracy"))) + beside_it
-
-
 def notes(summary: Mapping[str, Any]) -> list[str]:
-    """Lines below the table: arms against each other, reasons to doubt a row, and the noise of the machine."""
+    """Lines below the table: drafters against each other, and reasons to doubt a row."""
     lines = []
     for pair in overall_pairs(summary):
-        if pair.get("speedup_decode") is not None:
+        if pair.get("speedup_decode") is not None and not any(map(is_control, (pair["arm"], pair["other"]))):
             ratio = in_ascii(f"{times(pair['speedup_decode'])}, {spread(pair, confidence_text(summary))}")
             lines.append(f"{pair['arm']} against {pair['other']}: {ratio}")
     rows = overall(summary)
     if any(interval(row).endswith("n.d.") for row in rows if row["arm"] != BASELINE):
         lines.append("n.d.: not distinguishable from the baseline, the interval includes 1")
     general = [f"{guard['code']}: {guard['message']}" for guard in summary.get("guards", []) if not guard.get("arm")]
+    doubted: dict[str, list[str]] = {}  # a doubt that several arms share is one line
     for row in rows:
-        lines += [f"{row['arm']}: {guard}" for guard in row.get("guards") or [] if guard not in general]
+        for guard in row.get("guards") or []:
+            if guard not in general:
+                doubted.setdefault(guard, []).append(str(row["arm"]))
+    lines += [f"{', '.join(arms)}: {guard}" for guard, arms in doubted.items()]
     # Doubts about the whole run once, not for each arm; a synthetic run is headed by its own line.
     lines += [guard for guard in general if not guard.startswith(f"{SYNTHETIC}: ")]
-    lines += filter(None, [in_ascii(stopped_text(summary))])
+    return [*lines, *filter(None, [in_ascii(stopped_text(summary))])]
+
+
+def closing(summary: Mapping[str, Any], run_dir: Path) -> list[str]:
+    """The last lines: the verdict in words, the noise of the machine, and the page."""
+    page = run_dir / "report.html"
     noise = summary.get("noise")
-    return [*lines, f"noise: {noise['text']}"] if noise else lines
+    return [
+        *([verdict_in_words(run_dir)] if page.is_file() else []),
+        *([f"noise: {noise['text']}"] if noise else []),
+        f"report: {page.resolve().as_uri()}" if page.is_file() else f"files: {run_dir}",
+    ]
+
+
+def verdict_in_words(run_dir: Path) -> str:
+    """The page's headline and its first sentence."""
+    from harness.report.page.data import read_run
+    from harness.report.page.headline import headline
+
+    found = headline(read_run(run_dir))
+    return in_ascii(" ".join([f"{found.title}.", *found.sentences[:1]]))
 
 
 def spread(pair: SummaryRow, confidence: str) -> str:

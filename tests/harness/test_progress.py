@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 
 import pytest
 from rich.console import Console
@@ -58,3 +59,19 @@ def test_a_terminal_gets_a_bar() -> None:
         progress.skip(1)
         progress.advance(3)
     assert "4/4" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_clock_ticks_while_nothing_is_timed_and_stands_still_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_TICKS", 0.001)
+    drawn = threading.Semaphore(0)
+    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    with RunProgress(4, console) as progress:
+        assert progress.bar is not None
+        monkeypatch.setattr(progress.bar, "refresh", drawn.release)
+        progress.announce("compiling mtp")
+        assert all(drawn.acquire(timeout=10) for _ in range(5)), "redrawn without a generation"
+        progress.announce("costs of every k", timed=True)
+        assert not progress._ticking.is_set()
+        progress.announce("warm-up of mtp")
+        progress.show("p mtp")
+        assert not progress._ticking.is_set()

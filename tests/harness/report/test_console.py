@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from harness.metrics.summary import overall, read_summary
-from harness.report.console import accuracy, cells, interval, json_line, notes, print_summary
+from harness.report.arms_table import accuracy, arms_table, cells, interval
+from harness.report.console import closing, json_line, notes, print_summary
 from tests.helpers.recorded_run import record
 
 
@@ -23,7 +24,7 @@ def summary(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def printed(summary: dict[str, Any]) -> list[str]:
     console = Console(file=io.StringIO(), width=160)
     print_summary(summary, Path("somewhere"), ["baseline", "mtp", "dflash"], console)
-    return console.file.getvalue().splitlines()  # type: ignore[attr-defined, no-any-return]
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
 
 
 def test_a_row_holds_speed_acceptance_times_and_verdict(summary: dict[str, Any]) -> None:
@@ -108,3 +109,44 @@ def test_an_accuracy_names_its_number_of_scores_if_some_are_missing(scored: int,
 def test_too_few_prompts_are_the_reason_only_below_the_minimum() -> None:
     assert interval({"paired_prompts": 4}) == "too few prompts"
     assert interval({"paired_prompts": 40}) == "no interval"
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_no_cell_is_cut_at_any_width(summary: dict[str, Any], width: int) -> None:
+    floors = {"floor_ms": 0.5, "strength": 0.4, "speedup_at_floor": 1.5, "scored": 6, "accuracy": 0.5, "batch_size": 4}
+    wide = {**summary, "rows": [{**row, **floors} for row in summary["rows"]]}
+    console = Console(file=io.StringIO(), width=width)
+    console.print(arms_table(wide, ["baseline", "mtp", "dflash"], width))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert all(len(line) <= width for line in lines)
+    assert "…" not in "".join(lines)
+    rows = [line.split() for line in lines[-3:]]
+    assert [row[0] for row in rows] == ["baseline", "mtp", "dflash"]
+    assert rows[1][:4] == ["mtp", "3", "247.5", "2.50x"], "k, pace and speedup stand in the narrowest table"
+    assert "exact" in lines[-2]
+
+
+def test_a_wider_terminal_shows_more_columns(summary: dict[str, Any]) -> None:
+    counts = [len(arms_table(summary, width=width).columns) for width in (40, 60, 80, 100, 140)]
+    assert counts == sorted(counts)
+    assert counts[0] == 5 and counts[-1] == 10
+
+
+def test_controls_are_not_set_against_each_other(summary: dict[str, Any]) -> None:
+    pair = {**summary["pairs"][0], "arm": "mtp", "other": "random"}
+    assert not [line for line in notes({**summary, "pairs": [pair]}) if " against " in line]
+
+
+def test_a_doubt_that_arms_share_is_one_line(summary: dict[str, Any]) -> None:
+    rows = [{**row, "guards": ["few_prompts: two of them"]} for row in summary["rows"]]
+    said = [line for line in notes({**summary, "rows": rows}) if "few_prompts: two" in line]
+    assert len(said) == 1 and "mtp" in said[0] and "dflash" in said[0]
+
+
+def test_the_last_lines_are_the_verdict_the_noise_and_the_page(tmp_path: Path) -> None:
+    run_dir = record(tmp_path)
+    (run_dir / "report.html").write_text("")
+    said, noise, page = closing(read_summary(run_dir), run_dir)
+    assert "MTP" in said and said.endswith(".")
+    assert noise.startswith("noise: ")
+    assert page == f"report: {(run_dir / 'report.html').resolve().as_uri()}"
