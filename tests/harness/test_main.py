@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from runpy import run_module
 from typing import Any
 
 import pytest
@@ -20,14 +17,11 @@ from harness.comparison import arms as arms_module
 from harness.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK
 from harness.launch import job as job_module
 from tests.helpers.checkpoint_folders import write_prompts
+from tests.helpers.processes import Started, start
 
 pytestmark = pytest.mark.usefixtures("blank_charts")
 
 Command = Callable[..., int]
-
-# Every process of a killed run starts from one that has read the libraries: twelve starts, and one wait for them.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["harness.run"])
 
 
 @pytest.fixture
@@ -194,41 +188,28 @@ def lines(run_dir: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 def test_a_run_killed_ten_times_continues_to_the_same_tokens(
-    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    overrides: list[str], tmp_path: Path
 ) -> None:
     """Kills come at random moments between two generations, within one, and within the writing of one."""
     write_prompts(tmp_path / "prompts.jsonl", 40)
     moments = Random(0)
 
-    def start(name: str) -> Any:
-        arguments = ["harness", *overrides, "max_new_tokens=16", f"hydra.run.dir={tmp_path / name}"]
-        monkeypatch.setattr(sys, "argv", arguments)  # which a new process takes over, and the folder
-        monkeypatch.chdir(tmp_path)
-        process = FORKS.Process(
-            target=run_module, args=("harness",), kwargs={"run_name": "__main__", "alter_sys": True}
-        )
-        process.start()
-        return process
-
-    def ended(name: str) -> int:
-        process = start(name)
-        process.join()
-        return process.exitcode
+    def start_run(name: str) -> Started:
+        return start(tmp_path, "harness", *overrides, "max_new_tokens=16", f"hydra.run.dir={tmp_path / name}")
 
     kept: list[int] = []
     for _ in range(10):
-        process = start("killed")
+        started = start_run("killed")
         enough = len(lines(tmp_path / "killed")) + moments.randrange(1, 12)
-        while process.is_alive() and len(lines(tmp_path / "killed")) < enough:
+        while started.process.is_alive() and len(lines(tmp_path / "killed")) < enough:
             time.sleep(0.01)
         time.sleep(moments.uniform(0.0, 0.05))
-        process.kill()
-        process.join()
+        started.kill()
         kept.append(len(lines(tmp_path / "killed")))
     assert kept == sorted(kept), "a kill never costs a finished generation"
     assert kept[0] < kept[-1] < 120, "killed in the middle"
-    assert ended("killed") == EXIT_OK
-    assert ended("undisturbed") == EXIT_OK
+    for name in ("killed", "undisturbed"):
+        assert start_run(name).wait().returncode == EXIT_OK
 
     def tokens(name: str) -> dict[tuple[str, str], list[int]]:
         return {(row["prompt_id"], row["arm"]): row["token_ids"] for row in lines(tmp_path / name)}

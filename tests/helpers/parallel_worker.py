@@ -1,14 +1,11 @@
 """Run by each of two processes: a tiny target of every structure that they share, with each drafter.
 
-    torchrun --nproc-per-node 2 -m tests.helpers.parallel_worker FOLDER
-
-FOLDER holds a target per structure. The first process writes the tokens, and how many drafts were accepted, as JSON.
+`folder` holds a target per structure. The first process writes the tokens, and how many drafts were accepted, as JSON.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +30,12 @@ def answers(target: Any, model: Any) -> dict[str, Any]:
     return found
 
 
-def main(folder: Path) -> None:
+def share_every_structure(folder: str) -> None:
     found: dict[str, Any] = {}
     for structure in tiny.EVERY_STRUCTURE:
-        target = load_target(str(folder / structure), tp_plan="auto")
+        target = load_target(str(Path(folder) / structure), tp_plan="auto")
         found[structure] = answers(target, tiny.target_model(structure, **SHARABLE))
         found[structure]["placement"] = [target.placement.text, target.execution]
     if distributed.get_rank() == 0:
-        (folder / "found.json").write_text(json.dumps(found))
+        (Path(folder) / "found.json").write_text(json.dumps(found))
 
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

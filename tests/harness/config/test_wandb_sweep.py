@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,8 @@ import pytest
 from wandb.sdk.launch.sweeps import utils
 
 from tests.harness.config.test_every_yaml import CONF, composed
-from tests.helpers.checkpoint_folders import write_pair, write_prompts
+from tests.helpers.checkpoint_folders import write_prompts
+from tests.helpers.processes import start
 from tests.helpers.wandb_file import read_back
 
 
@@ -44,15 +42,14 @@ def test_every_trial_is_a_command_that_validates(trial: dict[str, Any]) -> None:
     assert config.num_draft_tokens == trial["num_draft_tokens"]["value"]
 
 
-def test_a_trial_is_the_run_that_its_agent_waits_for(tmp_path: Path) -> None:
+def test_a_trial_is_the_run_that_its_agent_waits_for(pair: dict[str, str], tmp_path: Path) -> None:
     # In a process of its own, as an agent starts it: wandb reads these variables once per process.
-    agent = {"WANDB_SWEEP_ID": "sweep1", "WANDB_RUN_ID": "trial7", "PYTHONPATH": str(CONF.parent)}
-    pair = write_pair(tmp_path)
+    agent = {"WANDB_SWEEP_ID": "sweep1", "WANDB_RUN_ID": "trial7"}
     prompts = write_prompts(tmp_path / "prompts.jsonl", 2)
-    command = [sys.executable, "-m", "harness", "tracking=wandb", "tracking.mode=offline", "drafter=mtp"]
+    command = ["harness", "tracking=wandb", "tracking.mode=offline", "drafter=mtp"]
     command += ["target=path", f"target.path={pair['target']}", f"drafters.mtp.path={pair['mtp']}"]
     command += ["dataset=jsonl", f"dataset.path={prompts}", "max_new_tokens=4", "num_draft_tokens=1"]
-    subprocess.run(command, cwd=tmp_path, env={**os.environ, **agent}, check=True)
+    assert start(tmp_path, *command, environment=agent).wait().returncode == 0
     [written] = read_back(tmp_path)
     assert (written.run.run_id, written.run.sweep_id) == ("trial7", "sweep1")
     assert written.summary[sweep_file()["metric"]["name"]] > 0, "what the sweep asks for is what a trial logs"

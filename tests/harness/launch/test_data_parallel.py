@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +10,8 @@ import pytest
 
 from harness.errors import InputError
 from harness.launch.data_parallel import Processes, processes
-from harness.vocabulary import ROOT
-from tests.helpers.checkpoint_folders import write_pair, write_prompts
+from tests.helpers.checkpoint_folders import write_prompts
+from tests.helpers.processes import run_as_main, start, together
 
 
 def test_one_process_where_no_launcher_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,17 +49,13 @@ def test_a_process_of_many_that_does_not_know_its_place_is_refused(
         processes()
 
 
-def test_two_processes_give_the_tokens_and_acceptance_of_one(tmp_path: Path) -> None:
-    pair = write_pair(tmp_path)
+def test_two_processes_give_the_tokens_and_acceptance_of_one(pair: dict[str, str], tmp_path: Path) -> None:
     prompts = write_prompts(tmp_path / "prompts.jsonl", 5)
     settings = ["target=path", f"target.path={pair['target']}", "target.device=cpu", "dataset=jsonl"]
     settings += [f"dataset.path={prompts}", f"drafters.mtp.path={pair['mtp']}", "drafter=[mtp]", "share_device=true"]
     settings += ["max_new_tokens=8", "decoding=sampling", "decoding.temperature=1.0", "num_draft_tokens=3"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
-    def run(name: str, *launcher: str) -> tuple[dict[Any, Any], list[Any]]:
-        command = [sys.executable, "-m", *launcher, "harness", *settings, f"hydra.run.dir={tmp_path / name}"]
-        subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=900, capture_output=True)
+    def recorded(name: str) -> tuple[dict[Any, Any], list[Any]]:
         lines = [json.loads(line) for line in (tmp_path / name / "generations.jsonl").read_text().splitlines()]
         rows = json.loads((tmp_path / name / "summary.json").read_text())["rows"]
         keys = ("arm", "category", "acceptance_length", "acceptance_rate", "generations")
@@ -71,7 +64,7 @@ def test_two_processes_give_the_tokens_and_acceptance_of_one(tmp_path: Path) -> 
         assert len(found) == len(lines), "every prompt exactly once"
         return found, counted
 
-    one = run("one")
-    two = run("two", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
-    assert one == two
+    assert start(tmp_path, "harness", *settings, f"hydra.run.dir={tmp_path / 'one'}").wait().returncode == 0
+    together(tmp_path, 2, run_as_main, str(tmp_path), "harness", *settings, f"hydra.run.dir={tmp_path / 'two'}")
+    assert recorded("one") == recorded("two")
     assert not (tmp_path / "two" / "processes").exists()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import torch
 from harness.errors import InputError
 from harness.launch import device_lock
 from harness.launch.device_lock import choose_device, hold_device
+from tests.helpers.processes import FORKS
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -27,48 +27,49 @@ def lock_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+def hold(lock: Path, pipe: Connection) -> None:
+    device_lock.lock_path = lambda device: lock  # type: ignore[assignment]
+    with hold_device(CPU, share=False, wait=False):
+        pipe.send("held")
+        pipe.poll(None)
+
+
 @contextmanager
-def another_run(lock: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that holds the device until its standard input closes."""
-    code = textwrap.dedent(f"""
-        import sys, torch
-        from pathlib import Path
-        from harness.launch import device_lock
-        device_lock.lock_path = lambda device: Path({str(lock)!r})
-        with device_lock.hold_device(torch.device("cpu"), share=False, wait=False):
-            print("held", flush=True)
-            sys.stdin.read()
-    """)
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None and process.stdout.readline() == "held\n"
+def another_run(lock: Path) -> Iterator[tuple[ForkServerProcess, Connection]]:
+    """A process that holds the device until its pipe is written to, or closed."""
+    ours, theirs = FORKS.Pipe()
+    process = FORKS.Process(target=hold, args=(lock, theirs))
+    process.start()
+    theirs.close()
+    assert ours.recv() == "held"
     try:
-        yield process
+        yield process, ours
     finally:
-        process.communicate()
+        ours.close()
+        process.join()
 
 
 def test_a_gpu_that_another_run_times_is_refused_with_its_process(lock_file: Path) -> None:
-    with another_run(lock_file) as other:
+    with another_run(lock_file) as (other, _):
         wanted = rf"target.device=cuda:0 .*process {other.pid}\).*share_device=true"
         with pytest.raises(InputError, match=wanted), hold_device(GPU, share=False, wait=False):
             pass
 
 
 def test_it_is_free_again_when_the_other_run_ends_however_it_ends(lock_file: Path) -> None:
-    with another_run(lock_file) as other:
+    with another_run(lock_file) as (other, _):
         other.kill()
-        other.wait()
+        other.join()
         with hold_device(GPU, share=False, wait=False):
             pass
 
 
 def test_in_a_sweep_it_is_waited_for(lock_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with another_run(lock_file) as other:
-        assert other.stdin is not None
-        other.stdin.close()  # it lets go in its own time
-        other.stdin = None
+    with another_run(lock_file) as (other, pipe):
+        pipe.send("let go")  # it does so in its own time
         with hold_device(GPU, share=False, wait=True):
-            assert other.wait() == 0
+            other.join()
+            assert other.exitcode == 0
 
 
 def test_sharing_that_was_asked_for_waits_for_no_one(lock_file: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +19,7 @@ from harness.launch import job as job_module
 from harness.report.leaderboard.board import leaderboard
 from harness.vocabulary import ROOT
 from tests.helpers.checkpoint_folders import write_prompts
+from tests.helpers.processes import Started, start
 
 pytestmark = pytest.mark.usefixtures("blank_charts")
 
@@ -188,17 +187,14 @@ def generations(folder: Path) -> int:
     return sum(len(path.read_bytes().splitlines()) for path in folder.glob("*/generations.jsonl"))
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "harness", "-m", *arguments, f"hydra.sweep.dir={folder}"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=folder.parent, env=environment, stdout=subprocess.DEVNULL)
+def start_sweep(folder: Path, *arguments: str) -> Started:
+    return start(folder.parent, "harness", "-m", *arguments, f"hydra.sweep.dir={folder}")
 
 
-def kill_after(process: subprocess.Popen[bytes], folder: Path, count: int) -> None:
-    while process.poll() is None and generations(folder) < count:
+def kill_after(started: Started, folder: Path, count: int) -> None:
+    while started.process.is_alive() and generations(folder) < count:
         time.sleep(0.02)
-    process.kill()
-    process.wait()
+    started.kill()
 
 
 def test_a_killed_sweep_ends_with_the_same_table(
@@ -206,7 +202,7 @@ def test_a_killed_sweep_ends_with_the_same_table(
 ) -> None:
     write_prompts(tmp_path / "prompts.jsonl", 8)
     grid = [*overrides, "drafter=mtp,dflash", "num_draft_tokens=1,3"]
-    kill_after(start(tmp_path / "killed", *grid), tmp_path / "killed", 24)
+    kill_after(start_sweep(tmp_path / "killed", *grid), tmp_path / "killed", 24)
     assert 24 <= generations(tmp_path / "killed") < 64, "killed in the middle"
     states = [job["state"] for job in jobs(tmp_path / "killed", capsys)]
     assert "done" in states and "pending" in states and "running" not in states
@@ -230,10 +226,10 @@ def test_the_embedded_pair_in_24_jobs_killed_twice(
     grid = ["drafter=mtp,dflash", "num_draft_tokens=1,2,4,8", categories, "dataset.limit=3", "max_new_tokens=16"]
     grid += ["target.device=cpu", "share_device=true"]
     for count in (30, 80):
-        kill_after(start(tmp_path / "killed", *grid), tmp_path / "killed", count)
+        kill_after(start_sweep(tmp_path / "killed", *grid), tmp_path / "killed", count)
         assert generations(tmp_path / "killed") >= count
     for name in ("killed", "undisturbed"):
-        assert start(tmp_path / name, *grid).wait() == EXIT_OK
+        assert start_sweep(tmp_path / name, *grid).wait().returncode == EXIT_OK
     assert len(jobs(tmp_path / "killed", capsys)) == 24
     assert table(tmp_path / "killed") == table(tmp_path / "undisturbed")
     assert tokens(tmp_path / "killed") == tokens(tmp_path / "undisturbed")

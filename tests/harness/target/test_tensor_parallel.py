@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +10,17 @@ import pytest
 
 from harness import load_target
 from harness.errors import InputError
-from harness.vocabulary import ROOT
 from tests.helpers import tiny_models as tiny
 from tests.helpers.checkpoint_folders import write_pair, write_prompts
-from tests.helpers.parallel_worker import SHARABLE, answers
-
-TWO = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
-
-
-def start(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=folder, env=environment, check=False, timeout=900, capture_output=True, text=True,
-    )  # fmt: skip
+from tests.helpers.parallel_worker import SHARABLE, answers, share_every_structure
+from tests.helpers.processes import run_as_main, start, together
 
 
 def test_two_processes_share_a_target_of_every_structure(tmp_path: Path) -> None:
     models = {name: tiny.target_model(name, **SHARABLE) for name in tiny.EVERY_STRUCTURE}
     for name, model in models.items():
         model.save_pretrained(tmp_path / name)
-    done = start(tmp_path, *TWO, "tests.helpers.parallel_worker", str(tmp_path))
-    assert done.returncode == 0, done.stderr[-3000:]
+    together(tmp_path, 2, share_every_structure, str(tmp_path))
     found = json.loads((tmp_path / "found.json").read_text())
     for name, model in models.items():
         assert found[name].pop("placement") == ["cpu, shared by 2 processes", "eager"]
@@ -43,28 +29,34 @@ def test_two_processes_share_a_target_of_every_structure(tmp_path: Path) -> None
 
 def test_a_run_together_is_the_same_run_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     pair = write_pair(tmp_path, **SHARABLE)
-    settings = ["harness", "target=path", f"target.path={pair['target']}", "target.dtype=float32", "target.device=cpu"]
+    settings = ["target=path", f"target.path={pair['target']}", "target.dtype=float32", "target.device=cpu"]
     settings += [f"drafters.{name}.path={pair[name]}" for name in ("mtp", "dflash")]
     settings += ["dataset=jsonl", f"dataset.path={write_prompts(tmp_path / 'p.jsonl', 3)}", "max_new_tokens=8"]
     settings += ["num_draft_tokens=3", "share_device=true"]
 
-    def run(name: str, *command: str, again: int = 0) -> tuple[dict[Any, Any], list[Any]]:
-        done = start(tmp_path, *command, f"hydra.run.dir={tmp_path / name}")
-        assert done.returncode == 0, done.stderr[-3000:]
-        assert done.stdout.count("run_dir") == 1, "one process speaks"
+    def run_alone(name: str) -> tuple[dict[Any, Any], list[Any]]:
+        ended = start(tmp_path, "harness", *settings, f"hydra.run.dir={tmp_path / name}").wait()
+        assert ended.returncode == 0, ended.stderr[-3000:]
+        return found(name, ended.stdout)
+
+    def run_together(name: str, again: int = 0) -> tuple[dict[Any, Any], list[Any]]:
+        arguments = [*settings, "target.tp_plan=auto", f"hydra.run.dir={tmp_path / name}"]
+        return found(name, together(tmp_path, 2, run_as_main, str(tmp_path), "harness", *arguments), again)
+
+    def found(name: str, printed: str, again: int = 0) -> tuple[dict[Any, Any], list[Any]]:
+        assert printed.count("run_dir") == 1, "one process speaks"
         rows = [json.loads(line) for line in (tmp_path / name / "generations.jsonl").read_text().splitlines()]
         summary = json.loads((tmp_path / name / "summary.json").read_text())["rows"]
         keys = ("arm", "category", "acceptance_length", "verdict_exact")
-        found = {(row["prompt_id"], row["arm"]): row["token_ids"] for row in rows}
-        assert len(rows) - len(found) == again, "every prompt exactly once, but for a turn that was cut in two"
-        return found, [[row[key] for key in keys] for row in summary]
+        tokens = {(row["prompt_id"], row["arm"]): row["token_ids"] for row in rows}
+        assert len(rows) - len(tokens) == again, "every prompt exactly once, but for a turn that was cut in two"
+        return tokens, [[row[key] for key in keys] for row in summary]
 
-    alone = run("alone", *settings)
-    together = run("together", *TWO, *settings, "target.tp_plan=auto")
-    assert together == alone
+    alone = run_alone("alone")
+    assert run_together("together") == alone
     journal = tmp_path / "together" / "generations.jsonl"
     journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:4]))
-    assert run("together", *TWO, *settings, "target.tp_plan=auto", again=1) == alone
+    assert run_together("together", again=1) == alone
 
 
 def test_one_process_is_sent_to_torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
