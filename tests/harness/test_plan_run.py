@@ -144,6 +144,7 @@ def test_published_figures_beside_it_keep_the_label(planned: Outcome) -> None:
     assert any("theirs, not synthetic 3x" in str(cell) for cell in speeds)
 
 
+@pytest.mark.usefixtures("blank_charts")
 def test_the_leaderboard_keeps_it_apart_from_what_was_measured(
     configure: Configure, planned: Outcome, tmp_path: Path
 ) -> None:
@@ -164,6 +165,7 @@ def test_other_rates_are_another_run(configure: Configure, planned: Outcome) -> 
         run(changed, planned.run_dir)
 
 
+@pytest.mark.usefixtures("blank_charts")
 def test_text_is_read_as_numbers_where_no_tokenizer_is_at_hand(configure: Configure, tmp_path: Path) -> None:
     prompts = write_prompts(tmp_path / "prompts.jsonl", 2, turns=2)
     outcome = run(configure(dataset={"path": prompts}), tmp_path / "run")
@@ -172,6 +174,7 @@ def test_text_is_read_as_numbers_where_no_tokenizer_is_at_hand(configure: Config
     assert set(first) == {5}, "what is 0 + 0? has five words"
 
 
+@pytest.mark.usefixtures("blank_charts")
 def test_rates_alone_need_a_checkpoint_and_are_labelled_as_well(configure: Configure, tmp_path: Path) -> None:
     paths = write_pair(tmp_path / "pair")
     config = configure(
@@ -202,6 +205,7 @@ def test_a_plan_of_jobs_counts_the_bytes_of_weights_that_are_nowhere(configure: 
     assert found.weight_bytes is not None and found.weight_bytes > 10_000
 
 
+@pytest.mark.usefixtures("blank_charts")
 @pytest.mark.parametrize("name", ["31b", "26b_a4b", "12b", "e4b"])
 def test_a_published_size_needs_its_name_alone(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     narrow(monkeypatch)

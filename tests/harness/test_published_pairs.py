@@ -18,6 +18,8 @@ from harness.vocabulary import CONF
 from tests.helpers import drafter_folders as folders
 from tests.helpers.checkpoint_folders import tokenizer, write_prompts
 
+pytestmark = pytest.mark.usefixtures("blank_charts")
+
 TARGETS = {"e2b": "E2B", "e4b": "E4B", "12b": "12B", "26b_a4b": "26B-A4B", "31b": "31B"}
 
 

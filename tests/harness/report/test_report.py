@@ -149,6 +149,7 @@ def test_the_data_of_every_chart_lies_beside_it_as_csv(run_dir: Path) -> None:
     assert len(prompts) == 15 * 2
 
 
+@pytest.mark.usefixtures("blank_charts")
 def test_a_mismatch_shows_in_headline_table_and_browser(tmp_path: Path) -> None:
     folder = synthetic.write_run(tmp_path, prompts=10, tokens=30, mismatches=2)
     text = write_report(folder).read_text(encoding="utf-8")
@@ -207,6 +208,7 @@ def test_published_figures_stand_beside_ours(tmp_path: Path) -> None:
     assert table.loc["Paper <1>", "difference"] == pytest.approx(mtp["speedup_decode"] - 2.0)
 
 
+@pytest.mark.usefixtures("blank_charts")
 def test_the_command_rebuilds_every_report_below_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("0", "1"):
         synthetic.write_run(tmp_path / "sweep" / name, prompts=2, tokens=8)

@@ -20,6 +20,7 @@ from harness.run import run
 from tests.helpers.decoded_runs import Configure
 
 
+@pytest.mark.usefixtures("blank_charts")
 def test_a_stopped_process_leaves_a_mark_and_no_time(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

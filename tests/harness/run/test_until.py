@@ -11,8 +11,6 @@ from harness.errors import InputError
 from harness.run import run
 from tests.helpers.decoded_runs import Configure, generations
 
-pytestmark = pytest.mark.usefixtures("blank_charts")
-
 
 def test_a_run_stops_after_the_block_that_decides_and_a_continued_run_decodes_no_more(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -33,6 +31,7 @@ def test_a_run_stops_after_the_block_that_decides_and_a_continued_run_decodes_no
     assert "Stopped as decided after 6 of at most 12 prompts and 1 look" in page
 
 
+@pytest.mark.usefixtures("blank_charts")
 def test_a_run_that_never_decides_takes_its_most_prompts(configure: Configure, tmp_path: Path) -> None:
     config = configure(
         count=9, until={"half_width": 1e-9, "min_prompts": 5, "max_prompts": 6}, repeats=2, max_new_tokens=4

@@ -18,6 +18,8 @@ from harness.report import __main__ as report
 from tests.helpers.broken_surroundings import ascii_console, errors, reader_gone
 from tests.helpers.checkpoint_folders import write_prompts
 
+pytestmark = pytest.mark.usefixtures("blank_charts")
+
 Command = Callable[..., int]
 
 
