@@ -6,14 +6,9 @@ import gc
 import os
 import tempfile
 
-import torch
 from hypothesis import Phase, settings
-from transformers.utils import logging
 
-# Tiny matrices are slower on several threads, and a reproducible suite cannot depend on how many there are.
-torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # so that no run probes for the fastest count
-logging.disable_progress_bar()
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)
 # A mutant is killed by the first example that fails: no time goes into a smaller one.
 settings.register_profile("mutations", settings.get_profile("suite"), phases=[Phase.explicit, Phase.generate])
@@ -22,6 +17,16 @@ settings.load_profile("suite")
 # Rates of this machine and programs made on it are found by the whole suite, and by nobody else.
 _cache = tempfile.TemporaryDirectory(prefix="drafthouse-tests-")
 os.environ["DRAFTHOUSE_CACHE"] = _cache.name
+
+
+def pytest_collection() -> None:
+    """Not where this file is imported: pytest-xdist's first process collects nothing and needs no torch."""
+    import torch
+    from transformers.utils import logging
+
+    # Tiny matrices are slower on several threads, and a reproducible suite cannot depend on how many there are.
+    torch.set_num_threads(1)
+    logging.disable_progress_bar()
 
 
 def pytest_collection_finish() -> None:
