@@ -114,10 +114,15 @@ def test_tensors(
     assert expected.replace("model.", "") in complaint(folder, name).replace("model.", "")
 
 
-@pytest.mark.parametrize("name", published.NAMES)
-def test_targets(tmp_path: Path, name: str) -> None:
-    sound = folders.write_target(tmp_path / "sound", name)
-    raw, tensors = json.loads((sound / "config.json").read_text()), folders.stored(sound)
+@pytest.fixture(scope="module", params=published.NAMES)
+def sound(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Tensors]:
+    """A target of each size as it is published: its config.json and its tensors."""
+    folder = folders.write_target(tmp_path_factory.mktemp("sound"), request.param)
+    return json.loads((folder / "config.json").read_text()), folders.stored(folder)
+
+
+def test_targets(tmp_path: Path, sound: tuple[dict[str, Any], Tensors]) -> None:
+    raw, tensors = sound
     said = set()
     for corrupt in TENSORS:
         changed = dict(tensors)
@@ -146,12 +151,12 @@ def test_targets(tmp_path: Path, name: str) -> None:
     ],
     ids=str,
 )
-@pytest.mark.parametrize("name", published.NAMES)
-def test_target_configs(tmp_path: Path, name: str, change: dict[str, Any], expected: str) -> None:
-    sound = folders.write_target(tmp_path / "sound", name)
-    raw = json.loads((sound / "config.json").read_text())
-    raw["text_config"] = {key: value for key, value in (raw["text_config"] | change).items() if value is not None}
-    folder = str(folders.write(tmp_path / "broken", raw, folders.stored(sound)))
+def test_target_configs(
+    tmp_path: Path, sound: tuple[dict[str, Any], Tensors], change: dict[str, Any], expected: str
+) -> None:
+    raw, tensors = sound
+    text = {key: value for key, value in (raw["text_config"] | change).items() if value is not None}
+    folder = str(folders.write(tmp_path / "broken", raw | {"text_config": text}, tensors))
     with pytest.raises(InputError) as raised:
         load_target(folder)
     assert expected in str(raised.value)

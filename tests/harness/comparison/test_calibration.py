@@ -90,9 +90,10 @@ def test_it_is_short_and_warm(configure: Configure, tmp_path: Path, clocked: lis
 def test_a_second_start_keeps_the_choice(
     configure: Configure, tmp_path: Path, clocked: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = run(configure([1, 2, 6]), tmp_path / "run")
+    config = configure([1, 2, 6], drafter=["mtp", "lookup"])
+    first = run(config, tmp_path / "run")
     monkeypatch.setattr(calibration, "measure", lambda *_: pytest.fail("measured again"))
-    again = run(configure([1, 2, 6]), tmp_path / "run")
+    again = run(config, tmp_path / "run")
     assert arms(again) == arms(first)
 
 

@@ -115,11 +115,14 @@ def test_where_none_is_published_the_error_says_what_there_is() -> None:
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_dataset_says_where_it_is_from_and_can_be_read_and_scored(name: str) -> None:
-    config = composed(f"dataset={name}", "dataset.path=rows.jsonl").dataset
-    RowMapping(config.row, config.label)
-    Scorer(config.scorer, composed().scoring)
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        assert set(compose("config", [f"dataset={name}"]).dataset) >= OVERRIDABLE
+        whole = compose("config", [f"dataset={name}"])
+    assert set(whole.dataset) >= OVERRIDABLE
+    whole.dataset.path = "rows.jsonl"
+    run_config = read_config(whole)
+    config = run_config.dataset
+    RowMapping(config.row, config.label)
+    Scorer(config.scorer, run_config.scoring)
     if name not in ("embedded", "jsonl", "hospital", "random"):
         assert config.source.licence
         assert config.source.is_fetchable or config.source.by_hand

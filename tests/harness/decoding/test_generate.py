@@ -44,9 +44,11 @@ def test_the_baseline_is_transformers_greedy(structure: str, length: int) -> Non
 @pytest.mark.parametrize(("name", "k"), [("mtp", 3), ("dflash", 6), ("lookup", 4), ("oracle", 5), ("random", 2)])
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_a_long_answer_passes_the_window_with_rejections_on_the_way(structure: str, name: str, k: int) -> None:
-    expected = reference.answer(structure, SHORT)[:210]
+    expected = reference.answer(structure, SHORT)
     drafter = reference.drafter(name, structure)
-    found = generate(reference.target(structure), drafter, tiny.prompt(SHORT), num_draft_tokens=k, max_new_tokens=210)
+    found = generate(
+        reference.target(structure), drafter, tiny.prompt(SHORT), num_draft_tokens=k, max_new_tokens=reference.LONG
+    )
     assert found.token_ids == expected
     assert_consistent(found, k, SHORT)
     past_window = [r for r in found.rounds if r.position > 2 * tiny.WINDOW]
@@ -59,9 +61,11 @@ def test_a_long_answer_passes_the_window_with_rejections_on_the_way(structure: s
 @pytest.mark.parametrize(("name", "k"), [("mtp", 5), ("dflash", 15)])
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_every_count_of_accepted_drafts_comes_up_inside_and_past_the_window(structure: str, name: str, k: int) -> None:
-    expected = reference.answer(structure, SHORT)[:210]
+    expected = reference.answer(structure, SHORT)
     drafter = reference.steered(name, structure, SHORT)
-    found = generate(reference.target(structure), drafter, tiny.prompt(SHORT), num_draft_tokens=k, max_new_tokens=210)
+    found = generate(
+        reference.target(structure), drafter, tiny.prompt(SHORT), num_draft_tokens=k, max_new_tokens=reference.LONG
+    )
     assert found.token_ids == expected
     assert_consistent(found, k, SHORT)
     counts = {r.accepted for r in found.rounds if r.position > tiny.WINDOW}

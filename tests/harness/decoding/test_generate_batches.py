@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -32,14 +33,28 @@ def what_happened(generation: Generation) -> tuple[Any, ...]:
     return generation.token_ids, generation.finish_reason, rounds
 
 
-def alone_and_together(structure: str, name: str | None, batch_size: int, **options: Any) -> tuple[Any, Any]:
-    target = reference.target(structure)
+def together(structure: str, name: str | None, batch_size: int, **options: Any) -> list[Any]:
     drafter = None if name is None else reference.drafter(name, structure)
-    if drafter is not None:
-        options["num_draft_tokens"] = 3
-    alone = [generate(target, drafter, prompt, seed=50 + i, **options) for i, prompt in enumerate(PROMPTS)]
-    together = generate(target, drafter, PROMPTS, seed=50, batch_size=batch_size, **options)
-    return [what_happened(g) for g in alone], [what_happened(g) for g in together]
+    k = None if name is None else 3
+    found = generate(
+        reference.target(structure), drafter, PROMPTS, num_draft_tokens=k, seed=50, batch_size=batch_size, **options
+    )
+    return [what_happened(g) for g in found]
+
+
+def alone(structure: str, name: str | None, **options: Any) -> list[Any]:
+    target, k = reference.target(structure), None if name is None else 3
+    drafter = None if name is None else reference.drafter(name, structure)
+    found = [
+        generate(target, drafter, prompt, num_draft_tokens=k, seed=50 + i, **options)
+        for i, prompt in enumerate(PROMPTS)
+    ]
+    return [what_happened(g) for g in found]
+
+
+@functools.cache
+def greedy_alone(structure: str, name: str | None) -> list[Any]:
+    return alone(structure, name, max_new_tokens=20, eos_token_ids=[12])
 
 
 def test_every_prompt_bears_an_equal_share_of_the_time_of_all() -> None:
@@ -54,17 +69,15 @@ def test_every_prompt_bears_an_equal_share_of_the_time_of_all() -> None:
 @pytest.mark.parametrize(("structure", "name"), CASES)
 def test_greedy_rows_of_unequal_prompts(structure: str, name: str | None, batch_size: int) -> None:
     """With two rows for five prompts, rows end at different times and are given to the prompts that wait."""
-    alone, together = alone_and_together(structure, name, batch_size, max_new_tokens=20, eos_token_ids=[12])
-    assert together == alone
+    found = together(structure, name, batch_size, max_new_tokens=20, eos_token_ids=[12])
+    assert found == greedy_alone(structure, name)
 
 
 @pytest.mark.parametrize("verification", ["rejection", "match"])
 @pytest.mark.parametrize(("structure", "name"), CASES)
 def test_sampled_rows_draw_as_they_would_alone(structure: str, name: str | None, verification: str) -> None:
-    alone, together = alone_and_together(
-        structure, name, 2, max_new_tokens=12, temperature=1.5, top_p=0.95, verification=verification
-    )
-    assert together == alone
+    options = {"max_new_tokens": 12, "temperature": 1.5, "top_p": 0.95, "verification": verification}
+    assert together(structure, name, 2, **options) == alone(structure, name, **options)
 
 
 def test_rows_of_a_batch_end_on_their_own() -> None:
