@@ -33,8 +33,8 @@ from drafters.layouts.known import LAYOUTS, describe_marks, find_layout
 from harness.entry import command
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.gguf.describe import facts_of as gguf_facts
-from harness.gguf.describe import problems_of as gguf_problems
-from harness.gguf.fit import ROLES, WORDS, check_drafter, check_same, read_target
+from harness.gguf.fit import ROLES, check_drafter, check_same, read_target, sizes_in, sizes_of
+from harness.gguf.fit import problems_of as gguf_problems
 from harness.gguf.read import is_gguf, read_header
 from harness.target.describe import Facts, block_facts, mtp_facts, size_facts, target_facts
 from harness.target.files import (
@@ -118,7 +118,7 @@ def _look(found: Inspection, path: str, target: str | None) -> None:
 
 
 def _file(found: Inspection, path: str, target: str | None) -> None:
-    """A GGUF file. A target may be held against the folder of the checkpoint that it was made from."""
+    """A GGUF file. A target is held against the checkpoint that it was made from."""
     header = read_header(Path(path), path)
     found.problems += gguf_problems(header)
     if header.architecture not in ROLES:
@@ -127,14 +127,16 @@ def _file(found: Inspection, path: str, target: str | None) -> None:
     if target is None:
         return
     is_drafter = ROLES[header.architecture] is not None
-    if is_drafter != is_gguf(Path(target)):
-        kind = "GGUF file of its target" if is_drafter else "folder of the checkpoint that it was made from"
-        raise InputError(f"--target is {target!r}, expected the {kind}, as {path} is {WORDS[header.architecture]}")
     try:
-        if is_drafter:
-            check_drafter(header, read_target(Path(target), "--target"), "fit")
+        if is_drafter and is_gguf(Path(target)):
+            check_drafter(header, sizes_of(read_target(Path(target), "--target")), "fit")
         else:
-            check_same(header, read_model_config(resolve_folder(target, "--target", weights=False), target), "fit")
+            raw = read_model_config(resolve_folder(target, "--target", weights=False), target)
+            check_target(raw, "fit")
+            if is_drafter:
+                check_drafter(header, sizes_in(raw), "fit")
+            else:
+                check_same(header, raw, "fit")
         found.facts.append(("fits" if is_drafter else "is of", target))
     except InputError as error:
         found.problems.append(f"does not fit {target}: {str(error).removeprefix('fit: ')}")

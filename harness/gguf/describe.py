@@ -1,4 +1,4 @@
-"""Describes a GGUF file from its header, one fact a line, and lists why it cannot be used."""
+"""Describes a GGUF file from its header, one fact a line."""
 
 from __future__ import annotations
 
@@ -6,24 +6,12 @@ import math
 from collections import Counter
 from typing import Any
 
-from harness.gguf.fit import MARKOV, ROLES, WORDS, geometry, max_draft_tokens, spec_type, vocabulary_size
+from harness.gguf.fit import MARKOV, ROLES, geometry, max_draft_tokens, spec_type, vocabulary_size
 from harness.gguf.gemma import GEMMA4, GEMMA4_ASSISTANT
 from harness.gguf.read import Header
 from harness.target.describe import FAMILY, Facts
 
 NAMED_TOKENS = ("bos", "eos", "eot", "padding", "unknown", "mask")
-
-
-def problems_of(header: Header) -> list[str]:
-    """Every reason why the file cannot be used, one line each."""
-    if header.architecture not in ROLES:
-        known = ", ".join(f"{name} ({words})" for name, words in WORDS.items())
-        return [f"architecture is {header.architecture!r}, expected {known}"]
-    unknown = sorted({tensor.type for tensor in header.tensors.values() if tensor.bytes is None})
-    problems = [f"tensors of {kind}, which is not known here; expected a type of llama.cpp's" for kind in unknown]
-    needed = {"output_norm.weight"} | ({"token_embd.weight"} if header.architecture != "dflash" else {"fc.weight"})
-    needed |= {f"blk.{layer}.attn_q.weight" for layer in range(header.whole("block_count"))}
-    return problems + [f"{name} is missing" for name in sorted(needed - header.tensors.keys())]
 
 
 def facts_of(header: Header) -> Facts:

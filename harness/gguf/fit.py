@@ -5,6 +5,8 @@ Everything is decided from headers, in the words in which a checkpoint's misfit 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -79,25 +81,67 @@ def geometry(header: Header) -> dict[str, tuple[int, int]]:
     return shapes
 
 
-def check_drafter(drafter: Header, target: Header, key: str) -> Fit:
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes of a target on which a drafter's file and a checkpoint must agree with it."""
+
+    layers: int
+    width: int
+    vocabulary: int
+    window: int | None
+    keys: Mapping[str, tuple[int, int]]  # head width and key/value heads per layer type
+
+
+def sizes_of(target: Header) -> Sizes:
+    """A target file's sizes. Raises InputError for a header that leaves one open."""
+    window = target.get("attention.sliding_window")
+    layers, width = target.whole("block_count"), target.whole("embedding_length")
+    return Sizes(layers, width, vocabulary_size(target), window, geometry(target))
+
+
+def sizes_in(raw: dict[str, Any]) -> Sizes:
+    """The sizes in a target's config.json, which `check_target` has passed."""
+    text = text_config(raw)
+    window = text.get("sliding_window")
+    return Sizes(text["num_hidden_layers"], text["hidden_size"], text["vocab_size"], window, kv_geometry(text))
+
+
+def check_drafter(drafter: Header, target: Sizes, key: str) -> Fit:
     """The limits of a drafter that fits `target`. Raises InputError with the first reason why it does not."""
-    width, layers = target.whole("embedding_length"), target.whole("block_count")
+    check_whole(drafter, key)
     if drafter.architecture == GEMMA4_ASSISTANT:
-        check_equal(key, "embedding_length_out", drafter.get("embedding_length_out"), width)
+        check_equal(key, "embedding_length_out", drafter.get("embedding_length_out"), target.width)
     else:
-        check_equal(key, "embedding_length", drafter.whole("embedding_length"), width)
-    check_equal(key, "vocabulary", vocabulary_size(drafter), vocabulary_size(target))
+        check_equal(key, "embedding_length", drafter.whole("embedding_length"), target.width)
+    check_equal(key, "vocabulary", vocabulary_size(drafter), target.vocabulary)
     if drafter.architecture == GEMMA4_ASSISTANT:
-        shapes = geometry(target)
         for kind, shape in geometry(drafter).items():
             what = f"{kind} (head width, key/value heads)"
-            check_equal(key, what, shape, shapes.get(kind), ", whose cache it reads")
+            check_equal(key, what, shape, target.keys.get(kind), ", whose cache it reads")
         mine = drafter.get("attention.sliding_window")
-        check_equal(key, "sliding_window", mine, target.get("attention.sliding_window"), ", whose cache it reads")
+        check_equal(key, "sliding_window", mine, target.window, ", whose cache it reads")
         return Fit()
     for read in drafter.get("target_layers") or []:
-        check_tap(int(read) - 1, layers, key)
+        check_tap(int(read) - 1, target.layers, key)
     return Fit(max_draft_tokens(drafter), drafter.whole("block_size"))
+
+
+def check_whole(header: Header, key: str) -> None:
+    """Raise InputError for the first reason why the file cannot be used at all."""
+    for problem in problems_of(header):
+        raise InputError(f"{key}: {header.path}: {problem}")
+
+
+def problems_of(header: Header) -> list[str]:
+    """Every reason why the file cannot be used, one line each."""
+    if header.architecture not in ROLES:
+        known = ", ".join(f"{name} ({words})" for name, words in WORDS.items())
+        return [f"architecture is {header.architecture!r}, expected {known}"]
+    unknown = sorted({tensor.type for tensor in header.tensors.values() if tensor.bytes is None})
+    problems = [f"tensors of {kind}, which is not known here; expected a type of llama.cpp's" for kind in unknown]
+    needed = {"output_norm.weight", "fc.weight" if header.architecture == DFLASH else "token_embd.weight"}
+    needed |= {f"blk.{layer}.attn_output.weight" for layer in range(header.whole("block_count"))}
+    return problems + [f"{name} is missing" for name in sorted(needed - header.tensors.keys())]
 
 
 def check_tap(tap: int, layers: int, key: str) -> None:
@@ -112,16 +156,13 @@ def check_tap(tap: int, layers: int, key: str) -> None:
 
 
 def check_same(target: Header, raw: dict[str, Any], key: str) -> None:
-    """Raise InputError where the target of `target` is another model than that of the config.json `raw`."""
-    text = text_config(raw)
-    for name, mine, wanted in (
-        ("block_count", target.whole("block_count"), text.get("num_hidden_layers")),
-        ("embedding_length", target.whole("embedding_length"), text.get("hidden_size")),
-        ("vocabulary", vocabulary_size(target), text.get("vocab_size")),
-        ("attention.sliding_window", target.get("attention.sliding_window"), text.get("sliding_window")),
-        ("layers' keys (head width, key/value heads)", geometry(target), kv_geometry(text)),
-    ):
-        if mine != wanted:
+    """Raise InputError where `target` is a file of another model than that of the config.json `raw`."""
+    check_whole(target, key)
+    mine, wanted = sizes_of(target), sizes_in(raw)
+    for entry in fields(Sizes):
+        found, expected = getattr(mine, entry.name), getattr(wanted, entry.name)
+        if found != expected:
             raise InputError(
-                f"{key}: {target.path} is another model: its {name} is {mine}, expected {wanted} as in target.path"
+                f"{key}: {target.path} is another model: its {entry.name} is {found}, expected {expected} as in "
+                "target.path"
             )

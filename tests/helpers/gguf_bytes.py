@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 from typing import Any
+
+from drafters.geometry import text_config
+from harness.gguf.fit import sizes_in
+from harness.gguf.gemma import FULL, SLIDING
 
 
 def text(value: str) -> bytes:
@@ -61,7 +66,23 @@ def write(folder: Path, architecture: str, changes: dict[str, Any] | None = None
     keys = {name: one for name, one in {**TARGET, **(changes or {})}.items() if one is not None}
     values = {"general.architecture": architecture, "tokenizer.ggml.tokens": [f"t{i}" for i in range(tokens)]}
     values |= {f"{architecture}.{name}": one for name, one in keys.items()}
-    names = ["output_norm.weight", "token_embd.weight", "fc.weight", "blk.0.attn_q.weight", "blk.1.attn_q.weight"]
+    names = ["output_norm.weight", "token_embd.weight", "fc.weight"]
+    names += [f"blk.{layer}.attn_output.weight" for layer in range(keys.get("block_count", 0))]
     path = folder / f"{architecture}.gguf"
     path.write_bytes(pack(values, dict.fromkeys(names, (4, 32))))
     return path
+
+
+def stand_in(folder: Path, architecture: str, target: Path, **changes: Any) -> Path:
+    """A file without weights worth loading that fits, or stands for, the target in the folder `target`."""
+    raw = json.loads((target / "config.json").read_text(encoding="utf-8"))
+    sizes, kinds = sizes_in(raw), text_config(raw)["layer_types"]
+    values = {
+        "block_count": sizes.layers, "embedding_length": sizes.width, "embedding_length_out": sizes.width,
+        "attention.sliding_window": sizes.window,
+        "attention.sliding_window_pattern": [kind == SLIDING for kind in kinds],
+        "attention.head_count_kv": [sizes.keys[kind][1] for kind in kinds],
+        "attention.key_length": sizes.keys[FULL][0], "attention.key_length_swa": sizes.keys[SLIDING][0],
+        "block_size": 16, "target_layers": [1],
+    }  # fmt: skip
+    return write(folder, architecture, values | changes, tokens=sizes.vocabulary)

@@ -12,11 +12,14 @@ from harness.comparison.threads import engine_threads
 from harness.config import RunConfig
 from harness.config.checks import one_of
 from harness.engines.contract import Asked
+from harness.engines.llama_cpp.files import check_files
 from harness.engines.llama_cpp.server import Drafting, LlamaSession
 from harness.engines.llama_cpp.settings import NGRAMS, as_attributes, as_flags, switch
 from harness.engines.session import Session
 from harness.engines.worker import WorkerProcess
 from harness.errors import InputError
+from harness.gguf.fit import spec_type
+from harness.gguf.read import read_header
 from harness.vocabulary import ENGINE_TITLES, LLAMA_CPP
 
 SCRIPT = Path(__file__).with_name("script.py")
@@ -59,10 +62,7 @@ class LlamaCpp:
             stop = arm.options.get("stop")
             if arm.engine == LLAMA_CPP and stop not in (None, "p_min") and not engine.beside:
                 raise InputError(f"drafters.{arm.name}.stop={stop}: llama.cpp knows p_min alone, expected it or null")
-        files = [("target.gguf", config.target.gguf), *((f"drafters.{a.name}.gguf", a.gguf) for a in config.arms)]
-        for key, file in files:
-            if file is not None and not Path(file).expanduser().is_file():
-                raise InputError(f"{key}={file}: no such file, expected a GGUF file")
+        check_files(config)
         if engine.binary is not None and shutil.which(engine.binary) is None:
             raise InputError(f"engine.binary={engine.binary}: no such program, expected a llama-server")
         if engine.url is None and engine.binary is None:
@@ -102,7 +102,9 @@ def kind_of_draft(config: RunConfig, asked: Asked) -> str:
     """llama.cpp's name for the arm's way of drafting."""
     method = asked.method(LLAMA_CPP)
     assert method is not None and asked.planned is not None
-    drafter = asked.planned.drafter
+    drafter, file = asked.planned.drafter, asked.planned.arm.gguf
+    if method.name == "draft-dflash" and file is not None:
+        return spec_type(read_header(Path(file).expanduser(), f"drafters.{asked.planned.arm.name}.gguf"))
     if method.name == "draft-dflash" and drafter is not None and "dspark" in str(architecture(drafter)).lower():
         return "draft-dspark"
     own = config.engine.speculative.get(config.engine.asked_as(asked.name), {})
@@ -129,6 +131,7 @@ def settings_of(config: RunConfig, asked: Asked) -> dict[str, Any]:
         "threads_batch": threads,
         "cache_type_k": numbers,
         "cache_type_v": numbers,
+        "flash_attn": "off" if exact else None,  # on a CPU it computes in half precision
         "cache_prompt": False,
         "cache_ram": 0,
         "metrics": True,

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from drafters.errors import InputError
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.export import main
-from harness.gguf.describe import facts_of, problems_of
-from harness.gguf.fit import check_drafter, check_same, read_drafter, read_target, spec_type
+from harness.gguf.describe import facts_of
+from harness.gguf.fit import check_drafter, check_same, problems_of, read_drafter, read_target, sizes_of, spec_type
 from harness.gguf.gemma import STILL
 from harness.gguf.names import ASSISTANT, BLOCK, BLOCK_LAYER, GEMMA_LAYER, TARGET, TARGET_LAYER, gguf_name
 from harness.gguf.read import Header, read_header
@@ -78,7 +78,7 @@ def test_every_tensor_of_an_assistant_is_read_back(tmp_path: Path, name: str, or
     stored = {n: t for n, t in load_file(folder / "model.safetensors").items() if not n.startswith(left_out)}
     check_equal(found, stored, lambda n: gguf_name(n, ASSISTANT, GEMMA_LAYER), {"rope_freqs.weight"})
     aim = export(target, tmp_path / "target.gguf").path
-    check_drafter(header, read_target(aim, "target.gguf"), "key")
+    check_drafter(header, sizes_of(read_target(aim, "target.gguf")), "key")
 
 
 def test_every_tensor_of_a_dflash_drafter_is_read_back(tmp_path: Path) -> None:
@@ -224,13 +224,13 @@ def test_the_command_writes_what_inspection_accepts(tmp_path: Path, capsys: pyte
         assert main(asked) == EXIT_OK
     assert "note: the ordered head" in capsys.readouterr().out
     target = str(tmp_path / "target.gguf")
-    for name in ("mtp", "dflash"):
-        found = inspect(str(tmp_path / f"{name}.gguf"), target)
-        assert found.usable and dict(found.facts)["fits"] == target
+    for name, aim in ((name, aim) for name in ("mtp", "dflash") for aim in (target, str(E2B))):
+        found = inspect(str(tmp_path / f"{name}.gguf"), aim)
+        assert found.usable and dict(found.facts)["fits"] == aim
     facts = dict(inspect(target, str(E2B)).facts)
     assert facts["is of"] == str(E2B) and facts["shared keys"].startswith("the last 2 layers")
     assert facts["tokenizer"] == "gpt2, bos 2, eos 1, eot 6, padding 0, unknown 3, mask 4, with a chat template"
-    assert not inspect(target, str(DENSE)).usable and not inspect(str(tmp_path / "mtp.gguf"), str(E2B)).usable
+    assert not inspect(target, str(DENSE)).usable and not inspect(str(tmp_path / "mtp.gguf"), str(DENSE)).usable
     assert main(["gguf", str(tmp_path / "none"), "--out", target]) == EXIT_BAD_INPUT
 
 

@@ -15,6 +15,8 @@ from harness.gguf.fit import (
     max_draft_tokens,
     read_drafter,
     read_target,
+    sizes_in,
+    sizes_of,
     spec_type,
 )
 from harness.gguf.read import Header, Packed
@@ -42,7 +44,7 @@ def drafter(folder: Path, kind: str, **options: Any) -> Header:
 
 @pytest.mark.parametrize(("kind", "most"), [("mtp", None), ("dflash", 15)])
 def test_a_fitting_drafter_names_its_limits(tmp_path: Path, target: Header, kind: str, most: int | None) -> None:
-    assert check_drafter(drafter(tmp_path, kind), target, "key").max_draft_tokens == most
+    assert check_drafter(drafter(tmp_path, kind), sizes_of(target), "key").max_draft_tokens == most
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,7 @@ def test_a_drafter_of_another_target_is_refused(
     tmp_path: Path, target: Header, kind: str, options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(InputError, match=f"^key: the drafter.*{said}" if "taps" not in said else said):
-        check_drafter(drafter(tmp_path, kind, **options), target, "key")
+        check_drafter(drafter(tmp_path, kind, **options), sizes_of(target), "key")
 
 
 def test_a_file_in_another_role_is_refused(tmp_path: Path) -> None:
@@ -75,13 +77,17 @@ def test_a_file_in_another_role_is_refused(tmp_path: Path) -> None:
 def test_a_target_stands_for_its_own_checkpoint_only(target: Header) -> None:
     check_same(target, RAW, "target.gguf")
     check_same(target, {"text_config": RAW}, "target.gguf")
-    with pytest.raises(InputError, match=r"is another model: its block_count is 2, expected 3 as in target.path"):
+    with pytest.raises(InputError, match=r"is another model: its layers is 2, expected 3 as in target.path"):
         check_same(target, RAW | {"num_hidden_layers": 3}, "target.gguf")
+
+
+def test_a_checkpoint_has_the_sizes_of_its_file(target: Header) -> None:
+    assert sizes_in(RAW) == sizes_of(target)
 
 
 def test_a_header_without_its_sizes_is_refused(tmp_path: Path, target: Header) -> None:
     with pytest.raises(InputError, match=r"dflash.block_size is missing, expected a whole number"):
-        check_drafter(drafter(tmp_path, "dflash", changes={"block_size": None}), target, "key")
+        check_drafter(drafter(tmp_path, "dflash", changes={"block_size": None}), sizes_of(target), "key")
     with pytest.raises(InputError, match=r"attention.head_count_kv has 1 values, expected 2 \(block_count\)"):
         read_target(packed.write(tmp_path, "gemma4", {"attention.head_count_kv": [2]}), "key").each(
             "attention.head_count_kv", 2

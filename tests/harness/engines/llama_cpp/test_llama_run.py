@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from harness.run import run
 from tests.helpers import fake_llama
 from tests.helpers.checkpoint_folders import write_prompts
 from tests.helpers.fake_llama import FakeLlama, serving
+from tests.helpers.gguf_bytes import stand_in
 
 pytestmark = pytest.mark.usefixtures("blank_charts")
 
@@ -25,20 +27,21 @@ Configure = Callable[..., RunConfig]
 
 @pytest.fixture
 def configure(pair: dict[str, str], tmp_path: Path) -> Configure:
-    """A run with files that nobody reads: the fake has no model."""
+    """A run with files of which nobody reads more than the header: the fake has no model."""
     binary = tmp_path / "llama-server"
     binary.write_text(f"#!{sys.executable}\n{Path(fake_llama.__file__).read_text(encoding='utf-8')}", encoding="utf-8")
     binary.chmod(0o755)
-    file = tmp_path / "weights.gguf"
-    file.write_bytes(b"GGUF")
+    kinds = {"target": "gemma4", "mtp": "gemma4-assistant", "dflash": "dflash"}
+    files = {name: str(stand_in(tmp_path, kind, Path(pair["target"]))) for name, kind in kinds.items()}
 
     def make(engine: dict[str, Any] | None = None, fault: str = "", **options: Any) -> RunConfig:
         chosen = {"name": "llama_cpp", "binary": str(binary), "environment": {"FAKE_LLAMA": fault}, **(engine or {})}
         composed = {
-            "target": {"path": pair["target"], "dtype": "float32", "device": "cpu", "gguf": str(file)},
+            "target": {"path": pair["target"], "dtype": "float32", "device": "cpu", "gguf": files["target"]},
             "dataset": {"path": write_prompts(tmp_path / "prompts.jsonl", 3, 1)},
             "engine": chosen,
-            "drafters": {name: {"path": pair[name], "gguf": str(file)} for name in ("mtp", "dflash")} | {"oracle": {}},
+            "drafters": {name: {"path": pair[name], "gguf": files[name]} for name in ("mtp", "dflash")}
+            | {"oracle": {}},
             "drafter": ["mtp"],
             "num_draft_tokens": 3,
             "max_new_tokens": 9,
@@ -148,6 +151,40 @@ def test_settings_that_llama_cpp_cannot_run_are_refused_before_it_starts(
 ) -> None:
     with pytest.raises(InputError, match=message):
         run(configure(engine, **options), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "message"),
+    [
+        ("target", b"", r"^target\.gguf: \S+ is cut off"),
+        ("target", "dflash", r"^target\.gguf: .*architecture is 'dflash', a DFlash.*; expected gemma4 \(a target\)"),
+        ("target", {"block_count": 3}, r"^target\.gguf: .* is another model: its layers is 3, expected 6"),
+        ("mtp", "target", r"^drafters\.mtp\.gguf: .*architecture is 'gemma4', a target; expected gemma4-assistant"),
+        ("mtp", {"embedding_length_out": 7}, r"^drafters\.mtp\.gguf: the drafter's embedding_length_out is 7"),
+        ("dflash", {"target_layers": [6]}, r"^drafters\.dflash\.gguf: the drafter taps layer 5, the target's last"),
+        ("dflash", {"block_size": 3}, r"^drafters\.dflash\.gguf: the file drafts up to 2 tokens, but .*=3 is asked"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_before_anything_starts(
+    configure: Configure, pair: dict[str, str], tmp_path: Path, name: str, file: Any, message: str
+) -> None:
+    config = configure(drafter=["mtp", "dflash"])
+    kinds = {"target": "gemma4", "mtp": "gemma4-assistant", "dflash": "dflash"}
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "file.gguf"
+    if isinstance(file, bytes):
+        other.write_bytes(file)
+    elif isinstance(file, str):
+        other = stand_in(other.parent, kinds[file], Path(pair["target"]))
+    else:
+        other = stand_in(other.parent, kinds[name], Path(pair["target"]), **file)
+    if name == "target":
+        config.target.gguf = str(other)
+    else:
+        config.arms = tuple(replace(arm, gguf=str(other)) if arm.name == name else arm for arm in config.arms)
+    with pytest.raises(InputError, match=message):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "generations.jsonl").exists()
 
 
 def test_a_context_that_is_too_small_fails_the_arm(configure: Configure, tmp_path: Path) -> None:
