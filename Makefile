@@ -8,7 +8,7 @@ FAST := tests/test_house.py tests/test_docs.py tests/harness/metrics tests/harne
 	tests/drafters/test_sampling.py tests/drafters/test_positions.py tests/harness/decoding/test_verify.py \
 	tests/harness/decoding/test_generate.py -m "not slow"
 
-.PHONY: help setup compare lint test test-fast test-transformers test-launchers test-sweep test-mutations test-vllm test-llama clean
+.PHONY: help setup compare lint test tests test-fast test-transformers test-launchers test-sweep test-mutations test-vllm test-llama clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,7 +31,11 @@ lint: setup ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: lint ## style, types and all tests
+# Types are checked by one process, beside the tests.
+test: setup ## style, types and all tests
+	$(MAKE) --no-print-directory --jobs=2 lint tests
+
+tests: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-fast: setup ## the pure rooms and one decoded prompt per drafter, for the loop of work
