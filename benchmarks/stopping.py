@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.common import hardware, keep
-from harness.metrics.looks import block_size, look_points, verdict
+from harness.metrics.certainty.looks import block_size, look_points, verdict
+from harness.metrics.certainty.spending import look_levels
 from harness.metrics.pairing import prompt_times
-from harness.metrics.spending import look_levels
 from harness.metrics.statistics import CONFIDENCE, ratio_intervals
 from harness.records.frames import read_generations
 

@@ -31,6 +31,8 @@ from typing import Any
 
 from harness.comparison.calibration import Batch, calibrate
 from harness.comparison.comparison import Comparison
+from harness.comparison.deciding.earlier import leave_behind, take_earlier
+from harness.comparison.deciding.stopping import Stopping, check_until, stopping
 from harness.comparison.manifest import (
     checkpoint_identities,
     describe_arms,
@@ -45,8 +47,8 @@ from harness.comparison.plan import Plan, preflight
 from harness.comparison.recorder import Recorder
 from harness.comparison.run_identity import KNOWN_ONCE_LOADED, run_identity, upgrade
 from harness.comparison.schedule import Group, Share, groups_of
-from harness.comparison.stopping import Stopping, check_until, stopping
 from harness.comparison.threads import Threads
+from harness.comparison.throttling import gpu_name
 from harness.comparison.watchdog import check_summary
 from harness.config import RunConfig
 from harness.decoding.thread_race import passes_of, thread_count_kept
@@ -65,6 +67,7 @@ from harness.records.identity import check
 from harness.records.journal import Journal
 from harness.records.prompts import write_prompts
 from harness.report import write_report
+from harness.report.page.headline import DISTURBED
 from harness.report.published.catalogue import read_figures, write_published
 from harness.report.tracking.tracker import start_tracking
 from harness.target.devices import parse_device
@@ -171,6 +174,8 @@ def run(
     check_servers(config, material.plan, longest)
     check_writable(run_dir, "hydra.run.dir")
     share = share or Share()
+    if config.restarts > 1 and share.process is None:
+        raise InputError(f"restarts={config.restarts}: expected the command, which starts the processes")
     material.groups = share.of(material.groups)
     prompts = describe_prompts(config, material.prompts, material.rendered.values(), material.chat)
     checkpoints = checkpoint_identities(material.models)
@@ -216,10 +221,12 @@ def run(
         write_prompts(run_dir, material.prompts)
         if material.stopping is not None:
             material.stopping.write(run_dir)
+        gpu = gpu_name(facts.device)
+        take_earlier(run_dir, identity, gpu)
         write_published(run_dir, config, {arm["name"]: arm["num_draft_tokens"] for arm in arms})
         tracker = stack.enter_context(start_tracking(config.tracking, run_dir, manifest, group))
         progress = stack.enter_context(RunProgress(material.generations * len(arms) * config.repeats))
-        recorder = Recorder(config, facts, material.chat, material.rendered, journal, progress)
+        recorder = Recorder(config, facts, material.chat, material.rendered, journal, progress, share.process or 0)
         exit_code, error = EXIT_OK, None
         try:
             with stops_counted():
@@ -236,6 +243,8 @@ def run(
         summary = summarise(run_dir, kinds=kinds, run_guards=material.guards)
         if exit_code == EXIT_OK:
             exit_code, error = exit_code_of(summary, config, kinds)
+        if exit_code == EXIT_OK and not DISTURBED & {guard["code"] for guard in summary["guards"]}:
+            leave_behind(run_dir, identity, gpu)
         write_page(run_dir)
         tracker.finish(exit_code)
     return Outcome(run_dir, exit_code, summary, error)

@@ -15,6 +15,7 @@ from torch import distributed
 from drafters.registry import kind_of
 from harness.comparison.arms import Arms
 from harness.comparison.costs import measure_costs, median_prompts
+from harness.comparison.deciding.stopping import Stopping
 from harness.comparison.judge import TargetJudge, no_verdict
 from harness.comparison.manifest import add_threads
 from harness.comparison.models import Models
@@ -23,7 +24,6 @@ from harness.comparison.recorder import Recorder, Turn
 from harness.comparison.redraft import Recorded, redraft, write_redrafted
 from harness.comparison.resumption import settled
 from harness.comparison.schedule import Group, arm_order
-from harness.comparison.stopping import Stopping
 from harness.comparison.threads import Threads
 from harness.comparison.turns import TurnDecoder
 from harness.comparison.width_probe import write_width_probe
@@ -58,6 +58,7 @@ class Comparison:
         """Warm up, then all groups in order. Raises GuardError when numbers come out that cannot be true."""
         recorder, config = self.recorder, self.config
         done = settled(recorder.journal.rows, self.names, together=True, retry_errors=config.retry_errors)
+        done = {key for key in done if key.repeat in recorder.repeats}
         if self.stopping is not None:
             groups = self.stopping.needed(recorder.journal.rows, self.complete(groups, done))
         recorder.progress.skip(len(done))

@@ -79,9 +79,12 @@ class Recorder:
         first_turns: Mapping[str, Rendered],
         journal: Journal,
         progress: RunProgress,
+        process: int = 0,
     ) -> None:
         self.config, self.target, self.chat = config, target, chat
         self.first_turns, self.journal, self.progress = first_turns, journal, progress
+        self.process = process
+        self.repeats = range(process * config.repeats, (process + 1) * config.repeats)
         self.scorer = Scorer(config.dataset.scorer, config.scoring)
 
     # -- prompts -----------------------------------------------------------------------------------------------------
@@ -127,7 +130,7 @@ class Recorder:
             conversations = [Conversation(prompt) for prompt in group.prompts]
             for number in range(group.turns):
                 rendered = self.render_turn(conversations, number)
-                for repeat in range(self.config.repeats):
+                for repeat in self.repeats:
                     yield Turn(group, conversations, rendered, number, repeat, place)
                 place += 1
                 self.take_answers(conversations, number)
@@ -197,6 +200,7 @@ class Recorder:
         row = GenerationRow(prompt.prompt_id, arm, status="error", error="not decoded")
         row.category, row.dataset = prompt.category, self.config.dataset.label
         # The size asked for: a smaller last batch belongs to the same cell of the summary.
+        row.process = self.process
         row.repeat, row.turn, row.batch_size = turn.repeat, turn.number, self.config.batch_size
         row.num_draft_tokens, row.prompt_tokens, row.engine = num_draft_tokens, 0, engine
         return row

@@ -38,13 +38,15 @@ class Group:
 class Share:
     """The part of a run that the process `rank` of `count` decodes, and the journals of the same run that it absorbs.
 
-    Without `decode` nothing is decoded: the journals hold the whole run.
+    Without `decode` nothing is decoded: the journals hold the whole run. `process` numbers the fresh processes of a run
+    with restarts; each has repeats of its own.
     """
 
     rank: int = 0
     count: int = 1
     absorb: tuple[Path, ...] = ()
     decode: bool = True
+    process: int | None = None
 
     def of(self, groups: Sequence[Group]) -> list[Group]:
         """Every `count`-th group, so that shares take equally long where prompts grow along the file."""

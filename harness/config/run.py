@@ -49,6 +49,7 @@ class RunConfig:
     curve: CurveConfig = field(default_factory=CurveConfig)
     max_new_tokens: int = 128
     repeats: int = 1
+    restarts: int = 1
     batch_size: int = 1
     seed: int = 0
     execution: str = "auto"
@@ -60,13 +61,15 @@ class RunConfig:
     json: bool = False
 
     def __post_init__(self) -> None:
-        for key in ("num_draft_tokens", "max_new_tokens", "repeats", "batch_size"):
+        for key in ("num_draft_tokens", "max_new_tokens", "repeats", "restarts", "batch_size"):
             count(getattr(self, key), key)
         if self.max_new_tokens < 2:
             raise InputError("max_new_tokens=1: expected 2 or more, as the first token comes from prefill")
         check_seed(self.seed)
         only_numbers(self.to_dict(), "")
         one_of(self.execution, EXECUTIONS, "execution")
+        if self.restarts > 1:
+            self._check_restarts()
         for arm in self.arms:
             if arm.synthetic_acceptance and not self.decoding.greedy:
                 raise InputError(
@@ -75,6 +78,16 @@ class RunConfig:
                 )
         if self.synthetic:  # made-up answers have no score
             self.dataset.scorer = None
+
+    def _check_restarts(self) -> None:
+        """Raise InputError for what fresh processes would not renew, or would decide apart from each other."""
+        reasons = {
+            "engine.url: a server that is running is not started anew": self.engine.url is not None,
+            "until: it would stop on the intervals of a single process": self.until.asked,
+        }
+        for reason, applies in reasons.items():
+            if applies:
+                raise InputError(f"restarts={self.restarts} with {reason}; expected 1")
 
     @cached_property
     def arms(self) -> tuple[Arm, ...]:

@@ -62,6 +62,7 @@ class EngineComparison:
         done = settled(
             recorder.journal.rows, self.names, baselines=against, together=False, retry_errors=config.retry_errors
         )
+        done = {key for key in done if key.repeat in recorder.repeats}
         recorder.progress.skip(len(done))
         if len(done) >= recorder.expected(groups) * len(self.names):
             return

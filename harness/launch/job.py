@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from harness.config import read_config
 from harness.entry import reason_of, say, tell
@@ -18,6 +20,7 @@ from harness.launch.data_parallel import processes, run_data_parallel
 from harness.launch.device_lock import choose_device, hold_device
 from harness.launch.estimate import print_plan
 from harness.launch.model_parallel import run_model_parallel
+from harness.launch.restarts import run_restarts
 from harness.launch.resume import resume_hint
 from harness.launch.state import Job, end_job, fingerprint, set_aside, start_job
 from harness.progress import warn
@@ -74,19 +77,21 @@ def attempt(composed: DictConfig, place: Place) -> tuple[int, str | None]:
         config.target.device = choose_device(config.target.device, place.number)
         around = processes()
         if around.count > 1:
+            refuse_restarts(around.count, config.restarts)
             run_shared = run_data_parallel if config.target.tp_plan is None else run_model_parallel
             outcome = run_shared(around, config, run_dir, command=sys.argv, group=group)
         else:
             with hold_device(parse_device(config.target.device), share=config.share_device, wait=sweep):
+                decode = run if config.restarts == 1 else partial(run_restarts, plain_settings(composed))
                 try:
-                    outcome = run(config, run_dir, command=sys.argv, group=group)
+                    outcome = decode(config, run_dir, command=sys.argv, group=group)
                 except AnotherRun as other:
                     if not sweep:
                         raise
                     # A sweep's job is known by its overrides: the records of what it asked for before make room.
                     aside = f"its earlier records are kept in {set_aside(run_dir)}"
                     warn(f"job {run_dir.name} is run anew, it differs in {other.differing}; {aside}")
-                    outcome = run(config, run_dir, command=sys.argv, group=group)
+                    outcome = decode(config, run_dir, command=sys.argv, group=group)
         if outcome is None:  # the first process of this run prints for it
             return EXIT_OK, None
         show(outcome, [BASELINE, *(arm.name for arm in config.arms)], json=config.json or not sys.stdout.isatty())
@@ -103,6 +108,19 @@ def attempt(composed: DictConfig, place: Place) -> tuple[int, str | None]:
     elif outcome.error:
         say(f"error: {outcome.error}")
     return outcome.exit_code, outcome.error
+
+
+def plain_settings(composed: DictConfig) -> dict[str, Any]:
+    """The job's own settings as plain values, without Hydra's."""
+    plain = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items() if key != "hydra"}
+
+
+def refuse_restarts(processes: int, restarts: int) -> None:
+    """Raise InputError for restarts below a launcher, whose processes cannot be started anew from within."""
+    if restarts > 1:
+        raise InputError(f"restarts={restarts} with {processes} processes of a launcher: expected 1")
 
 
 def show(outcome: Outcome, order: list[str], *, json: bool = True) -> None:

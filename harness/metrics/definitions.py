@@ -130,6 +130,8 @@ DEFINITIONS: tuple[Definition, ...] = (
         ("paired_prompts", "count", "Prompts behind `speedup_decode` and its interval: both arms finished them and decoded a token."),
         ("paired_prompts_end_to_end", "count", "Prompts behind `speedup_end_to_end` and its interval. There may be more of them: an answer of one token has an end-to-end time and no decode time."),
         ("unequal_token_prompts", "count", "The `paired_prompts` whose token counts differ between the two arms."),
+        ("processes", "count", "Fresh processes behind the speedups and their intervals (`restarts`). With 1, an interval covers the choice of prompts alone, not what another process would bring; with more, it is over processes and prompts: a two-way layout of the log ratios with Student's bounds for both parts, and the estimate is the geometric mean over both."),
+        ("speedup_decode_run_spread", "share", "Standard deviation of the log of `speedup_decode` from process to process, beyond what the prompts' own noise explains. 0.05 is about 5 %. Null with one process."),
     ),
     *_group(
         "quality",

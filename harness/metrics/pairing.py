@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from harness.metrics.certainty.processes import across_processes, influence
 from harness.metrics.statistics import CONFIDENCE, RESAMPLES, SEED, Estimate, paired_speedup
 from harness.records.frames import with_defaults
 from harness.records.rounds import UNTIMED
@@ -73,19 +76,87 @@ def paired_speedups(
     the `speedup` figures of harness/metrics/definitions.py (how many times faster `arm` is than `other`).
     """
     times = prompt_times(generations)
+    table = with_defaults(generations)
+    numbers = sorted(table["process"].unique())
+    per_process: list[Labelled] = []
+    if len(numbers) > 1:
+        per_process = [_labelled(prompt_times(table[table["process"] == one])) for one in numbers]
     rows = [
-        {**cell, **_compare(arm, other, confidence, resamples, seed)}
+        {**cell, **_compare(arm, other, confidence, resamples, seed), **_across(per_process, cell, arm, confidence)}
         for cell, arm, other in _comparisons(times)
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows, columns=None if rows else ["dataset", "category", "batch_size", *LABEL, "other"])
+
+
+Labelled = dict[Any, dict[Any, pd.DataFrame]]
+
+
+def _labelled(times: pd.DataFrame) -> Labelled:
+    """`prompt_times` by dataset and batch size, then by arm and k, each indexed by category and prompt."""
+    return {
+        where: {label: part.droplevel(["dataset", "batch_size", *LABEL]) for label, part in block.groupby(level=LABEL)}
+        for where, block in times.groupby(level=["dataset", "batch_size"])
+    }
+
+
+def _across(
+    per_process: Sequence[Labelled], cell: dict[str, Any], arm: pd.DataFrame, confidence: float
+) -> dict[str, Any]:
+    """The figures of a comparison over processes and prompts, in place of those over prompts alone.
+
+    A process with less than half of the prompts, one that was cut off, is left out; so is a prompt that any other
+    process lacks. With a single process nothing takes their place.
+    """
+    figures: dict[str, Any] = {"processes": 1, "speedup_decode_run_spread": math.nan}
+    where = (cell["dataset"], cell["batch_size"])
+    labels = (cell["arm"], cell["num_draft_tokens"]), (cell["other"], cell["other_num_draft_tokens"])
+    pairs = []
+    for tables in per_process:
+        own = [tables.get(where, {}).get(label) for label in labels]
+        if own[0] is None or own[1] is None:
+            continue
+        both = own[0].index.intersection(own[1].index).intersection(arm.index)
+        if 2 * len(both) >= len(arm):
+            pairs.append((own[0].loc[both], own[1].loc[both]))
+    if len(pairs) < 2:
+        return figures
+    figures["processes"] = len(pairs)
+    for clock in CLOCKS:
+        tokens, name = f"{clock}_tokens", f"speedup_{clock}"
+        # [R, P]: seconds per token of both arms in every process, NaN where a process lacks the prompt
+        mine, theirs = (
+            pd.concat([pair[side][f"{clock}_s_per_token"] for pair in pairs], axis=1).to_numpy(dtype=np.float64).T
+            for side in (0, 1)
+        )
+        counts = pd.concat([pair[1][tokens] for pair in pairs], axis=1).to_numpy(dtype=np.float64).T
+        with np.errstate(invalid="ignore"):
+            whole = ((mine > 0) & (theirs > 0) & (counts > 0)).all(axis=0)
+        if not whole.any():
+            continue
+        mine, theirs, counts = mine[:, whole], theirs[:, whole], counts[:, whole]
+        mean = across_processes(np.log(theirs / mine), confidence)
+        weighted = across_processes(influence(theirs * counts, mine * counts), confidence)
+        figures |= _flat(name, mean.estimate) | _flat(f"{name}_token_weighted", weighted.estimate)
+        figures[f"{name}_words"] = mean.estimate.words
+        if clock == "decode":
+            figures["speedup_decode_run_spread"] = mean.spread
+    return figures
+
+
+def process_speedups(generations: pd.DataFrame) -> list[dict[str, Any]]:
+    """The decode speedup of each process by itself, one row per comparison over all categories."""
+    table, found = with_defaults(generations), []
+    for number in sorted(table["process"].unique()):
+        for cell, arm, other in _comparisons(prompt_times(table[table["process"] == number])):
+            ratios = (other["decode_s_per_token"] / arm["decode_s_per_token"]).dropna()
+            if cell["category"] == ALL and len(ratios):
+                found.append({**cell, "process": int(number), "speedup": float(np.exp(np.log(ratios).mean()))})
+    return found
 
 
 def _comparisons(times: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]]:
     """Per comparison: the cell, the arm's times and the other's, both indexed by category and prompt."""
-    for (dataset, batch_size), block in times.groupby(level=["dataset", "batch_size"]):
-        labels = {
-            label: part.droplevel(["dataset", "batch_size", *LABEL]) for label, part in block.groupby(level=LABEL)
-        }
+    for (dataset, batch_size), labels in _labelled(times).items():
         drafting = [label for label in labels if label[0] != BASELINE]
         against_baseline = [(label, base) for label in drafting for base in labels if base[0] == BASELINE]
         for label, other in [*against_baseline, *combinations(drafting, 2)]:

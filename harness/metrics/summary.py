@@ -14,16 +14,26 @@ import pandas as pd
 
 from harness.errors import InputError
 from harness.metrics.cells import CELL, cell_metrics
+from harness.metrics.certainty.looks import Schedule, looks_of, with_margin
+from harness.metrics.certainty.run_to_run import as_comparisons, run_to_run
 from harness.metrics.curve_file import write_curve
 from harness.metrics.definitions import DEFINITIONS, as_dict, named
 from harness.metrics.guards import SYNTHETIC, Guard, cell_guards, worth_listing
-from harness.metrics.looks import Schedule, looks_of, with_margin
 from harness.metrics.noise import noise_of, run_doubts
 from harness.metrics.pairing import PROMPT_COUNTS, paired_speedups
 from harness.metrics.statistics import CONFIDENCE, RESAMPLES, SEED
 from harness.metrics.strength import Floors, read_floors
 from harness.records.csv_text import csv_text
-from harness.records.files import GENERATIONS, LOOKS, MANIFEST, RUN_KEY, SUMMARY_CSV, SUMMARY_JSON, replace_file
+from harness.records.files import (
+    EARLIER,
+    GENERATIONS,
+    LOOKS,
+    MANIFEST,
+    RUN_KEY,
+    SUMMARY_CSV,
+    SUMMARY_JSON,
+    replace_file,
+)
 from harness.records.frames import journal_bytes, read_generations, read_rounds, write_rounds
 from harness.records.stored import read_manifest, read_object, warn_once
 from harness.vocabulary import ALL, BASELINE
@@ -66,9 +76,12 @@ def build_summary(run_dir: str | Path, **options: Any) -> dict[str, Any]:
     figures = summary_of(rounds, generations, **{**known, **options})
     if looked:
         with_margin([*figures["rows"], *figures["pairs"]], looked["until"]["margin"])
+    overall_rows = as_comparisons(overall(figures), overall_pairs(figures))
+    earlier = read_object(folder / EARLIER, "earlier runs are unknown") or {}
     return {
         "run_key": (stored or {}).get("run_key"),
         "covers": covers,
+        "run_to_run": run_to_run(overall_rows, earlier.get("runs") or []),
         **figures,
         **({**looked, "confidence": CONFIDENCE} if looked else {}),
     }

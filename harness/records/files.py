@@ -24,6 +24,7 @@ LOOKS = "looks.json"
 COSTS = "costs.json"
 CURVE = "curve.json"
 REDRAFTED = "redrafted.jsonl"
+EARLIER = "earlier.json"
 SUPERSEDED = "superseded"  # a sweep's folder for records that its jobs no longer ask for
 #: The error of every reader for a run that was stopped before its first generation was committed.
 NOTHING_YET = "nothing is committed yet, expected a run with at least one finished generation"

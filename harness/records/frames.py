@@ -43,7 +43,8 @@ def with_defaults(generations: pd.DataFrame) -> pd.DataFrame:
     """A copy of the table with defaults in every column that summaries use."""
     filled = generations.copy()
     defaults: dict[str, Any] = {
-        "prompt_id": "", "arm": "", "turn": 0, "repeat": 0, "batch_size": 1, "num_draft_tokens": 0, "prompt_tokens": 0,
+        "prompt_id": "", "arm": "", "turn": 0, "repeat": 0, "process": 0, "batch_size": 1, "num_draft_tokens": 0,
+        "prompt_tokens": 0,
         "dataset": "prompts", "category": "uncategorised", "status": OK, "finish_reason": None, "verdict": None,
         "engine": HARNESS, "error": None, "taint": None, "score": None, "thinking_tokens": None,
         "peak_memory_bytes": None, "prefill_s": 0.0, "decode_s": 0.0, "wall_share_s": None,
@@ -58,7 +59,7 @@ def with_defaults(generations: pd.DataFrame) -> pd.DataFrame:
     if "new_tokens" not in filled:
         tokens = filled["token_ids"] if "token_ids" in filled else pd.Series([[]] * len(filled), index=filled.index)
         filled["new_tokens"] = [len(ids) if isinstance(ids, list | tuple | np.ndarray) else 0 for ids in tokens]
-    integers = ("turn", "repeat", "batch_size", "num_draft_tokens", "prompt_tokens", "new_tokens")
+    integers = ("turn", "repeat", "process", "batch_size", "num_draft_tokens", "prompt_tokens", "new_tokens")
     numbers = ("prefill_s", "decode_s", "wall_share_s", "peak_memory_bytes", "score", "thinking_tokens")
     return filled.astype(dict.fromkeys(integers, "int64") | dict.fromkeys(numbers, "float64"))
 

@@ -66,6 +66,7 @@ class GenerationRow:
     thinking_tokens: int | None = None  # tokens of thought, if thinking was requested
     taint: str | None = None  # a word of TAINTS, "" for none; None if it was not watched for
     machine: dict[str, Any] | None = None  # disturbances meanwhile, from `disturbance.between`
+    process: int = 0  # of the fresh processes of a run with restarts
 
     def __post_init__(self) -> None:
         if not isinstance(self.prompt_id, str) or not isinstance(self.arm, str):

@@ -16,7 +16,17 @@ from harness.metrics.guards import SYNTHETIC
 from harness.metrics.summary import SummaryRow, overall, overall_pairs
 from harness.report.arms_table import arms_table, interval
 from harness.report.floor_words import weak_baseline
-from harness.report.names import compact, confidence_text, in_ascii, is_control, number, span, stopped_text, times
+from harness.report.names import (
+    compact,
+    confidence_text,
+    in_ascii,
+    is_control,
+    number,
+    run_to_run_text,
+    span,
+    stopped_text,
+    times,
+)
 from harness.report.published.catalogue import read_metrics, read_published
 from harness.report.published.comparison import METRICS, beside
 from harness.vocabulary import ALL, BASELINE
@@ -134,7 +144,7 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
     lines += [f"{', '.join(arms)}: {guard}" for guard, arms in doubted.items()]
     # Doubts about the whole run once, not for each arm; a synthetic run is headed by its own line.
     lines += [guard for guard in general if not guard.startswith(f"{SYNTHETIC}: ")]
-    return [*lines, *filter(None, [in_ascii(stopped_text(summary))])]
+    return [*lines, *filter(None, [in_ascii(stopped_text(summary)), in_ascii(run_to_run_text(summary))])]
 
 
 def closing(summary: Mapping[str, Any], run_dir: Path) -> list[str]:

@@ -107,3 +107,22 @@ def stopped_text(summary: Mapping[str, Any]) -> str:
     prompts, looks = stopped["prompts"], stopped["looks"]
     seen = f"{prompts} of at most {rule['most']} prompts and {looks} {'look' if looks == 1 else 'looks'}"
     return f"{ends.get(stopped['reason'], stopped['reason'])} after {seen} ({', '.join(asked)})."
+
+
+def run_to_run_text(summary: Mapping[str, Any]) -> str:
+    """A sentence on the variation from run to run; empty for a summary of an earlier version, or without a speedup."""
+    known_of = summary.get("run_to_run")
+    if not known_of or not any(known(row.get("speedup_decode")) for row in summary.get("rows", [])):
+        return ""
+    if known_of["processes"] > 1:
+        return f"The intervals are over prompts and {known_of['processes']} fresh processes."
+    text = "The intervals are over prompts in one process: the variation from run to run is not in them"
+    seen = []
+    for one in known_of["earlier"]:
+        against = "" if one["other"] == BASELINE else f" against {arm_name(clean(one['other']))}"
+        count = one["processes"]
+        where = "1 process" if count == 1 else f"{count} processes"
+        seen.append(f"{arm_name(clean(one['arm']))}{against} {span(one['low'], one['high'])} in {where}")
+    if not seen:
+        return f"{text} (restarts=3)."
+    return f"{text}; earlier runs of this configuration here gave {', '.join(seen)}."

@@ -72,7 +72,8 @@ def write_run(
 ) -> Path:
     """Write a run directory. The last `ties` and `mismatches` prompts of the last arm get that verdict, and its first
     `errors` prompts fail. `manifest` is laid over the made-up one. `measured` fills in what only some runs know:
-    memory, wall time, scores and thoughts, and a floor at three fifths of a decode step."""
+    memory, wall time, scores, thoughts, a process of its own for each repeat, and a floor at three fifths of a decode
+    step."""
     arms = ARMS if arms is None else arms
     rng = np.random.default_rng(seed)
     categories = list(WORDS)
@@ -108,6 +109,7 @@ def write_run(
                 if measured:
                     row.peak_memory_bytes, row.wall_share_s = 10**9 + 10**6 * row.num_draft_tokens, row.decode_s + 0.05
                     row.score, row.thinking_tokens = float(index % 2), 3
+                    row.process = repeat
                 if shape:
                     row.verdict = "exact"
                     place = prompts - 1 - index

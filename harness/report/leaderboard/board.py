@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from harness.errors import InputError
+from harness.metrics.certainty.processes import student_bound
 from harness.metrics.curve import Point, best
 from harness.metrics.curve_file import read_curve
 from harness.metrics.definitions import named
+from harness.metrics.statistics import CONFIDENCE
 from harness.metrics.summary import overall_pairs, read_summary
 from harness.records.files import NOTHING_YET, find_runs
 from harness.records.stored import read_manifest
@@ -36,7 +39,8 @@ from harness.report.names import is_control, known
 from harness.vocabulary import ALL, BASELINE, HARNESS
 
 SUMMARY_COLUMNS = named(
-    *("dataset", "category", "arm", "num_draft_tokens", "batch_size", "prompts", "paired_prompts", "errors"),
+    *("dataset", "category", "arm", "num_draft_tokens", "batch_size"),
+    *("prompts", "paired_prompts", "errors", "processes"),
     *("speedup_decode", "speedup_decode_low", "speedup_decode_high", "speedup_decode_words"),
     *("speedup_end_to_end", "paired_prompts_end_to_end", "speedup_decode_token_weighted", "predicted_speedup"),
     *("acceptance_length", "acceptance_rate", "decode_tok_s", "throughput_tok_s", "accuracy", "scored", "generations"),
@@ -58,6 +62,8 @@ PAIR_FIGURES = (
     *(*named("dataset", "batch_size", "arm", "num_draft_tokens"), "other", "other_num_draft_tokens"),
     *named("speedup_decode", "speedup_decode_low", "speedup_decode_high", "speedup_decode_words", "paired_prompts"),
 )
+#: Runs of one k whose spread says something about the next one.
+ENOUGH_RUNS = 3
 PAIR_COLUMNS = ("group", "run", *PAIR_FIGURES)
 
 
@@ -234,12 +240,20 @@ def best_k(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def together(rows: pd.DataFrame) -> dict[str, Any]:
-    """Several runs of one k as one: geometric mean, and an interval that covers all of theirs."""
+    """Several runs of one k as one: geometric mean, and an interval that covers all of theirs.
+
+    From three runs on it also covers the mean by Student's bound over the runs' own means.
+    """
     low, high = rows["speedup_decode_low"].astype(float), rows["speedup_decode_high"].astype(float)
     bounded = bool(low.notna().all() and high.notna().all())
+    logs = np.log(rows["speedup_decode"].astype(float).to_numpy())
+    reach = 0.0
+    if len(rows) >= ENOUGH_RUNS:
+        reach = student_bound(len(rows) - 1, CONFIDENCE) * float(logs.std(ddof=1)) / math.sqrt(len(rows))
+    mean = float(logs.mean())
     return {
-        "speedup_decode": math.exp(sum(math.log(v) for v in rows["speedup_decode"]) / len(rows)),
-        "speedup_decode_low": float(low.min()) if bounded else None,
-        "speedup_decode_high": float(high.max()) if bounded else None,
+        "speedup_decode": math.exp(mean),
+        "speedup_decode_low": min(float(low.min()), math.exp(mean - reach)) if bounded else None,
+        "speedup_decode_high": max(float(high.max()), math.exp(mean + reach)) if bounded else None,
         "acceptance_length": float(rows["acceptance_length"].astype(float).mean()),
     }

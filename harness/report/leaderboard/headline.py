@@ -47,13 +47,17 @@ def competing(board: Leaderboard) -> pd.DataFrame:
 
 
 def legend(board: Leaderboard) -> list[str]:
-    """A line per group: target, datasets, decoding, machine and dates of its runs."""
+    """A line per group: target, datasets, decoding, machine and dates of its runs; then runs of one process."""
     said = []
     for letter in board.groups:
         own = [run for run in board.runs if board.letters[run.label] == letter]
         datasets = [str(row["dataset"]) for run in own for row in run.summary["rows"]]
         line = facts([run.manifest for run in own], datasets)
         said.append(clean(f"Group {letter}: {line}" if len(board.groups) > 1 else _sentence(line)))
+    alone = [run.label for run in board.runs if (run.summary.get("run_to_run") or {}).get("processes") == 1]
+    if alone:
+        whose = "Every run is" if len(alone) == len(board.runs) else f"{listed(alone)} {'are' if alone[1:] else 'is'}"
+        said.append(clean(f"{whose} of one process: its intervals lack the variation from run to run (restarts=3)."))
     return said
 
 

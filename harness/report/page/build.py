@@ -14,7 +14,7 @@ from harness.records.files import REPORT, replace_file
 from harness.report.charts import forests, looks, rounds, scatters
 from harness.report.charts.curves import NAME, Curves, curve_chart, curve_table
 from harness.report.charts.drawing import Chart, drawing
-from harness.report.names import stopped_text
+from harness.report.names import run_to_run_text, stopped_text
 from harness.report.page import chart_data, facts, tables
 from harness.report.page.browser import Browser, build_browser
 from harness.report.page.data import RunData, read_run
@@ -90,6 +90,7 @@ def page(run: RunData, drawn: Mapping[str, Chart], browser: Browser, theirs: lis
         guards=tables.guard_list(run),
         noise=facts.noise(run),
         stopped=stopped_text(run.summary),
+        run_to_run=run_to_run_text(run.summary),
         arms=tables.arms_table(run),
         matrix=tables.matrix_table(run),
         strength=tables.strength_table(run),

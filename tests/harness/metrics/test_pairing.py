@@ -136,6 +136,7 @@ def test_every_comparison_is_made_once_and_over_the_prompts_that_both_finished()
                 cell = {"dataset": place[0], "batch_size": place[1], "category": category}
                 cell |= {"arm": arm[0], "num_draft_tokens": arm[1]}
                 cell |= {"other": other[0], "other_num_draft_tokens": other[1]}
+                cell |= {"processes": 1, "speedup_decode_run_spread": None}
                 expected.append(cell | compared(wanted, prompts, arm, other, **settings))
     assert len(rows) == len(expected) == 4 * 3 * 3
     for row, one in zip(rows, expected, strict=True):

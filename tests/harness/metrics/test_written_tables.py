@@ -40,7 +40,7 @@ PAIR_NAMES = {"other", "other_num_draft_tokens"}
 
 def write_job(sweep: Sweep, job: int, arms: dict[str, synthetic.ArmShape], overrides: list[str]) -> Path:
     folder = sweep.folder / str(job)
-    synthetic.write_run(folder, prompts=6, tokens=60, arms=arms, measured=True)
+    synthetic.write_run(folder, prompts=6, tokens=60, arms=arms, measured=True, repeats=2)
     costs = {name: ArmCosts(False, (RoundCost(s.k, s.draft_s, s.verify_s, passes=9),)) for name, s in arms.items()}
     write_costs(folder, CostTable(100, 1, "eager", synthetic.STEP_S, 1.0, costs))
     write_curve(folder)

@@ -16,7 +16,7 @@ def test_a_run_stops_after_the_block_that_decides_and_a_continued_run_decodes_no
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The times of so short a run are chance: here every look decides.
-    monkeypatch.setattr("harness.metrics.looks.satisfied", lambda estimates, schedule: bool(estimates))
+    monkeypatch.setattr("harness.metrics.certainty.looks.satisfied", lambda estimates, schedule: bool(estimates))
     config = configure(count=12, until={"half_width": 0.05, "min_prompts": 5}, batch_size=3, max_new_tokens=6)
     outcome = run(config, tmp_path / "run")
     stopped = outcome.summary["stopped"]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.metrics.looks import (
+from harness.metrics.certainty.looks import (
     MOST_LOOKS,
     Schedule,
     block_size,
@@ -21,7 +21,7 @@ from harness.metrics.looks import (
     satisfied,
     verdict,
 )
-from harness.metrics.spending import look_levels
+from harness.metrics.certainty.spending import look_levels
 from harness.metrics.statistics import Estimate
 
 growing = st.lists(st.integers(5, 400), min_size=1, max_size=12, unique=True).map(sorted)

@@ -15,7 +15,7 @@ from harness.comparison.plan import PlannedArm
 from harness.comparison.schedule import Group, groups_of
 from harness.config import RunConfig
 from harness.errors import InputError
-from harness.metrics.looks import Schedule, block_size, look_at, look_points
+from harness.metrics.certainty.looks import Schedule, block_size, look_at, look_points
 from harness.records.files import LOOKS, replace_file
 from harness.records.frames import generations_frame
 from harness.tasks.prompts import Prompt, in_strata

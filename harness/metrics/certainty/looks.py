@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from harness.metrics.certainty.spending import look_levels
 from harness.metrics.pairing import paired_speedups
-from harness.metrics.spending import look_levels
 from harness.metrics.statistics import CONFIDENCE, EQUAL, RESAMPLES, Estimate
 from harness.vocabulary import ALL
 
