@@ -18,6 +18,7 @@ from harness.metrics.certainty.looks import Schedule, looks_of, with_margin
 from harness.metrics.certainty.run_to_run import as_comparisons, run_to_run
 from harness.metrics.curve_file import write_curve
 from harness.metrics.definitions import DEFINITIONS, as_dict, named
+from harness.metrics.engines import engines_of, partings
 from harness.metrics.guards import SYNTHETIC, Guard, cell_guards, worth_listing
 from harness.metrics.noise import noise_of, run_doubts
 from harness.metrics.pairing import PROMPT_COUNTS, paired_speedups
@@ -137,6 +138,8 @@ def summary_of(
         "noise": plain(noise),
         "rows": plain(rows.to_dict("records")),
         "pairs": plain(pairs[~against].to_dict("records")),
+        "engines": plain(engines_of(rounds, generations, pairs.to_dict("records"))),
+        "partings": plain(partings(generations)),
         "definitions": as_dict(),
     }
 

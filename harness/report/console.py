@@ -15,6 +15,7 @@ from harness.metrics.definitions import named
 from harness.metrics.guards import SYNTHETIC
 from harness.metrics.summary import SummaryRow, overall, overall_pairs
 from harness.report.arms_table import arms_table, interval
+from harness.report.engine_words import engine_lines
 from harness.report.floor_words import weak_baseline
 from harness.report.names import (
     compact,
@@ -132,6 +133,7 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
         if pair.get("speedup_decode") is not None and not any(map(is_control, (pair["arm"], pair["other"]))):
             ratio = in_ascii(f"{times(pair['speedup_decode'])}, {spread(pair, confidence_text(summary))}")
             lines.append(f"{pair['arm']} against {pair['other']}: {ratio}")
+    lines += [in_ascii(line) for line in engine_lines(summary)]
     rows = overall(summary)
     if any(interval(row).endswith("n.d.") for row in rows if row["arm"] != BASELINE):
         lines.append("n.d.: not distinguishable from the baseline, the interval includes 1")
