@@ -83,6 +83,7 @@ class OracleDrafter(Control):
     """
 
     name = "oracle"
+    scratch = ("_answers", "_next", "_answer")  # read by the host alone, so no program is made for what they hold
 
     def __init__(self) -> None:
         self.replay(())

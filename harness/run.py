@@ -182,7 +182,8 @@ def run(
     early = run_identity(config, checkpoints, describe_arms(material.plan), prompts, material.prompts)
     # Before anything is loaded or written: most of what distinguishes two runs is known.
     check(run_dir, early, upgrade=partial(upgrade, given=early, about=prompts), not_yet_known=KNOWN_ONCE_LOADED)
-    models = None if config.engine.runs_baseline else load_models(config, material.plan)
+    whole = sum(len(prompt.turns) for prompt in material.prompts)  # of all shares
+    models = None if config.engine.runs_baseline else load_models(config, material.plan, whole)
     facts = engine_facts(config, material.plan) if models is None else models.facts
     threads = Threads(config, facts.device)
     if models is not None and share.decode:
@@ -240,7 +241,8 @@ def run(
         except KeyboardInterrupt:
             exit_code, error = EXIT_INTERRUPTED, "interrupted"
         progress.show("summary")
-        summary = summarise(run_dir, kinds=kinds, run_guards=material.guards)
+        guards = material.guards if models is None else material.guards + models.guards
+        summary = summarise(run_dir, kinds=kinds, run_guards=guards)
         if exit_code == EXIT_OK:
             exit_code, error = exit_code_of(summary, config, kinds)
         if exit_code == EXIT_OK and not DISTURBED & {guard["code"] for guard in summary["guards"]}:

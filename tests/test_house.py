@@ -17,7 +17,7 @@ FLOORS = (
     ("engines", "training"),
     ("comparison",),
     ("decoding", "gguf", "report"),
-    ("target", "tasks", "metrics"),
+    ("target", "tasks", "metrics", "compiled"),
     ("config", "records"),
     ("entry",),
     ("errors", "progress", "vocabulary"),

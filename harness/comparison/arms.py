@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from drafters.base import Replays, Sampling
 from harness.comparison.models import Models, allocated_bytes, free_memory
 from harness.comparison.plan import PlannedArm
+from harness.compiled.program import prepare as make
 from harness.config import RunConfig
 from harness.decoding import pool
 from harness.decoding.decoder import DecodeSettings
@@ -40,6 +41,7 @@ class Arms:
         self.eos_token_ids = () if config.synthetic else self.target.eos_token_ids
         widest = max(self.k.values())
         self.capacity = capacity_for([[0] * longest], config.max_new_tokens, widest, self.target.execution)
+        self.failures: dict[str, str] = {}  # programs that could not be compiled, and why
         self.resident = {arm: models.weight_bytes.get(arm, 0) for arm in self.names}
 
     def decode(
@@ -59,14 +61,7 @@ class Arms:
         drafter = self.models.drafters.get(arm)
         if isinstance(drafter, Replays):
             drafter.replay(answers)
-        settings = DecodeSettings(
-            k=self.k[arm],
-            max_new_tokens=self.max_new_tokens if warm_up_tokens is None else warm_up_tokens,
-            sampling=self.sampling,
-            verification=self.verification,
-            eos_token_ids=self.eos_token_ids if warm_up_tokens is None else (),
-            synthetic_acceptance=self.rates.get(arm, ()),
-        )
+        settings = self.settings(arm, warm_up_tokens)
         try:
             generations = decode(self.target, drafter, tokens, settings, seed=seed, capacity=self.capacity)
         except ScoresError as error:
@@ -76,6 +71,28 @@ class Arms:
             if generation.peak_memory_bytes is not None:
                 generation.peak_memory_bytes -= others
         return generations
+
+    def settings(self, arm: str, warm_up_tokens: int | None = None) -> DecodeSettings:
+        """An arm's settings; `warm_up_tokens` as in `decode`."""
+        return DecodeSettings(
+            k=self.k[arm],
+            max_new_tokens=self.max_new_tokens if warm_up_tokens is None else warm_up_tokens,
+            sampling=self.sampling,
+            verification=self.verification,
+            eos_token_ids=self.eos_token_ids if warm_up_tokens is None else (),
+            synthetic_acceptance=self.rates.get(arm, ()),
+        )
+
+    def compile_ahead(self, batch_size: int, lengths: Iterable[int], show: Callable[[str], None]) -> None:
+        """Make the programs of all arms at once, those that an earlier run made excepted; only on a CPU."""
+        chains, known = [], list(lengths)
+        for arm in self.names:
+            drafter, settings = self.models.drafters.get(arm), self.settings(arm)
+            decoder = pool.get(self.target, drafter, settings, batch_size, self.capacity)
+            chains += decoder.chains(known, self.max_new_tokens)
+        make(chains, show)
+        programs = [program for chain in chains for program, _ in chain.programs]
+        self.failures |= {program.name: program.failure for program in programs if program.failure is not None}
 
     def warm_up(
         self,
@@ -91,6 +108,9 @@ class Arms:
         """
         preparing = {"compile": "compiling", "cuda_graph": "capturing"}.get(self.target.execution, "warming up")
         answers: list[list[int]] = [[] for _ in tokens]
+        lengths = list(lengths)
+        if self.target.makes_programs_ahead:
+            self.compile_ahead(len(tokens), [*map(len, tokens), *lengths], show)
         for arm in self.names:
             show(f"{preparing} {arm}")
             before = allocated_bytes(self.target.device)

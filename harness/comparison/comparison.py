@@ -29,6 +29,7 @@ from harness.comparison.turns import TurnDecoder
 from harness.comparison.width_probe import write_width_probe
 from harness.config import RunConfig
 from harness.decoding import pool
+from harness.decoding.auto import not_compiled
 from harness.progress import warn
 from harness.records import disturbance
 from harness.records.costs import read_costs, write_costs
@@ -72,6 +73,7 @@ class Comparison:
             recorder.progress.announce,
             lambda arm, error: recorder.log_error(f"warm-up of {arm}", error),
         )
+        self.models.guards += not_compiled(arms.failures)
         if self.models.target.execution == "compile":  # threads gain it more than the eager passes that were probed
             short = [tokens[:PROBED_TOKENS] for tokens in first]
             if self.threads.probe([partial(arms.rounds, arm, short) for arm in arms.names]):

@@ -21,6 +21,8 @@ from harness.comparison.plan import Plan
 from harness.config import RunConfig, TargetConfig
 from harness.config.synthetic import RANDOM
 from harness.decoding import pool
+from harness.decoding.auto import execution_of
+from harness.metrics.guards import Guard
 from harness.target.devices import parse_device, parse_dtype
 from harness.target.load import load_drafter, load_target
 from harness.target.random_weights import build_random_drafter, build_target
@@ -61,13 +63,18 @@ class Models:
     facts: TargetFacts
     drafters: dict[str, Drafter] = field(default_factory=dict)
     weight_bytes: dict[str, int] = field(default_factory=dict)
+    #: Doubts about how they run.
+    guards: list[Guard] = field(default_factory=list)
 
 
 _held: Held | None = None
 
 
-def load_models(config: RunConfig, plan: Plan) -> Models:
-    """The run's target and one drafter per arm. Raises InputError for missing or misshapen tensors."""
+def load_models(config: RunConfig, plan: Plan, generations: int = 0) -> Models:
+    """The run's target and one drafter per arm, for so many `generations`.
+
+    Raises InputError for missing or misshapen tensors.
+    """
     global _held
     if not sys.stderr.isatty():
         transformers.utils.logging.disable_progress_bar()
@@ -85,11 +92,12 @@ def load_models(config: RunConfig, plan: Plan) -> Models:
             built = load_target(path, device, dtype, **options)
         _held = Held(key, built)
     target = _held.target
-    target.set_execution(config.execution)
+    execution, doubt = execution_of(config, plan.target_config, target, generations)
+    target.set_execution(execution)
     # Caches of an earlier job would count as this one's memory.
     pool.clear(target)
     free_memory()
-    models = Models(target, facts_of(target, dtype))
+    models = Models(target, facts_of(target, dtype), guards=[doubt] if doubt else [])
     for planned in plan.arms:
         arm = planned.arm
         if arm.engine != HARNESS:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,17 +18,21 @@ from drafters.base import Drafter, Proposal, Sampling, TargetPass
 from drafters.gemma4 import position_addressed_attention
 from drafters.kernels.pieces import run_piece
 from drafters.sampling import chosen_by_numbers, draw, token_probs
+from harness.compiled.program import Chain
+from harness.compiled.program import prepare as make
 from harness.config.checks import LARGEST_SEED
 from harness.decoding.clock import now
-from harness.decoding.frozen import frozen_weights
-from harness.decoding.programs import REACH_STEP, Codes, Program, program
+from harness.decoding.programs import REACH_STEP, Codes, Program, ahead, chain_of, program
 from harness.decoding.verify import Accepted, greedy, rejection, sample_and_match, synthetic
 from harness.errors import ScoresError
 from harness.target.target import Target
+from harness.vocabulary import BASELINE
 
 GREEDY = Sampling()
 NO_TOKEN = -1  # in a round's report: the scores are NaN or infinite, so no token can be chosen
 PREFILL_CHUNK = 512
+#: Attributes of a decoder that none of its programs read.
+OF_THE_HOST = {"programs", "prepared", "codes", "preparation_s", "settings", "execution"}
 
 
 @dataclass(frozen=True)
@@ -101,12 +106,14 @@ class Decoder:
         rates = (settings.synthetic_acceptance + (0.0,) * self.k)[: self.k]
         self.rates = torch.tensor(rates, dtype=torch.float64, device=device)
         self.programs: dict[int, RoundPrograms] = {}
+        self.prepared: set[int] = set()  # reaches whose programs have run
+        self.made_ahead = target.makes_programs_ahead
         self.codes: Codes = {} if codes is None else codes
         self.preparation_s = 0.0  # seconds of compilation and capture, no part of any generation's time
 
     @property
     def holds_its_drafter(self) -> bool:
-        """Whether its drafter still holds this decoder's rows: a drafter serves one decoder at a time."""
+        """Whether its drafter still holds its rows: a drafter serves one decoder at a time."""
         return self.drafter is None or self.drafter.serving is self
 
     # -- the three device programs of a round ------------------------------------------------------------------------
@@ -171,26 +178,55 @@ class Decoder:
     # -- first uses --------------------------------------------------------------------------------------------------
 
     def reach_of(self, position: int) -> int:
-        """The cache bucket for a furthest row at `position`: slots of the full buffers that a round reads."""
+        """The cache bucket for a furthest row at `position`: slots of the full buffers that a round reads.
+
+        Programs made ahead of time pass over slots that no query sees, so that one bucket is enough.
+        """
+        if self.made_ahead:
+            return self.capacity
         step = REACH_STEP[self.execution]
         return min(self.capacity, -(-position // step) * step)
 
-    def set_reach(self, reach: int) -> RoundPrograms:
-        """The programs for the cache bucket `reach`, with cache and drafter set to it."""
+    def read_up_to(self, reach: int) -> None:
+        """Let rounds read the full buffers up to slot `reach`."""
         self.cache.reach = reach
         if self.drafter is not None:
             self.drafter.reach = reach
+
+    def set_reach(self, reach: int) -> RoundPrograms:
+        """The programs for the cache bucket `reach`, with cache and drafter set to it."""
+        self.read_up_to(reach)
         if reach not in self.programs:
             made_for = (*self.settings.in_programs, self.batch_size, self.capacity, reach)
             parts = (self.propose, self.verify, self.observe)
-            ready = (program(part, self.execution, self.codes, made_for) for part in parts)
+            if self.made_ahead:
+                name = self.drafter.name if self.drafter is not None else BASELINE
+                ready: list[Program] = [ahead(name, part, self.target.config, self.state) for part in parts]
+            else:
+                ready = [program(part, self.execution, self.codes, made_for) for part in parts]
             self.programs[reach] = RoundPrograms(*ready)
         return self.programs[reach]
+
+    def state(self) -> dict[str, Any]:
+        """Everything that its programs can read."""
+        held = {name: value for name, value in vars(self).items() if name not in OF_THE_HOST}
+        return {"decoder": held, "settings": self.settings.in_programs}
 
     def reaches(self, length: int, max_new_tokens: int) -> set[int]:
         """Every reach that rounds of an answer of up to `max_new_tokens` to a prompt of `length` tokens can have."""
         step, longest = REACH_STEP[self.execution], length + max_new_tokens + self.k
         return {self.reach_of(min(at, longest)) for at in range(length + self.k + 1, longest + step, step)}
+
+    def chains(self, lengths: Iterable[int], max_new_tokens: int) -> list[Chain]:
+        """The programs that are made ahead of time for the same answers as in `prepare`, as far as they are missing."""
+        if not self.made_ahead:
+            return []
+        wanted = {reach for length in set(lengths) for reach in self.reaches(length, max_new_tokens)}
+        return [self.chain(reach) for reach in sorted(wanted - self.prepared)]
+
+    def chain(self, reach: int) -> Chain:
+        parts: Any = self.set_reach(reach)
+        return chain_of(parts.propose, parts.verify, parts.observe, lambda: self.read_up_to(reach))
 
     @torch.inference_mode()
     def prepare(self, lengths: Iterable[int], max_new_tokens: int) -> None:
@@ -203,20 +239,22 @@ class Decoder:
         started = now(self.target.device)
         wanted = {reach for length in set(lengths) for reach in self.reaches(length, max_new_tokens)}
         with position_addressed_attention(self.target.config):
-            for reach in sorted(wanted - self.programs.keys()):
+            for reach in sorted(wanted - self.prepared):
                 self.prepare_reach(reach)
+                self.prepared.add(reach)
         self.preparation_s += now(self.target.device) - started
 
     def prepare_reach(self, reach: int) -> None:
-        """Call the programs for `reach` for the first time."""
+        """Make the programs for `reach` and call them for the first time."""
         programs = self.set_reach(reach)
-        with frozen_weights(sum(part.nbytes for part in self.target.model.parameters())):
-            for _ in range(2):  # a first call may still allocate state that the second depends on
-                self.anchor.zero_()
-                self.position.zero_()
-                proposal = programs.propose()
-                seen, accepted, _report = programs.verify(proposal)
-                programs.observe(seen, accepted)
+        if self.made_ahead:
+            make([self.chain(reach)])
+        for _ in range(2):  # a first call may still allocate state that the second depends on
+            self.anchor.zero_()
+            self.position.zero_()
+            proposal = programs.propose()
+            seen, accepted, _report = programs.verify(proposal)
+            programs.observe(seen, accepted)
 
     # -- one prompt into one row -------------------------------------------------------------------------------------
 

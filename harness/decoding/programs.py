@@ -12,8 +12,11 @@ from typing import Any
 
 import torch
 
+from drafters.gemma4 import position_addressed_attention
 from drafters.kernels.pieces import call_piece, pieces_run_by
-from harness.decoding import inductor_private
+from harness.compiled import inductor_private
+from harness.compiled.program import Chain
+from harness.compiled.program import Program as Ahead
 
 #: Full-attention buffers are read up to a multiple of this many positions; each step is one more set of programs.
 REACH_STEP = {"eager": 64, "compile": 256, "cuda_graph": 512}
@@ -108,3 +111,23 @@ def program(
         own = with_own_code(function, {} if codes is None else codes, made_for)
         return compiled(own, **inductor_private.unguarded())
     return GraphProgram(in_pieces(function))
+
+
+def ahead(name: str, part: Program, config: Any, state: Callable[[], dict[str, Any]]) -> Ahead:
+    """The program of the method `part` of a decoder with this `state`, made ahead of time (`harness.compiled`)."""
+
+    def run(*args: Any) -> Any:
+        with position_addressed_attention(config):
+            return part(*args)
+
+    return Ahead(f"{name} {part.__name__}", run, state)
+
+
+def chain_of(propose: Ahead, verify: Ahead, observe: Ahead, ready: Callable[[], None]) -> Chain:
+    """A round's programs in order: each takes results of those before it."""
+    parts: list[tuple[Ahead, Callable[[list[Any]], tuple[Any, ...]]]] = [
+        (propose, lambda results: ()),
+        (verify, lambda results: (results[0],)),
+        (observe, lambda results: results[1][:2]),
+    ]
+    return Chain(parts, ready)

@@ -56,6 +56,8 @@ class PositionCache:
     `wide` for the layers, because a ring is too small to hold both it and what it attends to.
     """
 
+    scratch = ("positions",)  # set by every pass for itself, so no program is made for what it holds
+
     def __init__(self, layers: list[LayerBuffer | None], capacity: int, max_width: int) -> None:
         self.layers = layers
         self.capacity = capacity

@@ -82,6 +82,11 @@ class Target:
         return self.placement.device
 
     @property
+    def makes_programs_ahead(self) -> bool:
+        """Whether its rounds are programs that are compiled ahead of time and kept for later runs."""
+        return self.execution == "compile" and self.device.type == "cpu"
+
+    @property
     def dtype(self) -> torch.dtype:
         return self.text_model.embed_tokens.weight.dtype
 

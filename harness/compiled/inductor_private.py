@@ -19,6 +19,7 @@ import functools
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -132,3 +133,46 @@ def _wide_by_onednn(wide: int) -> Iterator[None]:
         yield
     finally:
         setattr(mkldnn_fusion, DEVICE_OP, default)
+
+
+# -- programs made ahead of time ---------------------------------------------------------------------------------------
+
+#: Options of `torch._inductor.aot_compile`. What lies between the products is written for one thread: a round has few
+#: rows, and waiting for other threads takes longer than the work; products and attention share theirs (kernels.cpp)
+#: among as many threads as there are at the call. An index out of bounds would end the process instead of raising.
+AHEAD = {"aot_inductor.package": True, "cpp.threads": 1, "assert_indirect_indexing": False}
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Let `torch.compiler.is_compiling` say yes meanwhile, as it does while torch.export captures."""
+    before = torch.compiler._is_compiling_flag
+    torch.compiler._is_compiling_flag = True
+    try:
+        yield
+    finally:
+        torch.compiler._is_compiling_flag = before
+
+
+def compile_ahead(graph: Any, arguments: list[Any], declarations: dict[Any, list[str]]) -> list[Path]:
+    """The shared library made of `graph`, and beside it, where an operation has no C function, a table of those.
+
+    `declarations` are the C functions behind operations of our own.
+    """
+    import torch._inductor
+
+    options = {**AHEAD, "aot_inductor.custom_ops_to_c_shims": declarations}
+    files: Any = torch._inductor.aot_compile(graph, tuple(arguments), options=options)
+    paths = [Path(str(file)) for file in files]
+    return [path for path in paths if path.suffix == ".so" or (path.suffix == ".json" and "metadata" not in path.stem)]
+
+
+class Loaded:
+    """A library of `compile_ahead`, with the tensors that follow its arguments: it reads and writes them in place."""
+
+    def __init__(self, library: str, held: list[torch.Tensor]) -> None:
+        self.run = torch._C._aoti.AOTIModelContainerRunnerCpu(library, 1).run
+        self.held = [tensor.detach() for tensor in held]
+
+    def __call__(self, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+        return self.run(tensors + self.held)

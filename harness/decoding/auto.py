@@ -1,0 +1,48 @@
+"""Chooses how a run's rounds execute where `execution=auto`, once the target is loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.compiled import kernels
+from harness.config import RunConfig
+from harness.metrics.guards import Guard
+from harness.target.floor import one_row_floor_s
+from harness.target.target import Target
+
+#: A round of the eager loop costs the host about this much per layer, whatever the layer holds (two cores, 2026-11-27).
+HOST_MS_PER_LAYER = 0.75
+#: Seconds of eager decoding, by the host's share alone, that are worth as much as compiling three arms.
+WORTH_COMPILING_S = 60.0
+
+
+def execution_of(
+    config: RunConfig, raw: dict[str, Any], target: Target, generations: int
+) -> tuple[str, Guard | None]:
+    """The execution of a run of so many `generations`, and a doubt where no compiler is at hand for it.
+
+    `raw` is the target's config.json. On a CPU, auto compiles rounds of a model whose pass takes less time on the
+    device, by its floor, than on the host: its eager figures are those of Python. A run of less eager decoding than
+    compiling costs stays eager.
+    """
+    if config.execution != "auto" or target.device.type != "cpu" or target.placement.is_spread:
+        return config.execution, None
+    host_s = HOST_MS_PER_LAYER * len(target.layer_types) / 1e3
+    eager_s = generations * config.repeats * config.max_new_tokens * host_s
+    if eager_s < WORTH_COMPILING_S or one_row_floor_s(raw, target.device, target.dtype) > host_s:
+        return "eager", None
+    if kernels.compiler() is None:
+        message = (
+            "no C++ compiler was found, so rounds run eagerly: a pass of this small model is mostly the host's time, "
+            "its speedups are those of a slow loop, and wide passes look cheaper than they are; install g++ or set CXX"
+        )
+        return "eager", Guard("no_compiler", "warning", message)
+    return "compile", None
+
+
+def not_compiled(reasons: dict[str, str]) -> list[Guard]:
+    """At most one doubt about programs that run eagerly beside compiled ones: their names and why."""
+    if not reasons:
+        return []
+    shown = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
+    return [Guard("not_compiled", "warning", f"programs that could not be compiled ran eagerly: {shown}")]
