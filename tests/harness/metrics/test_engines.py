@@ -41,7 +41,8 @@ def tables(prompts: int = 6) -> tuple[pd.DataFrame, pd.DataFrame]:
     for number in range(prompts):
         for arm, engine in ENGINE_OF.items():
             about = {"dataset": "d", "batch_size": 1, "status": "ok", "finish_reason": "eos"}
-            about |= {"new_tokens": 5, "taint": "", "num_draft_tokens": 4 if "mtp" in arm else 0, "verdict_detail": None}
+            about |= {"new_tokens": 5, "taint": "", "verdict_detail": None}
+            about["num_draft_tokens"] = 4 if "mtp" in arm else 0
             generations.append({"prompt_id": str(number), "arm": arm, "engine": engine, **about})
         for arm, accepted in (("mtp", 3), ("x_mtp", 1)):
             for position, counts in ((9, (4, 1, 2)), (11, (4, accepted, 2))):
