@@ -37,7 +37,7 @@ def as_counted(rounds: Iterable[Counts], max_new_tokens: int) -> list[Counts]:
 
 
 def engines_of(
-    rounds: pd.DataFrame, generations: pd.DataFrame, pairs: Sequence[Mapping[str, Any]]
+    rounds: pd.DataFrame, generations: pd.DataFrame, pairs: Sequence[Mapping[Any, Any]]
 ) -> list[dict[str, Any]]:
     """One row per drafting arm of a run with several engines, per dataset and batch size; [] for any other run.
 
@@ -62,7 +62,7 @@ def engines_of(
             own, twin = _baseline(engine, engine_of), arm.removeprefix(f"{engine}_")
             row: dict[str, Any] = {**dict(zip(PLACE, place, strict=True)), "arm": arm, "engine": engine}
             row |= {"own_baseline": own, **_named("own_speedup", ratios.get((arm, own)))}
-            row |= {"fastest_baseline": fastest, **_named("speedup_over_fastest", ratios.get((arm, fastest)))}
+            row |= {"fastest_baseline": fastest, **_named("speedup_over_fastest", ratios.get((arm, str(fastest))))}
             row["acceptance"] = _side_by_side(rounds, block, twin, arm) if twin in engine_of and twin != arm else None
             found.append(row)
     return found
@@ -93,7 +93,7 @@ def _baseline(engine: str, arms: Mapping[str, str]) -> str:
     return own if own in arms else BASELINE
 
 
-def _ratios(pairs: Iterable[Mapping[str, Any]], place: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Any, ...]]:
+def _ratios(pairs: Iterable[Mapping[Any, Any]], place: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Any, ...]]:
     """Speedup, low and high of every two arms, in both directions."""
     found: dict[tuple[str, str], tuple[Any, ...]] = {}
     for pair in pairs:
@@ -140,11 +140,11 @@ def _side_by_side(rounds: pd.DataFrame, block: pd.DataFrame, ours: str, theirs: 
     return found
 
 
-def _per_prompt(rounds: pd.DataFrame, block: pd.DataFrame, arm: str, limit: int) -> dict[str, tuple[Any, Any]]:
+def _per_prompt(rounds: pd.DataFrame, block: pd.DataFrame, arm: str, limit: int) -> dict[Any, tuple[Any, Any]]:
     """Per prompt: [2, k] accepted and drafted tokens by place, as recorded and as recounted."""
     k = int(block["num_draft_tokens"].max())
     chosen = rounds[(rounds["arm"] == arm) & rounds["prompt_id"].isin(block["prompt_id"])].sort_values("position")
-    found: dict[str, tuple[Any, Any]] = {}
+    found: dict[Any, tuple[Any, Any]] = {}
     keys = [key for key in ("turn", "repeat") if key in chosen]
     for (prompt, *_), one in chosen.groupby(["prompt_id", *keys]):
         counts = list(one[["drafted", "accepted", "emitted"]].itertuples(index=False, name=None))
