@@ -39,6 +39,8 @@ def target(name: str, seed: int = 0) -> Any:
         for part, weight in model.named_parameters():
             if part.endswith(GATES):
                 weight.mul_(FAR)
+            elif part.endswith("experts.gate_up_proj"):  # gates, then ups
+                weight[:, : weight.shape[1] // 2].mul_(FAR)
     return model
 
 
