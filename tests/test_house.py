@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: From the top floor down; rooms of one floor do not know each other.
 FLOORS = (
     # Commands: imported by nobody.
-    ("__main__", "advise", "compare", "export", "inspect", "status", "train", "upload"),
+    ("__main__", "advise", "compare", "export", "inspect", "race", "status", "train", "upload"),
     ("command", "launch"),
     ("run",),
     ("engines", "training"),

@@ -19,6 +19,7 @@ from harness.report.page import chart_data, facts, tables
 from harness.report.page.browser import Browser, build_browser
 from harness.report.page.data import RunData, read_run
 from harness.report.page.headline import headline, losslessness_counts
+from harness.report.page.race import build_race
 from harness.report.page.render import render
 from harness.report.published.page_rows import Published, published, published_csv
 
@@ -80,6 +81,7 @@ def draw(
 
 def page(run: RunData, drawn: Mapping[str, Chart], browser: Browser, theirs: list[Published]) -> str:
     """The report as HTML."""
+    race = build_race(run, browser.data)
     return render(
         "report.html.jinja",
         headline=headline(run),
@@ -99,7 +101,8 @@ def page(run: RunData, drawn: Mapping[str, Chart], browser: Browser, theirs: lis
         charts=drawn,
         published=theirs,
         browser=browser,
-        browser_json=json.dumps(browser.data, separators=(",", ":")),
+        race=race,
+        browser_json=json.dumps({**browser.data, "race": race}, separators=(",", ":")),
         ran=facts.what_ran(run),
         drafters=facts.drafters(run),
         definitions=run.summary.get("definitions", {}),

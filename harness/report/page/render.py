@@ -17,6 +17,8 @@ from harness.report.charts.palette import css_variables
 from harness.vocabulary import PACKAGE
 
 TEMPLATES = PACKAGE / "report" / "templates"
+#: Joined, the one script of a page: its hash is what the Content-Security-Policy allows.
+SCRIPTS = ("browser.js", "race.js")
 
 
 @cache
@@ -40,7 +42,7 @@ def render(template: str, **values: Any) -> str:
     Content-Security-Policy allows its own script by hash and nothing else, so even a fault in the escaping could
     neither run nor load anything.
     """
-    script = _file("browser.js")
+    script = "\n".join(_file(name) for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     safe: dict[str, Any] = {
         name: _data_block(value) if name.endswith("_json") else value for name, value in values.items()

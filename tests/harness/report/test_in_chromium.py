@@ -96,7 +96,7 @@ def test_arms_can_be_added_and_a_round_describes_itself(page: Page) -> None:
 def test_a_script_in_a_prompt_stays_text(page: Page) -> None:
     filter_by(page, "filter-text", "<script>window.hacked")
     assert page.run(SHOWN) == 1
-    assert page.run("document.querySelector('.asked').textContent") == synthetic.SCRIPT_PROMPT
+    assert page.run("document.querySelector('#prompt-detail .asked').textContent") == synthetic.SCRIPT_PROMPT
     assert page.run("typeof window.hacked") == "undefined"
     assert page.run("document.querySelectorAll('.asked *').length") == 0
 
@@ -115,6 +115,35 @@ def test_the_list_can_be_walked_with_the_keyboard(page: Page) -> None:
     down = "new KeyboardEvent('keydown', {key: 'ArrowDown', bubbles: true, cancelable: true})"
     page.run(f"document.querySelector('#prompt-list button').dispatchEvent({down})")
     assert page.run("document.querySelector('#prompt-list [aria-selected=true]').dataset.index") == "1"
+
+
+def test_the_race_plays_to_its_end_at_four_times_the_pace(page: Page) -> None:
+    total_ms = page.run(
+        "Math.max(...Object.values(JSON.parse(document.getElementById('browser-data').textContent).race.lanes"
+        "[document.getElementById('race-prompt').value]).map(l => l.us.reduce((a, b) => a + b, l.prefill))) / 1000"
+    )
+    final = "[...document.querySelectorAll('.lane .text')].map(t => t.textContent)"
+    outputs = page.run(final)
+    assert len(outputs) == 3 and all(outputs)
+    page.run("document.getElementById('race-speed').value = '4'")
+    began = page.run("(document.getElementById('race-play').click(), performance.now())")
+    assert page.run("document.getElementById('race-play').textContent") == "Pause"
+    ended = page.run(
+        "new Promise(done => { const look = () => document.getElementById('race').dataset.state === 'finished'"
+        " ? done(performance.now()) : requestAnimationFrame(look); look(); })"
+    )
+    assert ended - began >= total_ms / 4 * 0.9
+    assert page.run(final) == outputs
+    assert page.run("document.querySelector('.lane .place').textContent") == "3rd"
+    assert page.problems == []
+
+
+def test_space_starts_and_pauses_the_race(page: Page) -> None:
+    space = "new KeyboardEvent('keydown', {key: ' ', bubbles: true, cancelable: true})"
+    state = "document.getElementById('race').dataset.state"
+    press = f"(document.querySelector('.lane .text').dispatchEvent({space}), {state})"
+    assert [page.run(press), page.run(press)] == ["running", "paused"]
+    assert page.problems == []
 
 
 def test_without_scripts_everything_but_the_browser_is_there(browser: Page, report: Path) -> None:

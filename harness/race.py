@@ -1,0 +1,187 @@
+"""`drafthouse race DIR`: replay one prompt of a run in the terminal, every arm at the pace its rounds recorded."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from rich.columns import Columns
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.text import Text
+
+from harness.entry import command
+from harness.errors import EXIT_OK, InputError
+from harness.report.page import chart_data
+from harness.report.page.browser import build_browser
+from harness.report.page.data import RunData, read_run
+from harness.report.page.race import Lane, build_race, lane_from_json
+from harness.vocabulary import BASELINE
+
+FRAMES_PER_SECOND = 20
+TEXT_LINES = 12
+COLOURS = ("blue", "yellow", "magenta", "cyan", "green", "red")
+NOBODY = "no prompt has two arms with recorded times: there is nothing to race"
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """One arm's lane and its output: `rounds` as the prompt browser cuts them."""
+
+    label: str
+    is_baseline: bool
+    colour: str
+    lane: Lane
+    first: str
+    rounds: list[list[Any]]  # text of accepted drafts, the target's own text, drafted, accepted, emitted
+
+    @property
+    def tokens(self) -> int:
+        return 1 + sum(one[4] for one in self.rounds)
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """One prompt and its runners, the baseline first."""
+
+    prompt_id: str
+    prompt: str
+    runners: tuple[Runner, ...]
+
+    @property
+    def end_s(self) -> float:
+        return max(runner.lane.total_s for runner in self.runners)
+
+
+def find_race(run: RunData, prompt_id: str | None = None) -> Race:
+    """The race on `prompt_id`, by default on the prompt where the arms differ most.
+
+    Raises InputError for a prompt that the run does not have, and where no two arms have times.
+    """
+    if prompt_id is not None:
+        names = sorted({str(name) for name in run.generations["prompt_id"]})
+        if prompt_id not in names:
+            close = get_close_matches(prompt_id, names, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            raise InputError(f"--prompt {prompt_id}: no such prompt, {hint}expected one of the run's {len(names)}")
+        run = replace(run, generations=run.generations[run.generations["prompt_id"] == prompt_id])
+    browser = build_browser(run, chart_data.prompts(run)).data
+    race = build_race(run, browser)
+    if not race["order"]:
+        raise InputError(f"{run.run_dir}: {NOBODY if prompt_id is None else f'--prompt {prompt_id}: {NOBODY}'}")
+    index = race["order"][0]
+    entry = browser["prompts"][index]
+    arms: Mapping[str, str] = {arm["label"]: arm["arm"] for arm in browser["arms"]}
+    runners = []
+    for place, (label, made) in enumerate(race["lanes"][str(index)].items()):
+        output, is_baseline = entry["arms"][label], arms.get(label) == BASELINE
+        colour = "white" if is_baseline else COLOURS[(place - 1) % len(COLOURS)]
+        runners.append(Runner(label, is_baseline, colour, lane_from_json(made), output["first"], output["rounds"]))
+    return Race(entry["id"], entry["prompt"], tuple(runners))
+
+
+def written(runner: Runner, seconds: float) -> tuple[Text, int, int, int]:
+    """The output after `seconds`, then the numbers of tokens, accepted and rejected drafts.
+
+    The latest round's accepted drafts are lit and its rejected ones are struck-out blanks; once the runner has
+    finished, nothing is lit.
+    """
+    done = runner.lane.rounds_at(seconds)
+    text, tokens, accepted, rejected = Text(), 0, 0, 0
+    if done < 0:
+        return text, tokens, accepted, rejected
+    text.append(runner.first)
+    tokens = 1
+    for number, (drafted, own, k, taken, emitted) in enumerate(runner.rounds[:done], start=1):
+        latest = number == done < len(runner.rounds)
+        shade = "" if runner.is_baseline else f"bold reverse {runner.colour}" if latest else runner.colour
+        text.append(drafted, shade)
+        if latest and k > taken:
+            text.append("▯" * (k - taken), "strike red")
+        text.append(own)
+        tokens, accepted, rejected = tokens + emitted, accepted + taken, rejected + k - taken
+    return text, tokens, accepted, rejected
+
+
+def panel(race: Race, runner: Runner, seconds: float, width: int) -> Panel:
+    text, tokens, accepted, rejected = written(runner, seconds)
+    at = min(seconds, runner.lane.total_s)
+    finished = seconds >= runner.lane.total_s
+    speed = f"{tokens / at:.0f} tokens/s" if tokens and at > 0 else "reading the prompt"
+    place = 1 + sum(other.lane.total_s < runner.lane.total_s for other in race.runners)
+    drafts = "no drafts" if runner.is_baseline else f"{accepted} drafts accepted, {rejected} rejected"
+    if not runner.lane.measured:
+        drafts += "; round times not recorded, shared out evenly"
+    inner = max(10, width - 4)
+    lines = list(text.wrap(Console(width=inner), inner))[-TEXT_LINES:]
+    body: list[RenderableType] = [
+        Text(f"{tokens} of {runner.tokens} tokens · {at:.2f} s"),
+        Text(speed),
+        ProgressBar(total=runner.tokens, completed=tokens, width=inner, complete_style=runner.colour),
+        *lines,
+        *[Text()] * (TEXT_LINES - len(lines)),
+        Text(drafts, "dim"),
+    ]
+    title = f"{runner.label} · finish, place {place}" if finished else runner.label
+    return Panel(Group(*body), title=Text(title), border_style=runner.colour, width=width)
+
+
+def frame(race: Race, seconds: float, width: int) -> RenderableType:
+    """The race after `seconds`, side by side as far as `width` columns allow."""
+    beside = max(1, min(len(race.runners), width // 34))
+    each = max(20, width // beside - 1)
+    asked = Text(race.prompt.strip().splitlines()[0] if race.prompt.strip() else "", "dim", no_wrap=True)
+    asked.truncate(max(20, width - 1), overflow="ellipsis")
+    lanes = Columns([panel(race, one, seconds, each) for one in race.runners], padding=(0, 1, 0, 0))
+    return Group(Text(race.prompt_id, "bold"), asked, lanes)
+
+
+def play(race: Race, console: Console, speed: float) -> None:
+    """Replay `race` at `speed` times its pace; the final state at once where `console` is no terminal."""
+    if not console.is_terminal:
+        console.print(frame(race, race.end_s, console.width))
+        return
+    start = time.monotonic()
+    with Live(console=console, auto_refresh=False) as live:
+        seconds = 0.0
+        while seconds < race.end_s:
+            seconds = min(race.end_s, (time.monotonic() - start) * speed)
+            live.update(frame(race, seconds, console.width), refresh=True)
+            if seconds < race.end_s:
+                time.sleep(1 / FRAMES_PER_SECOND)
+
+
+def pace(text: str) -> float:
+    """`--speed` as a number. Raises InputError unless it is above 0."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = float("nan")
+    if not isfinite(found) or found <= 0:
+        raise InputError(f"--speed {text}: expected a number above 0, such as 0.25 or 4")
+    return found
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="drafthouse race", description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a run directory")
+    parser.add_argument("--speed", default="1", metavar="X", help="times the measured pace (default: 1)")
+    parser.add_argument("--prompt", metavar="ID", help="a prompt of the run (default: the one where arms differ most)")
+    options = parser.parse_args(arguments)
+    speed = pace(options.speed)
+    play(find_race(read_run(options.folder), options.prompt), Console(), speed)
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
