@@ -49,7 +49,8 @@ def test_a_run_prints_a_table_and_ends_with_one_json_line(
 ) -> None:
     assert command(*overrides, f"hydra.run.dir={tmp_path / 'run'}") == EXIT_OK
     out = capsys.readouterr().out
-    header, *rows = out.splitlines()
+    # A tiny model decodes far from its floor, which stands above the table.
+    header, *rows = [line for line in out.splitlines() if not line.startswith("SLOW BASELINE: ")]
     assert header.split()[:4] == ["arm", "k", "tok/s", "speedup"]
     assert [row.split()[0] for row in rows[:3]] == ["baseline", "mtp", "dflash"]
     assert rows[0].rstrip().endswith("reference")

@@ -103,7 +103,7 @@ def test_every_file_says_that_it_is_synthetic(planned: Outcome) -> None:
     assert all(row["synthetic"] and row["guards"][0].startswith("synthetic: ") for row in summary["rows"])
     assert pd.read_csv(folder / "summary.csv")["synthetic"].all()
     codes = [guard["code"] for guard in summary["guards"]]
-    assert [code for code in codes if code not in OF_THE_MACHINE] == ["synthetic"]
+    assert [code for code in codes if code not in (*OF_THE_MACHINE, "weak_baseline")] == ["synthetic"]
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "<strong>Synthetic</strong> Random weights" in page
     assert "<h1>Synthetic: " in page
@@ -114,7 +114,7 @@ def test_charts_and_tables_that_leave_the_page_say_so_themselves(planned: Outcom
     page = (planned.run_dir / "report.html").read_text(encoding="utf-8")
     assert page.count('aria-label="Synthetic: ') == page.count("<svg role") > 3
     tables = list((planned.run_dir / "report").glob("*.csv"))
-    assert len(tables) == 4 and all(pd.read_csv(table)["synthetic"].all() for table in tables)
+    assert len(tables) == 5 and all(pd.read_csv(table)["synthetic"].all() for table in tables)
 
 
 def test_the_manifest_says_what_was_built(planned: Outcome) -> None:
@@ -131,8 +131,9 @@ def test_the_console_says_it_first(planned: Outcome) -> None:
     console = Console(file=io.StringIO(), width=160)
     print_summary(planned.summary, planned.run_dir, ["baseline", "mtp", "dflash"], console)
     said = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    table = next(index for index, line in enumerate(said) if line.startswith("baseline"))
     assert said[0].startswith(f"SYNTHETIC: {LABEL}")
-    assert [line.rstrip().endswith("not claimed") for line in said[2:5]] == [False, True, True]
+    assert [line.rstrip().endswith("not claimed") for line in said[table : table + 3]] == [False, True, True]
     assert json.loads(json_line(planned.run_dir, 0, planned.summary))["synthetic"].startswith(LABEL)
 
 

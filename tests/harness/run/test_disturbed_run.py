@@ -15,7 +15,7 @@ from harness.comparison import arms as arms_module
 from harness.comparison.turns import TurnDecoder
 from harness.metrics.clocks import ClockReading
 from harness.metrics.summary import build_summary
-from harness.report.console import notes
+from harness.report.console import closing, notes
 from harness.run import run
 from tests.helpers.decoded_runs import Configure
 
@@ -48,6 +48,6 @@ def test_a_stopped_process_leaves_a_mark_and_no_time(
     lines = notes(outcome.summary)
     assert any(line.startswith("mtp: tainted: ") and "1 stopped (" in line for line in lines)
     assert sum(line.startswith("throttled_clocks: the CPU was throttled 2 times") for line in lines) == 1
-    assert lines[-1].startswith("noise: the baseline's pace ")
+    assert closing(outcome.summary, tmp_path / "run")[-2].startswith("noise: the baseline's pace ")
     again = build_summary(tmp_path / "run")
     assert (again["noise"], again["guards"]) == (outcome.summary["noise"], outcome.summary["guards"])
