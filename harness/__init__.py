@@ -8,10 +8,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Generation", "Round", "generate", "load_drafter", "load_target"]
+__all__ = ["Generation", "Round", "compare", "generate", "load_drafter", "load_run", "load_runs", "load_target"]
 
 if TYPE_CHECKING:
     from harness.decoding.api import generate
+    from harness.python.comparing import compare
+    from harness.python.results import load_run, load_runs
     from harness.records.rounds import Generation, Round
     from harness.target.load import load_drafter, load_target
 else:
@@ -20,10 +22,14 @@ else:
         "Round": "harness.records.rounds",
         "generate": "harness.decoding.api",
         "load_drafter": "harness.target.load",
+        "load_run": "harness.python.results",
+        "load_runs": "harness.python.results",
         "load_target": "harness.target.load",
     }
 
     def __getattr__(name: str) -> Any:
+        if name == "compare":  # the command's module, which can be called: see harness/compare.py
+            return import_module("harness.compare")
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(import_module(_HOMES[name]), name)

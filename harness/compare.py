@@ -2,6 +2,9 @@
 
 Prints Markdown, and writes leaderboard.md, .csv and .html to `--out`, by default the folder that holds all runs. If
 that default cannot be written, such as an archive, the table is printed all the same.
+
+In Python `harness.compare(...)` runs a comparison (harness/python/comparing.py). An import of this module sets the
+package's attribute of that name, whatever stood there; so the module itself can be called, and both are one object.
 """
 
 from __future__ import annotations
@@ -11,10 +14,20 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 from harness.entry import command, explain, say
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
-from harness.report.leaderboard.board import leaderboard
+from harness.python.comparing import compare
+
+
+class CallableModule(ModuleType):
+    """This module, called as the function `compare`."""
+
+    __call__ = staticmethod(compare)
+
+
+sys.modules[__name__].__class__ = CallableModule
 
 
 @command
@@ -24,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="a run directory, or any folder of them")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the files go")
     options = parser.parse_args(arguments)
+    from harness.report.leaderboard.board import leaderboard
+
     board = leaderboard(options.folders)
     # Imported after reading: the error for a mistyped folder should not wait for a drawing library.
     from harness.report.leaderboard.page import markdown, notes, write_leaderboard

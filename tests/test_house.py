@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
     # Commands: imported by nobody.
     ("__main__", "advise", "compare", "export", "inspect", "race", "status", "train", "upload"),
+    ("python",),
     ("command", "launch"),
     ("run",),
     ("engines", "training"),
