@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import warn_if_busy
+from benchmarks.common import busy_loops, warn_if_busy
+from harness.records.machine import usable_cpus
 
 IDLE_RUNS = 20
 STOP_S = 12.0
@@ -44,19 +43,6 @@ def codes_of(folder: Path) -> tuple[set[str], Counter[str], str]:
     lines = (folder / "generations.jsonl").read_text(encoding="utf-8").splitlines()
     taints = Counter(word for word in (json.loads(line)["taint"] for line in lines) if word)
     return codes, taints, summary["noise"]["text"]
-
-
-@contextmanager
-def busy_loops() -> Iterator[None]:
-    """Keep every CPU busy with a process of its own."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
 
 
 def stop_amid(run: subprocess.Popen[bytes], folder: Path) -> None:
@@ -103,7 +89,7 @@ def main() -> int:
                 failed += alarms > 0
             print(f"tainted generations in idle runs: {sum(sum(taints.values()) for _, taints in runs)}")
         if "loaded" in wanted:
-            with busy_loops():
+            with busy_loops(usable_cpus()):
                 codes, _ = one("loaded", folder / "loaded", 0)
             print(f"busy_machine: {int('busy_machine' in codes)} of 1 run beside busy loops, expected 1")
             failed += "busy_machine" not in codes

@@ -17,27 +17,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import arguments, hardware, keep, warn_if_busy
+from benchmarks.common import arguments, busy_loops, hardware, keep, warn_if_busy
 
 LEAST_LEFT = 1 / 3
 PHASES = ("idle", "starting", "loaded", "ending", "idle again")
 MOST_S = 230
-
-
-@contextlib.contextmanager
-def busy_loops(count: int) -> Iterator[None]:
-    """`count` processes that compute without end."""
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
 
 
 def rows_of(run_dir: Path) -> list[dict[str, Any]]:

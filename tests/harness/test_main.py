@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from harness import __main__ as entry
-from harness.comparison import arms as arms_module
 from harness.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK
 from harness.launch import job as job_module
 from tests.helpers.checkpoint_folders import write_prompts
+from tests.helpers.interrupts import at_decode, interrupt
 from tests.helpers.processes import Started, start
 
 pytestmark = pytest.mark.usefixtures("blank_charts")
@@ -138,15 +138,7 @@ def test_ctrl_c_ends_the_sweep_with_what_is_there(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    real, calls = arms_module.decode, [0]
-
-    def decode(*args: Any, **kwargs: Any) -> Any:
-        calls[0] += 1
-        if calls[0] == 5:  # two warm-ups and one prompt's two arms came before
-            raise KeyboardInterrupt
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(arms_module, "decode", decode)
+    at_decode(monkeypatch, 5, interrupt)  # two warm-ups and one prompt's two arms came before
     arguments = ["-m", *overrides, "drafter=mtp", "num_draft_tokens=1,2", f"hydra.sweep.dir={tmp_path / 's'}"]
     assert command(*arguments) == EXIT_INTERRUPTED
     captured = capsys.readouterr()
@@ -160,15 +152,8 @@ def test_a_signal_that_ends_a_run_leaves_its_summary(
     overrides: list[str], tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     signal.signal(number, lambda *_: pytest.fail(f"{number.name} was not caught"))
-    real, calls = arms_module.decode, [0]
-
-    def decode(*args: Any, **kwargs: Any) -> Any:
-        calls[0] += 1
-        if calls[0] == 5:  # two warm-ups and one prompt's two arms came before
-            signal.raise_signal(number)
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(arms_module, "decode", decode)
+    # Two warm-ups and one prompt's two arms came before.
+    at_decode(monkeypatch, 5, lambda: signal.raise_signal(number))
     arguments = [*overrides, "drafter=mtp", f"hydra.run.dir={tmp_path / 'run'}"]
     assert command(*arguments) == EXIT_INTERRUPTED
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["rows"]

@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -114,20 +112,6 @@ def server_of(fake: FakeLlama, port: int = 0) -> ThreadingHTTPServer:
         def log_message(self, *args: Any) -> None: ...
 
     return ThreadingHTTPServer(("127.0.0.1", port), Handler)
-
-
-@contextmanager
-def serving(fake: FakeLlama) -> Iterator[str]:
-    """The address of a server that answers as `fake` does."""
-    server = server_of(fake)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def main(arguments: list[str]) -> None:

@@ -6,16 +6,15 @@ import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from harness import compare, status, upload
-from harness.comparison import arms as arms_module
 from harness.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK
 from harness.records import journal
 from harness.report import __main__ as report
 from tests.helpers.broken_surroundings import errors
+from tests.helpers.interrupts import at_decode, interrupt
 
 pytestmark = pytest.mark.usefixtures("blank_charts")
 
@@ -29,12 +28,9 @@ def test_a_run_of_nothing_gets_one_line_from_every_command(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def interrupted(*arguments: Any, **options: Any) -> Any:
-        raise KeyboardInterrupt
-
     run = tmp_path / "run"
     with monkeypatch.context() as early:
-        early.setattr(arms_module, "decode", interrupted)
+        at_decode(early, 1, interrupt)
         assert command(*overrides, f"hydra.run.dir={run}") == EXIT_INTERRUPTED
     captured = capsys.readouterr()
     assert [json.loads(line)["arms"] for line in captured.out.splitlines()] == [{}], "the line for scripts, no table"
@@ -66,17 +62,9 @@ def test_an_interrupted_sweep_names_its_own_folder_and_goes_on_there(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    real, calls = arms_module.decode, [0]
-
-    def decode(*arguments: Any, **options: Any) -> Any:
-        calls[0] += 1
-        if calls[0] == 4:  # two warm-ups and one arm of the first prompt came before
-            raise KeyboardInterrupt
-        return real(*arguments, **options)
-
     grid = ["-m", *overrides, "num_draft_tokens=1,2", f"hydra.sweep.dir={tmp_path / 's'}"]
     with monkeypatch.context() as early:
-        early.setattr(arms_module, "decode", decode)
+        at_decode(early, 4, interrupt)  # two warm-ups and one arm of the first prompt came before
         assert command(*grid) == EXIT_INTERRUPTED
     [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("interrupted")]
     assert shlex.split(line.split("`")[1])[3:] == grid

@@ -17,7 +17,8 @@ from harness.errors import EXIT_ARM_FAILED, EXIT_MISMATCH, EXIT_OK, InputError
 from harness.run import run
 from tests.helpers import fake_llama
 from tests.helpers.checkpoint_folders import write_prompts
-from tests.helpers.fake_llama import FakeLlama, serving
+from tests.helpers.fake_llama import FakeLlama, server_of
+from tests.helpers.fake_server import running
 from tests.helpers.gguf_bytes import stand_in
 
 pytestmark = pytest.mark.usefixtures("blank_charts")
@@ -109,7 +110,7 @@ def test_other_tokens_than_the_baselines_are_a_mismatch(configure: Configure, tm
 
 
 def test_running_servers_decode_the_arms_they_are_there_for(configure: Configure, tmp_path: Path) -> None:
-    with serving(FakeLlama()) as plain, serving(FakeLlama(3, "draft-mtp")) as drafting:
+    with running(server_of(FakeLlama())) as plain, running(server_of(FakeLlama(3, "draft-mtp"))) as drafting:
         config = configure({"binary": None, "url": {"baseline": plain, "mtp": drafting}})
         outcome = run(config, tmp_path / "run")
     assert (outcome.exit_code, outcome.error) == (EXIT_OK, None)
@@ -121,7 +122,8 @@ def test_exact_weights_are_judged_against_the_harness_and_other_weights_against_
 ) -> None:
     verdicts = {}
     for ftype in ("all F32", "Q8_0"):
-        with serving(FakeLlama(ftype=ftype)) as plain, serving(FakeLlama(3, "draft-mtp", ftype=ftype)) as drafting:
+        fakes = FakeLlama(ftype=ftype), FakeLlama(3, "draft-mtp", ftype=ftype)
+        with running(server_of(fakes[0])) as plain, running(server_of(fakes[1])) as drafting:
             urls = {"baseline": plain, "mtp": drafting}
             folder = tmp_path / ftype.replace(" ", "_")
             outcome = run(configure({"binary": None, "url": urls, "beside": True}), folder)

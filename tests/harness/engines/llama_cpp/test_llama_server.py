@@ -12,7 +12,8 @@ from harness.engines.session import Request
 from harness.engines.worker import EngineError
 from harness.errors import InputError
 from harness.records.rounds import Round
-from tests.helpers.fake_llama import FakeLlama, serving
+from tests.helpers.fake_llama import FakeLlama, server_of
+from tests.helpers.fake_server import running
 
 PROMPT = [5, 6, 7]
 GREEDY = Request(9, (1,))
@@ -21,7 +22,7 @@ BASELINE = Drafting("baseline", 0, True, "none", 40, "float32")
 
 
 def test_an_answer_becomes_tokens_rounds_and_counters() -> None:
-    with serving(FakeLlama(3, "draft-mtp")) as url:
+    with running(server_of(FakeLlama(3, "draft-mtp"))) as url:
         session = LlamaSession(url, MTP)
         (made,) = session.decode([PROMPT], GREEDY)
     assert made.token_ids == list(range(28, 37))
@@ -34,14 +35,14 @@ def test_an_answer_becomes_tokens_rounds_and_counters() -> None:
 
 
 def test_counts_hold_for_prompts_that_are_asked_together() -> None:
-    with serving(FakeLlama(3, "draft-mtp")) as url:
+    with running(server_of(FakeLlama(3, "draft-mtp"))) as url:
         made = LlamaSession(url, MTP).decode([PROMPT, [9, 9]], GREEDY)
     assert [len(one.rounds) for one in made] == [4, 4]
     assert [one.engine_counters for one in made] == [None, None]
 
 
 def test_rounds_that_contradict_the_servers_counters_are_not_kept() -> None:
-    with serving(FakeLlama(3, "draft-mtp", "miscount")) as url:
+    with running(server_of(FakeLlama(3, "draft-mtp", "miscount"))) as url:
         (made,) = LlamaSession(url, MTP).decode([PROMPT], GREEDY)
     assert made.rounds == [] and len(made.token_ids) == 9
 
@@ -57,7 +58,7 @@ def test_every_place_must_agree() -> None:
 
 def test_a_restarted_server_is_an_error() -> None:
     fake = FakeLlama(3, "draft-mtp")
-    with serving(fake) as url:
+    with running(server_of(fake)) as url:
         session = LlamaSession(url, MTP)
         fake.fault = "restart"
         with pytest.raises(EngineError, match="restarted or replaced"):
@@ -65,7 +66,7 @@ def test_a_restarted_server_is_an_error() -> None:
 
 
 def test_drafts_that_end_early_are_an_error_unless_the_arm_asks_for_it() -> None:
-    with serving(FakeLlama(3, "draft-mtp", "short")) as url:
+    with running(server_of(FakeLlama(3, "draft-mtp", "short"))) as url:
         with pytest.raises(EngineError, match=r"drafted 2 tokens where k is 3 .*--spec-draft-p-min 0"):
             LlamaSession(url, MTP).decode([PROMPT], GREEDY)
         assert LlamaSession(url, replace(MTP, full=False)).decode([PROMPT], GREEDY)[0].rounds
@@ -82,7 +83,7 @@ def test_drafts_that_end_early_are_an_error_unless_the_arm_asks_for_it() -> None
     ],
 )
 def test_a_server_that_does_not_fit_its_arm_is_refused(fake: FakeLlama, drafting: Drafting, message: str) -> None:
-    with serving(fake) as url, pytest.raises(InputError, match=message):
+    with running(server_of(fake)) as url, pytest.raises(InputError, match=message):
         LlamaSession(url, drafting)
 
 
@@ -90,7 +91,7 @@ def test_a_server_that_is_not_there_or_breaks_off_is_an_error() -> None:
     with pytest.raises(EngineError, match=r"http://127\.0\.0\.1:9 does not answer"):
         LlamaSession("http://127.0.0.1:9", MTP)
     fake = FakeLlama(3, "draft-mtp")
-    with serving(fake) as url:
+    with running(server_of(fake)) as url:
         session = LlamaSession(url, MTP)
         fake.cut = 2
         with pytest.raises(EngineError, match="broke off after 8 tokens"):
@@ -99,7 +100,7 @@ def test_a_server_that_is_not_there_or_breaks_off_is_an_error() -> None:
 
 @pytest.mark.parametrize(("ftype", "found"), [("all F32", None), ("Q8_0", "Q8_0"), ("F16", "F16")])
 def test_weights_other_than_the_targets_are_named(ftype: str, found: str | None) -> None:
-    with serving(FakeLlama(ftype=ftype)) as url:
+    with running(server_of(FakeLlama(ftype=ftype))) as url:
         assert LlamaSession(url, BASELINE).weights == found
 
 
