@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -110,16 +111,23 @@ def weight_files(folder: Path, key: str) -> list[Path]:
 
 def check_file(path: Path, key: str) -> None:
     """Raise InputError for a weight file that is not whole; only its header is read."""
+    with reading(path, key, "safetensors"):
+        read_header(path)
+
+
+@contextmanager
+def reading(path: Path, key: str, kind: str) -> Iterator[None]:
+    """Turn the errors of reading the weight file `path` of this `kind` into InputError; a Git LFS pointer is one."""
     try:
         if is_lfs_pointer(path):
             raise InputError(f"{key}: {lfs_hint(path)}")
-        read_header(path)
+        yield
     except OSError as error:
         raise InputError(f"{key}: {path} cannot be read ({error.strerror or error})") from error
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(f"{key}: {path} is no readable safetensors file: {error}") from error
+        raise InputError(f"{key}: {path} is no readable {kind} file: {error}") from error
 
 
 class Stored(NamedTuple):

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from harness.command.help import options
 from harness.vocabulary import CONF
 
 
@@ -35,7 +36,7 @@ def suggestion(arguments: Sequence[str], error: str) -> str | None:
             return f"{word}: expected a list in one word: quote it, or leave out the blanks, as in {key}=[mtp,dflash]"
         plain = key.lstrip("+~")
         if (CONF / plain).is_dir() and value and f"{plain}/{value}" in error:
-            return f"{word}: expected one of {', '.join(names(plain))}{closest(value, names(plain))}"
+            return f"{word}: expected one of {', '.join(options(plain))}{closest(value, options(plain))}"
         if "not in" in error and not key.startswith(("+", "~")) and re.search(rf"'{re.escape(plain)}'", error):
             return f"{word}: no such key{closest(plain, known_keys())}; --help lists the keys"
     return None
@@ -51,11 +52,6 @@ def closest(word: str, among: Sequence[str]) -> str:
     """`, did you mean X?` where something close is known, else nothing."""
     found = get_close_matches(word, among, n=1, cutoff=0.6)
     return f", did you mean {found[0]}?" if found else ""
-
-
-def names(group: str) -> list[str]:
-    """The names of a config group."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def known_keys() -> list[str]:

@@ -22,7 +22,7 @@ from harness.comparison.models import TargetFacts, resolve_dtype
 from harness.comparison.plan import Plan
 from harness.config import Arm, RunConfig
 from harness.config.synthetic import RANDOM
-from harness.records.files import MANIFEST, replace_file
+from harness.records.files import MANIFEST, replace_file, sha256_of
 from harness.records.machine import git_state, hardware, versions
 from harness.records.secrets import redact_command, redact_tree
 from harness.records.stored import read_object
@@ -122,7 +122,7 @@ def describe_prompts(config: RunConfig, prompts: Sequence[Prompt], rendered: Ite
     return {
         "dataset": dataset.name,
         "path": dataset.path,
-        "file_sha256": hashlib.sha256(Path(dataset.path).read_bytes()).hexdigest() if dataset.path else None,
+        "file_sha256": sha256_of(Path(dataset.path)) if dataset.path else None,
         "source": None if dataset.path or dataset.prompts or dataset.random_tokens else published_name(dataset.source),
         "licence": dataset.source.licence,
         "context_tokens": dataset.context_tokens,

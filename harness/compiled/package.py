@@ -27,6 +27,7 @@ from torch import Tensor
 from harness.compiled import graphs
 from harness.compiled.capture import Capture, Shape
 from harness.records.cache import cache_dir
+from harness.records.files import sha256_of
 from harness.vocabulary import PACKAGE
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ def find(key: str) -> Package | None:
         if about["key"] != key:
             raise ValueError("another program's manifest")
         for name, digest in about["files"].items():
-            if _hash_of(folder / name) != digest:
+            if sha256_of(folder / name) != digest:
                 raise ValueError(f"{name} is damaged")
         literals = torch.load(folder / LITERALS, weights_only=True)
         results = [Shape(tuple(size), tuple(stride), dtype) for size, stride, dtype in about["results"]]
@@ -132,7 +133,7 @@ def keep(key: str, name: str, found: Capture, job: Path) -> None:
         "names": found.names,
         "results": [[shape.size, shape.stride, shape.dtype] for shape in found.results],
         "form": found.form,
-        "files": {file: _hash_of(job / file) for file in (PROGRAM, TABLE, LITERALS) if (job / file).exists()},
+        "files": {file: sha256_of(job / file) for file in (PROGRAM, TABLE, LITERALS) if (job / file).exists()},
     }
     (job / MANIFEST).write_text(json.dumps(about, indent=1), encoding="utf-8")
     place = home() / key
@@ -146,7 +147,3 @@ def keep(key: str, name: str, found: Capture, job: Path) -> None:
             shutil.rmtree(aside, ignore_errors=True)
         else:
             shutil.rmtree(job, ignore_errors=True)
-
-
-def _hash_of(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.records.files import sha256_of
+
 PLAIN = (str, int, float, bool, type(None), bytes, torch.dtype, torch.device, torch.Size)
 #: Packages whose objects are walked through, and whose code is part of every key as a whole.
 OURS = ("drafters", "harness")
@@ -59,7 +61,7 @@ class State:
 
     def digest(self) -> str:
         """A hash of the description."""
-        lines = [*self.lines, *(f"{file.name} {_hash_of(file)}" for file in sorted(self._files))]
+        lines = [*self.lines, *(f"{file.name} {sha256_of(file)}" for file in sorted(self._files))]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def forget(self, kind: type[Tensor]) -> None:
@@ -144,10 +146,6 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
 def _walked(kind: type) -> bool:
     package = kind.__module__.partition(".")[0]
     return package not in (*LIBRARIES, *sys.stdlib_module_names) or kind.__module__.startswith("transformers.models")
-
-
-def _hash_of(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 # -- arguments and results ---------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.records.cache import cache_dir
+from harness.records.machine import usable_cpus
 from harness.vocabulary import PACKAGE
 
 Done = Callable[[str | None], None]
@@ -20,7 +21,7 @@ class Workers:
     """Processes of `harness.compiled.worker`; they start with the first jobs and end with this context."""
 
     def __init__(self, count: int | None = None) -> None:
-        self.count = count or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.count = count or usable_cpus()
         self.jobs: queue.Queue[tuple[Path, Done] | None] = queue.Queue()
         self.threads: list[threading.Thread] = []
         self.processes: list[subprocess.Popen[str]] = []

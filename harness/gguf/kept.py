@@ -10,6 +10,7 @@ from pathlib import Path
 from drafters.checkpoints.files import weight_files
 from harness.gguf.write import DEFAULT_TYPE, export
 from harness.records.cache import cache_dir
+from harness.records.files import sha256_of
 from harness.target.weights import hash_weights
 
 log = logging.getLogger(__name__)
@@ -50,4 +51,4 @@ def identity(checkpoint: Path, kind: str, target: Path | None, key: str) -> str:
 
 def _hashes(folder: Path) -> dict[str, str]:
     present = [name for name in SIDE_FILES if (folder / name).is_file()]
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in present}
+    return {name: sha256_of(folder / name) for name in present}

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from drafters.checkpoints.other_formats import is_lfs_pointer, lfs_hint
+from drafters.checkpoints.files import reading
 from harness.errors import InputError
 
 MAGIC, VERSIONS = b"GGUF", (2, 3)
@@ -132,22 +132,15 @@ def read_header(path: Path, key: str) -> Header:
 
 
 def _read_one(path: Path, key: str, architecture: str = "") -> Header:
-    try:
-        if is_lfs_pointer(path):
-            raise InputError(f"{key}: {lfs_hint(path)}")
+    with reading(path, key, "GGUF"):
         size = path.stat().st_size
         if size < 24:
             raise InputError(f"{key}: {path} is cut off, {size} bytes are here; download it again")
-        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            values, tensors, whole = _parse(data)
-    except OSError as error:
-        raise InputError(f"{key}: {path} cannot be read ({error.strerror or error})") from error
-    except InputError:
-        raise
-    except Cut as error:
-        raise InputError(f"{key}: {path} is cut off{error}; download it again") from error
-    except ValueError as error:
-        raise InputError(f"{key}: {path} is no readable GGUF file: {error}") from error
+        try:
+            with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                values, tensors, whole = _parse(data)
+        except Cut as error:
+            raise InputError(f"{key}: {path} is cut off{error}; download it again") from error
     if size < whole:
         raise InputError(f"{key}: {path} is cut off, {size} of {whole} bytes are here; download it again")
     named = values.get("general.architecture", architecture)

@@ -10,9 +10,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from drafters.registry import kind_of
-from harness.config import RunConfig, read_config
+from harness.config import RunConfig, TargetConfig, read_config
+from harness.config.arms import Arm
+from harness.config.target import AUTO
 from harness.entry import say
 from harness.errors import InputError
+from harness.records.machine import usable_cpus
 
 
 def say_first_line(composed: DictConfig) -> None:
@@ -31,25 +34,19 @@ def say_first_line(composed: DictConfig) -> None:
 def first_line(config: RunConfig, run_dir: Path) -> str:
     """`gemma4 embedded · mtp k=4, dflash k=15 · gsm8k, 32 prompts · greedy · cpu -> outputs/...`, in one line."""
     parts = [config.target.name if config.target.name != "path" else str(config.target.path)]
-    parts.append(", ".join(map(arm_words, arms_of(config))) or "baseline alone")
+    parts.append(", ".join(map(arm_words, config.arms)) or "baseline alone")
     parts.append(prompts_words(config))
     parts.append("sampling" if config.decoding.temperature else "greedy")
-    parts.append(machine_words(config.target.device))
+    parts.append(machine_words(config.target))
     if config.batch_size > 1:
         parts.append(f"batches of {config.batch_size}")
     return f"{' · '.join(parts)} -> {short(run_dir)}"
 
 
-def arms_of(config: RunConfig) -> list[tuple[str, str, int | None]]:
-    """Name, kind and set k of each arm."""
-    return [(arm.name, arm.kind, arm.num_draft_tokens) for arm in config.arms]
-
-
-def arm_words(arm: tuple[str, str, int | None]) -> str:
+def arm_words(arm: Arm) -> str:
     """The arm with the k that is known before its checkpoint is read."""
-    name, kind, k = arm
-    known = k if k is not None else kind_of(kind).default_k
-    return f"{name} k={known}" if known is not None else f"{name} k=block"
+    known = arm.num_draft_tokens or kind_of(arm.kind).default_k
+    return f"{arm.name} k={known or 'block'}"
 
 
 def prompts_words(config: RunConfig) -> str:
@@ -57,13 +54,14 @@ def prompts_words(config: RunConfig) -> str:
     return f"{config.dataset.name}, {'all' if limit is None else limit} prompts"
 
 
-def machine_words(device: str) -> str:
-    """The device as it is set; on a CPU the number of threads."""
-    if device not in ("auto", "cpu"):
-        return device
-    if device == "auto" and Path("/proc/driver/nvidia").exists():
+def machine_words(target: TargetConfig) -> str:
+    """The device as it is set; on a CPU the number of threads, or the most that it may choose from."""
+    if target.device not in ("auto", "cpu"):
+        return target.device
+    if target.device == "auto" and Path("/proc/driver/nvidia").exists():
         return "gpu"
-    threads = os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count() or 1)
+    asked = usable_cpus() if target.threads == AUTO else target.threads
+    threads = os.environ.get("OMP_NUM_THREADS") or str(asked)
     return f"cpu, {threads} threads" if threads != "1" else "cpu, 1 thread"
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from drafters.checkpoints.files import weight_files
 from harness.config import RunConfig
 from harness.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
-from harness.records.files import GENERATIONS, RUN_KEY, SUMMARY_JSON, SUPERSEDED, replace_file
+from harness.records.files import GENERATIONS, RUN_KEY, SUMMARY_JSON, SUPERSEDED, replace_file, sha256_of
 from harness.records.identity import semantic
 from harness.records.journal_files import open_locked
 from harness.target.weights import hash_weights
@@ -155,7 +155,7 @@ def fingerprint(config: RunConfig) -> str:
     Checkpoints of a hub do not change and enter by name.
     """
     path = Path(str(config.dataset.path))
-    content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    content = sha256_of(path) if path.is_file() else None
     models = {"target": config.target.path, **{arm.name: arm.path for arm in config.arms}}
     weights = {name: weights_of(Path(path)) for name, path in models.items() if path and Path(path).is_dir()}
     text = json.dumps([semantic(config.to_dict()), content, weights], sort_keys=True, default=str)

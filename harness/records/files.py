@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +29,11 @@ EARLIER = "earlier.json"
 SUPERSEDED = "superseded"  # a sweep's folder for records that its jobs no longer ask for
 #: The error of every reader for a run that was stopped before its first generation was committed.
 NOTHING_YET = "nothing is committed yet, expected a run with at least one finished generation"
+
+
+def sha256_of(path: Path) -> str:
+    """The hash of a file's content, 64 hex digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def find_runs(folder: Path) -> list[Path]:

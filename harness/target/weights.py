@@ -9,6 +9,7 @@ from typing import Any
 
 from drafters.checkpoints.files import weight_files
 from drafters.checkpoints.other_formats import read_header
+from harness.records.files import sha256_of
 
 #: Above this size only the ends of each file are hashed; a full pass would delay large runs by minutes.
 FULL_HASH_BYTES = 1 << 30
@@ -25,7 +26,7 @@ def describe_checkpoint(folder: Path, key: str) -> dict[str, Any]:
         "folder": str(folder),
         "revision": hub_revision(folder),
         **hash_weights(files),
-        "config_sha256": hashlib.sha256((folder / "config.json").read_bytes()).hexdigest(),
+        "config_sha256": sha256_of(folder / "config.json"),
         "parameters": sum(math.prod(tensor["shape"]) for tensor in tensors),
         "bytes": sum(tensor["data_offsets"][1] - tensor["data_offsets"][0] for tensor in tensors),
         "stored_dtypes": sorted({tensor["dtype"] for tensor in tensors}),
