@@ -12,8 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch._subclasses.fake_tensor import FakeTensor
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from harness.compiled import inductor_private
 from harness.compiled.state import State, flatten
@@ -74,12 +72,12 @@ def capture(function: Callable[..., Any], arguments: list[Shape], rebuild: Calla
     # Outside inference mode, in which operations are not taken apart.
     try:
         with torch.inference_mode(False), torch.no_grad(), inductor_private.compiling():
-            trace = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)
+            trace = inductor_private.tracer(flat)
             graph = trace(*[shape.empty() for shape in arguments])
     finally:
         for tensor, value in before:
             tensor.data.copy_(value)
-        state.forget(FakeTensor)
+        state.forget(inductor_private.FakeTensor)
     names: dict[str, str] = {}
     literals: dict[str, Tensor] = {}
     renamed: dict[str, str] = {}

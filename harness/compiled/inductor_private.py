@@ -17,13 +17,15 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch._dynamo
+from torch._subclasses.fake_tensor import FakeTensor as FakeTensor
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from harness.records.machine import usable_cpus
 
@@ -141,6 +143,11 @@ def _wide_by_onednn(wide: int) -> Iterator[None]:
 #: rows, and waiting for other threads takes longer than the work; products and attention share theirs (kernels.cpp)
 #: among as many threads as there are at the call. An index out of bounds would end the process instead of raising.
 AHEAD = {"aot_inductor.package": True, "cpp.threads": 1, "assert_indirect_indexing": False}
+
+
+def tracer(function: Callable[..., Any]) -> Callable[..., torch.fx.GraphModule]:
+    """A function that takes tensors and gives the graph of what `function` does with them; nothing is computed."""
+    return make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)
 
 
 @contextmanager
