@@ -186,7 +186,8 @@ def run(
     models = None if config.engine.runs_baseline else load_models(config, material.plan, whole)
     facts = engine_facts(config, material.plan) if models is None else models.facts
     threads = Threads(config, facts.device)
-    if models is not None and share.decode:
+    # Compiled rounds are probed once they are made: threads gain them more than eager passes.
+    if models is not None and share.decode and models.target.execution != "compile":
         widths = {1, *(arm.verify_width for arm in material.plan.arms)}
         threads.probe(passes_of(models.target, config.batch_size, widths))
     if models is not None and config.calibration.num_draft_tokens is not None:

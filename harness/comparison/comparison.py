@@ -74,9 +74,11 @@ class Comparison:
             lambda arm, error: recorder.log_error(f"warm-up of {arm}", error),
         )
         self.models.guards += not_compiled(arms.failures)
-        if self.models.target.execution == "compile":  # threads gain it more than the eager passes that were probed
+        if self.models.target.execution == "compile":
             short = [tokens[:PROBED_TOKENS] for tokens in first]
-            if self.threads.probe([partial(arms.rounds, arm, short) for arm in arms.names]):
+            before = self.threads.choice
+            self.threads.probe([partial(arms.rounds, arm, short) for arm in arms.names])
+            if self.threads.choice is not before:
                 self.note_threads()
         if config.costs:
             self.write_costs(arms, groups, done)
@@ -126,10 +128,11 @@ class Comparison:
         return {prompt.prompt_id for prompt in asked if counts[prompt.prompt_id] >= each * len(prompt.turns)}
 
     def note_threads(self, turn: Turn | None = None) -> None:
-        """Say and keep that the thread count changed, before `turn` where decoding had begun."""
+        """Say and keep the thread count that was chosen, before `turn` where decoding had begun."""
         self.recorder.progress.say(f"from here on {self.threads.text}")
         prompt = None if turn is None else turn.group.prompts[0].prompt_id
         add_threads(self.recorder.journal.run_dir, {"before_prompt": prompt, **self.threads.describe()})
+
     def write_costs(self, arms: Arms, groups: Sequence[Group], done: set[GenerationKey]) -> None:
         """Measure the cost table, unless an earlier start did; the arms are ready for it afterwards. It is no record: a
         fault costs a warning."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from harness.config import EMBEDDED
@@ -135,6 +136,7 @@ def _threads(manifest: Mapping[str, Any]) -> str:
     """The thread count with the reason for it, and later ones; older manifests hold the count alone."""
     count, why = at(manifest, "hardware", "torch_threads"), at(manifest, "threads", "why")
     attempts = [one for one in manifest.get("attempts") or [] if isinstance(one, Mapping)]
-    later = [str(each.get("count")) for one in attempts for each in one.get("threads_changed") or []]
+    counts = [count, *(each.get("count") for one in attempts for each in one.get("threads_changed") or [])]
+    later = [str(after) for before, after in pairwise(counts) if after != before]
     changed = f"; later {', '.join(later[:LATER_SHOWN])}{', ...' if len(later) > LATER_SHOWN else ''}" if later else ""
     return "" if count is None else f"{count}{f' ({why})' if why else ''}{changed}"
