@@ -9,10 +9,12 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 SECONDS_BETWEEN_LINES = 20.0
 SECONDS_BETWEEN_DRAWINGS = 0.1
 SECONDS_BETWEEN_TICKS = 0.5
+BAR_WIDTH = 16
 
 
 class RunProgress:
@@ -32,13 +34,15 @@ class RunProgress:
         self._ticking, self._closed = threading.Event(), False
         if self.console.is_terminal:
             self.bar = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
+                # The label gives way to the figures where a terminal is narrow.
+                TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
+                BarColumn(bar_width=BAR_WIDTH),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(elapsed_when_finished=False),
                 console=self.console,
+                expand=True,
                 auto_refresh=False,
                 transient=True,
             )

@@ -21,6 +21,7 @@ UNATTRIBUTED_SHARE = 0.05
 #: Fewer rounds than this are mostly the beginning and the end of a decode.
 LEAST_ROUNDS = 50
 UNEQUAL = "unequal_token_prompts"
+WEAK_BASELINE = "weak_baseline"  # the guard of a baseline far from its floor
 SYNTHETIC = "synthetic"  # the guard of a run with random weights or assumed acceptance (harness.config.synthetic)
 
 
@@ -160,7 +161,7 @@ def _floor_doubts(row: Mapping[str, Any]) -> Iterator[Doubt]:
         return
     if row["arm"] == BASELINE and strength < WEAK:
         yield (
-            "weak_baseline",
+            WEAK_BASELINE,
             "warning",
             f"a decode step takes {floor / strength:.3g} ms, {1 / strength:.1f} times its floor of {floor:.3g} ms on "
             f"this machine (strength {strength:.2g}): speedups over it are those of a slow loop",

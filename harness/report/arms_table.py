@@ -118,7 +118,7 @@ def arms_table(summary: Mapping[str, Any], order: Sequence[str] = (), width: int
     heads = {column.title: titles.get(column.title, column.title) for column in able}
     one_line = {title: max(map(len, [heads[title], *texts[title]])) for title in heads}
     if sum(one_line.values()) + GAP * (len(able) - 1) > width:
-        heads = {title: head.replace(" ", "\n") for title, head in heads.items()}
+        heads = {title: "\n".join(head.rsplit(" ", 1)) for title, head in heads.items()}
     chosen = fitting(able, heads, texts, width)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
     for column in chosen:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.metrics.definitions import named
-from harness.metrics.guards import SYNTHETIC
+from harness.metrics.guards import SYNTHETIC, WEAK_BASELINE
 from harness.metrics.summary import SummaryRow, overall, overall_pairs
 from harness.report.arms_table import arms_table, interval
 from harness.report.engine_words import engine_lines
@@ -141,7 +141,7 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
     doubted: dict[str, list[str]] = {}  # a doubt that several arms share is one line
     for row in rows:
         for guard in row.get("guards") or []:
-            if guard not in general:
+            if guard not in general and not guard.startswith(f"{WEAK_BASELINE}: "):  # which heads the table
                 doubted.setdefault(guard, []).append(str(row["arm"]))
     lines += [f"{', '.join(arms)}: {guard}" for guard, arms in doubted.items()]
     # Doubts about the whole run once, not for each arm; a synthetic run is headed by its own line.
