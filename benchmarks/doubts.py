@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import busy_loops, warn_if_busy
-from harness.records.machine import usable_cpus
+from harness.records.cpus import usable_cpus
 
 IDLE_RUNS = 20
 STOP_S = 12.0

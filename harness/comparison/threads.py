@@ -20,7 +20,7 @@ from harness.config.target import AUTO
 from harness.decoding.thread_race import Part, Race, counts_up_to, race
 from harness.progress import warn
 from harness.records import disturbance
-from harness.records.machine import usable_cpus
+from harness.records.cpus import usable_cpus
 
 VARIABLE = "OMP_NUM_THREADS"
 #: Others took up, or gave back, this many CPUs since the count was chosen: it is looked at again.

@@ -27,7 +27,7 @@ import torch._dynamo
 from torch._subclasses.fake_tensor import FakeTensor as FakeTensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from harness.records.machine import usable_cpus
+from harness.records.cpus import usable_cpus
 
 log = logging.getLogger(__name__)
 

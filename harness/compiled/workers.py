@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.records.cache import cache_dir
-from harness.records.machine import usable_cpus
+from harness.records.cpus import usable_cpus
 from harness.vocabulary import PACKAGE
 
 Done = Callable[[str | None], None]

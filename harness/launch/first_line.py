@@ -15,7 +15,7 @@ from harness.config.arms import Arm
 from harness.config.target import AUTO
 from harness.entry import say
 from harness.errors import InputError
-from harness.records.machine import usable_cpus
+from harness.records.cpus import usable_cpus
 
 
 def say_first_line(composed: DictConfig) -> None:
