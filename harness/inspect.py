@@ -1,11 +1,13 @@
 """`python -m harness.inspect PATH [--target PATH]`: describe a checkpoint folder or a GGUF file and list its problems.
 
-Reads config.json and the headers of the weight files: seconds for any size. Exit code 2 for what cannot be used.
+Reads config.json and the headers of the weight files: seconds for any size. Exit code 2 for what cannot be used. With
+`--measure` it loads drafter and target and looks at how the two are joined (`harness.diagnosis`).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +32,7 @@ from drafters.errors import InputError
 from drafters.geometry import kv_geometry, text_config
 from drafters.layouts.base import Layout
 from drafters.layouts.known import LAYOUTS, describe_marks, find_layout
-from harness.entry import command
+from harness.entry import command, say
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.gguf.describe import facts_of as gguf_facts
 from harness.gguf.fit import ROLES, check_drafter, check_same, read_target, sizes_in, sizes_of
@@ -200,9 +202,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m harness.inspect", description=__doc__.splitlines()[0])
     parser.add_argument("path", help="a checkpoint folder, a hub id or a GGUF file")
     parser.add_argument("--target", help="a target that a drafter is meant for")
+    parser.add_argument(
+        "--measure", action="store_true",
+        help="load both, and draft with the drafter as read and as people wire it wrongly (python -m harness.diagnose)",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
+    if options.measure and not options.target:
+        raise InputError("--measure: expected --target, the target that the drafter drafts for")
     found = inspect(options.path, options.target)
     print(found.text())
+    if options.measure and found.usable:
+        from harness.diagnosis.folders import diagnose_folder  # loads what a look at headers needs not
+
+        report = diagnose_folder(options.path, options.target, say=say)
+        print("\n".join(["", *report.lines, ""]))
+        print(json.dumps(report.result))
     return EXIT_OK if found.usable else EXIT_BAD_INPUT
 
 

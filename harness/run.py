@@ -9,6 +9,7 @@
     write_manifest   what runs, before the first prompt                  comparison.manifest
     decode_all       every arm over every prompt, into the journal       comparison.comparison, engines.comparison
     summarise        every figure, from the journal alone                metrics.summary
+    diagnose_after   wirings of the drafters, where asked for            diagnosis
     write_page       report.html beside the records                      report
 
 Ten calls lead from the command to the loop:
@@ -52,6 +53,7 @@ from harness.comparison.throttling import gpu_name
 from harness.comparison.watchdog import check_summary
 from harness.config import RunConfig
 from harness.decoding.thread_race import passes_of, thread_count_kept
+from harness.diagnosis.runs import diagnose_after
 from harness.engines.arms import check_servers
 from harness.engines.comparison import EngineComparison
 from harness.engines.facts import engine_facts
@@ -248,6 +250,8 @@ def run(
             exit_code, error = exit_code_of(summary, config, kinds)
         if exit_code == EXIT_OK and not DISTURBED & {guard["code"] for guard in summary["guards"]}:
             leave_behind(run_dir, identity, gpu)
+        if config.diagnose and share.process in (None, config.restarts - 1) and share.count == 1:
+            diagnose_after(run_dir, models and models.target, models and models.drafters, progress.say)
         write_page(run_dir)
         tracker.finish(exit_code)
     return Outcome(run_dir, exit_code, summary, error)

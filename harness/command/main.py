@@ -34,6 +34,7 @@ COMMANDS = {
     "report": Command("harness.report.__main__", "write the pages of runs again, from their files"),
     "race": Command("harness.race", "replay a prompt of a run, every arm at its measured pace"),
     "advise": Command("harness.advise", "the arm and k to deploy, with settings to paste"),
+    "diagnose": Command("harness.diagnose", "is a drafter weak or wired wrongly: drafts again from a run's answers"),
     "inspect": Command("harness.inspect", "read a checkpoint: shapes, layout, fit to a target"),
     "export": Command("harness.export", "write a checkpoint for another engine"),
     "upload": Command("harness.upload", "send runs to Weights & Biases"),

@@ -16,14 +16,13 @@ import torch
 import transformers
 
 from drafters.base import Drafter
-from drafters.geometry import text_config
 from harness.comparison.plan import Plan
 from harness.config import RunConfig, TargetConfig
 from harness.config.synthetic import RANDOM
 from harness.decoding import pool
 from harness.decoding.auto import execution_of
 from harness.metrics.guards import Guard
-from harness.target.devices import parse_device, parse_dtype
+from harness.target.devices import dtype_of, parse_device, parse_dtype
 from harness.target.load import load_drafter, load_target
 from harness.target.random_weights import build_random_drafter, build_target
 from harness.target.target import Target
@@ -159,8 +158,5 @@ def free_memory() -> None:
 
 
 def resolve_dtype(target: TargetConfig, checkpoint: dict[str, Any]) -> str:
-    """`target.dtype`, where auto means the dtype that the checkpoint's config names (float32 when it names none)."""
-    if target.dtype != "auto":
-        return target.dtype
-    named = [config.get(key) for config in (checkpoint, text_config(checkpoint)) for key in ("dtype", "torch_dtype")]
-    return next((str(name).removeprefix("torch.") for name in named if name), "float32")
+    """`target.dtype`, where auto means the dtype that the checkpoint's config names."""
+    return dtype_of(checkpoint) if target.dtype == "auto" else target.dtype

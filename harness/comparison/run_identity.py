@@ -25,7 +25,7 @@ from harness.tasks.prompts import Prompt
 #: Settings that enter the identity resolved.
 RESOLVED = (
     *("drafter", "num_draft_tokens", "calibration", "verification", "target", "dataset", "execution", "drafters"),
-    *("costs", "curve"),  # change no record
+    *("costs", "curve", "diagnose"),  # change no record
 )
 #: Paths that an identity made before models are loaded lacks.
 KNOWN_ONCE_LOADED = ("config.drafters", "config.target_as")

@@ -47,6 +47,7 @@ class RunConfig:
     until: UntilConfig = field(default_factory=UntilConfig)
     costs: bool = True
     curve: CurveConfig = field(default_factory=CurveConfig)
+    diagnose: bool = False
     max_new_tokens: int = 128
     repeats: int = 1
     restarts: int = 1
@@ -76,8 +77,21 @@ class RunConfig:
                     f"decoding.temperature={self.decoding.temperature} with {arm.rates_key}: expected 0, as nothing is "
                     "drawn where acceptance is assumed"
                 )
+        if self.diagnose:
+            self._check_diagnose()
         if self.synthetic:  # made-up answers have no score
             self.dataset.scorer = None
+
+    def _check_diagnose(self) -> None:
+        """Raise InputError where recorded answers do not say which drafts stand, or no drafter is the harness's own."""
+        reasons = {
+            f"decoding.temperature={self.decoding.temperature}: expected 0": not self.decoding.greedy,
+            "random weights or assumed acceptance": bool(self.synthetic),
+            f"engine={self.engine.name}, which holds the weights": self.engine.runs_baseline,
+        }
+        for reason, applies in reasons.items():
+            if applies:
+                raise InputError(f"diagnose=true with {reason}; expected diagnose=false")
 
     def _check_restarts(self) -> None:
         """Raise InputError for what fresh processes would not renew, or would decide apart from each other."""

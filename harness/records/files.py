@@ -25,6 +25,7 @@ LOOKS = "looks.json"
 COSTS = "costs.json"
 CURVE = "curve.json"
 REDRAFTED = "redrafted.jsonl"
+DIAGNOSIS = "diagnosis.json"
 EARLIER = "earlier.json"
 SUPERSEDED = "superseded"  # a sweep's folder for records that its jobs no longer ask for
 #: The error of every reader for a run that was stopped before its first generation was committed.

@@ -121,8 +121,8 @@ def run_to_run_text(summary: Mapping[str, Any]) -> str:
     for one in known_of["earlier"]:
         against = "" if one["other"] == BASELINE else f" against {arm_name(clean(one['other']))}"
         count = one["processes"]
-        where = "1 process" if count == 1 else f"{count} processes"
-        seen.append(f"{arm_name(clean(one['arm']))}{against} {span(one['low'], one['high'])} in {where}")
+        gave = number(one["low"]) if count == 1 else f"{span(one['low'], one['high'])} in {count} processes"
+        seen.append(f"{arm_name(clean(one['arm']))}{against} {gave}")
     if not seen:
         return f"{text} (restarts=3)."
     return f"{text}; earlier runs of this configuration here gave {', '.join(seen)}."

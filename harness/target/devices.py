@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
+from drafters.geometry import text_config
 from harness.errors import InputError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
@@ -16,6 +19,12 @@ def parse_dtype(name: str | torch.dtype) -> torch.dtype:
     if name not in DTYPES:
         raise InputError(f"target.dtype is {name!r}, expected one of {', '.join(DTYPES)}")
     return DTYPES[name]
+
+
+def dtype_of(checkpoint: dict[str, Any]) -> str:
+    """The dtype that a config.json names, float32 where it names none."""
+    named = [config.get(key) for config in (checkpoint, text_config(checkpoint)) for key in ("dtype", "torch_dtype")]
+    return next((str(name).removeprefix("torch.") for name in named if name), "float32")
 
 
 def parse_device(name: str | torch.device, key: str = "target.device") -> torch.device:

@@ -30,19 +30,36 @@ class Setting:
         return TITLES[self.engine]
 
 
-def settings(kind: str, target: str, drafter: str | None, k: int) -> list[Setting]:
-    """The settings of every engine for a drafter of `kind` at `drafter`, a path or hub id; `none` drafts nothing."""
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The GGUF files of a target and a drafter, as far as a run knows them."""
+
+    target: str | None = None
+    drafter: str | None = None
+
+
+NO_FILES = Files()
+
+
+def settings(
+    kind: str, target: str, drafter: str | None, k: int, files: Files = NO_FILES
+) -> list[Setting]:
+    """The settings of every engine for a drafter of `kind` at `drafter`, a path or hub id; `none` drafts nothing.
+
+    `files` are those for llama.cpp.
+    """
     if kind == "none":
         return [
             Setting("transformers", "target.generate(**inputs)"),
             Setting("vllm", command(["vllm", "serve", target])),
             Setting("sglang", command(["python", "-m", "sglang.launch_server", "--model-path", target])),
-            Setting("llama_cpp", "llama-server -m TARGET.gguf", "TARGET.gguf: the target, converted"),
+            llama_cpp(target, None, [], files),
         ]
     if kind not in ("mtp", "dflash") or drafter is None:
         return [Setting(engine, "", f"no setting is known for a drafter of kind {kind}") for engine in ENGINES]
+    drafting = ["--spec-type", f"draft-{kind}", "--spec-draft-n-max", str(k), "--spec-draft-p-min", "0"]
     return [transformers(kind, target, drafter, k), vllm(kind, target, drafter, k), sglang(kind, target, drafter, k),
-            llama_cpp(kind, k)]  # fmt: skip
+            llama_cpp(target, drafter, drafting, files)]  # fmt: skip
 
 
 def transformers(kind: str, target: str, drafter: str, k: int) -> Setting:
@@ -91,10 +108,18 @@ def sglang(kind: str, target: str, drafter: str, k: int) -> Setting:
     return Setting("sglang", command([*parts, "--speculative-num-draft-tokens", str(k + 1)]), note)
 
 
-def llama_cpp(kind: str, k: int) -> Setting:
-    drafts = f"--spec-type draft-{kind} --spec-draft-n-max {k} --spec-draft-p-min 0"
-    text = f"llama-server -m TARGET.gguf -md DRAFTER.gguf {drafts}"
-    return Setting("llama_cpp", text, "TARGET.gguf and DRAFTER.gguf: the two checkpoints, converted")
+def llama_cpp(target: str, drafter: str | None, drafting: Iterable[str], files: Files) -> Setting:
+    """The server's command, behind the commands that write the files that no run named."""
+    export = ["python", "-m", "harness.export", "gguf"]
+    lines, parts = list[str](), ["llama-server", "-m", files.target or "TARGET.gguf"]
+    if files.target is None:
+        lines.append(command([*export, target, "--out", "TARGET.gguf"]))
+    if drafter is not None:
+        parts += ["-md", files.drafter or "DRAFTER.gguf"]
+        if files.drafter is None:
+            lines.append(command([*export, drafter, "--out", "DRAFTER.gguf", "--target", target]))
+    note = "the runs name no such GGUF file: export writes it" if lines else ""
+    return Setting("llama_cpp", "\n".join([*lines, command([*parts, *drafting])]), note)
 
 
 def command(parts: Iterable[str]) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.metrics.summary import overall
 from harness.report.advice.advice import EITHER, NONE, Advice, Candidate, ran_in
-from harness.report.advice.settings import settings
+from harness.report.advice.settings import Files, settings
 from harness.report.leaderboard.conditions import facts
 from harness.report.manifest_words import at
-from harness.report.names import arm_name, in_ascii, known, listed, number, span, times
+from harness.report.names import arm_name, in_ascii, known, listed, number, percent, run_to_run_text, span, times
 
 NOT_KNOWN = "n.d."
 
@@ -21,7 +22,7 @@ def lines(found: Sequence[Advice]) -> list[str]:
     said += ["", answer(main), *(f"  {candidate_line(one)}" for one in main.candidates)]
     if main.candidates:
         said.append("  speedups: decode time over this run's own baseline, geometric mean over prompts")
-        said.append(f"  the interval: {spread(main)}")
+        said.append(f"  {spread(main)}")
     said += [f"at batch size {one.batch_size}: {answer(one)}" for one in others]
     return [in_ascii(line) for line in said]
 
@@ -56,12 +57,17 @@ def candidate_line(one: Candidate) -> str:
 
 
 def spread(advice: Advice) -> str:
-    """What the intervals hold."""
-    for run in advice.runs:
-        word = at(run.summary, "restarts", "words") if isinstance(run.summary.get("restarts"), dict) else None
-        if word:
-            return str(word)
-    return "over prompts alone; what another process or another hour brings is not in it"
+    """What the intervals hold: prompts, and fresh processes where every run had several."""
+    said = list(dict.fromkeys(filter(None, (run_to_run_text(run.summary) for run in advice.runs))))
+    if not said:
+        return "The intervals are over prompts alone: the variation from run to run is not in them."
+    moves = [
+        f"{arm_name(str(row['arm']))} {percent(row['speedup_decode_run_spread'])}"
+        for run in advice.runs
+        for row in overall(run.summary)
+        if known(row.get("speedup_decode_run_spread"))
+    ]
+    return " ".join(said) + (f" From process to process speedups vary by {listed(moves)}." if moves else "")
 
 
 def pasteable(advice: Advice) -> list[str]:
@@ -77,10 +83,11 @@ def pasteable(advice: Advice) -> list[str]:
     said: list[str] = []
     shown: list[Candidate | None] = [*chosen] or [None]
     for one in shown:
+        files = gguf_files(advice, one)
         made = (
-            settings("none", str(target), None, 0)
+            settings("none", str(target), None, 0, files)
             if one is None
-            else settings(one.kind, str(target), one.path, one.point.k)
+            else settings(one.kind, str(target), one.path, one.point.k, files)
         )
         said += ["", f"# settings for {'plain decoding' if one is None else f'{arm_name(one.arm)} at k={one.point.k}'}"]
         for setting in made:
@@ -88,3 +95,12 @@ def pasteable(advice: Advice) -> list[str]:
             note = f"; {setting.note}" if setting.note else ""
             said += [f"# {setting.title} ({here}{note})", *([setting.text] if setting.text else [])]
     return [*said, ""]
+
+
+def gguf_files(advice: Advice, one: Candidate | None) -> Files:
+    """The files that a run was given for llama.cpp."""
+    configs = [run.manifest.get("config") or {} for run in advice.runs]
+    target = next((path for config in configs if (path := at(config, "target", "gguf"))), None)
+    arm = None if one is None else one.arm.removeprefix("llama_cpp_")
+    drafter = next((path for config in configs if arm and (path := at(config, "drafters", arm, "gguf"))), None)
+    return Files(target and str(target), drafter and str(drafter))

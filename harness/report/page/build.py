@@ -14,10 +14,13 @@ from harness.records.files import REPORT, replace_file
 from harness.report.charts import forests, looks, rounds, scatters
 from harness.report.charts.curves import NAME, Curves, curve_chart, curve_table
 from harness.report.charts.drawing import Chart, drawing
+from harness.report.charts.reliability import reliability_chart
 from harness.report.names import run_to_run_text, stopped_text
 from harness.report.page import chart_data, facts, tables
 from harness.report.page.browser import Browser, build_browser
 from harness.report.page.data import RunData, read_run
+from harness.report.page.diagnosis import read_diagnoses
+from harness.report.page.diagnosis import rows as diagnosis_rows
 from harness.report.page.headline import headline, losslessness_counts
 from harness.report.page.race import build_race
 from harness.report.page.render import render
@@ -75,6 +78,7 @@ def draw(
             scatters.prediction_chart(run, data["speedups"]),
             curve_chart(run, curves),
             scatters.scatter_chart(run, data["prompts"], browser.links),
+            reliability_chart(read_diagnoses(run.run_dir)),
         ]
     return {chart.name: chart for chart in made if chart is not None}
 
@@ -100,6 +104,7 @@ def page(run: RunData, drawn: Mapping[str, Chart], browser: Browser, theirs: lis
         others=tables.others_table(run),
         charts=drawn,
         published=theirs,
+        diagnoses=diagnosis_rows(read_diagnoses(run.run_dir)),
         browser=browser,
         race=race,
         browser_json=json.dumps({**browser.data, "race": race}, separators=(",", ":")),

@@ -10,7 +10,8 @@ import pytest
 
 from harness.advise import main
 from harness.report.advice.advice import EITHER, NONE, advise
-from harness.report.advice.settings import ENGINES, settings
+from harness.report.advice.settings import ENGINES, Files, settings
+from harness.report.advice.words import spread
 from tests.helpers.generated_runs import ArmShape, write_run
 
 FAST = ArmShape(4, 0.95, 0.99, 0.002, 0.0322)
@@ -83,3 +84,22 @@ def test_every_engine_gets_its_own_names_and_k(kind: str) -> None:
 
 def test_an_unknown_kind_gets_no_setting() -> None:
     assert {one.text for one in settings("lookup", "T", None, 4)} == {""}
+
+
+def test_llama_cpp_gets_the_files_that_a_run_names_and_commands_for_the_others() -> None:
+    known = settings("mtp", "T", "D", 4, Files("t.gguf", "d.gguf"))[-1].text
+    assert known.startswith("llama-server -m t.gguf -md d.gguf --spec-type draft-mtp")
+    half = settings("mtp", "T", "D", 4, Files("t.gguf"))[-1].text.splitlines()
+    assert half[0] == "python -m harness.export gguf D --out DRAFTER.gguf --target T"
+    assert half[1].startswith("llama-server -m t.gguf -md DRAFTER.gguf")
+    assert settings("none", "T", None, 0, Files("t.gguf"))[-1].text == "llama-server -m t.gguf"
+
+
+def test_advice_says_what_its_intervals_hold_of_other_processes(tmp_path: Path) -> None:
+    (one,) = advise([made(tmp_path, {"dflash": FAST})])
+    assert "in one process: the variation from run to run is not in them" in spread(one)
+    run = one.runs[0]
+    for row in run.summary["rows"]:
+        row |= {"processes": 3, "speedup_decode_run_spread": 0.04}
+    run.summary["run_to_run"] = {"processes": 3, "earlier": []}
+    assert "3 fresh processes" in spread(one) and "vary by" in spread(one)

@@ -133,6 +133,8 @@ def test_the_page_says_what_the_intervals_lack() -> None:
     earlier = [{"speedups": [{**ROW, "speedup": value}]} for value in (1.67, 1.87)]
     said = run_to_run_text({"rows": [ROW], "run_to_run": run_to_run([ROW], earlier)})
     assert "earlier runs of this configuration here gave MTP 1.67 to 1.87 in 2 processes" in said
+    once = run_to_run_text({"rows": [ROW], "run_to_run": run_to_run([ROW], earlier[:1])})
+    assert "earlier runs of this configuration here gave MTP 1.67." in once
     three = {"rows": [ROW], "run_to_run": run_to_run([{**ROW, "processes": 3}], [])}
     assert run_to_run_text(three) == "The intervals are over prompts and 3 fresh processes."
     assert run_to_run_text({"rows": [ROW]}) == ""

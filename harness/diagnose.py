@@ -1,0 +1,42 @@
+"""`python -m harness.diagnose DIR [--drafter NAME] [--anchors N]`: is a drafter weak, or is it wired wrongly?
+
+Drafts again from the places of a run's greedy answers, with one target pass over each: acceptance per position, the
+same under wirings that people get wrong, and how far the drafter's confidence can be trusted. Its last line is JSON for
+each drafter: drafter, as_read, better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.diagnosis.measure import ANCHORS
+from harness.diagnosis.runs import diagnose_run
+from harness.entry import command, say
+from harness.errors import EXIT_OK, InputError
+
+
+@command
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a diagnosis of each drafter; return 0, or 2 for a run that cannot be looked at."""
+    parser = argparse.ArgumentParser(prog="python -m harness.diagnose", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a run directory")
+    parser.add_argument("--drafter", metavar="NAME", help="one of the run's arms; all of them by default")
+    parser.add_argument(
+        "--anchors", type=int, default=ANCHORS, metavar="N",
+        help=f"about how many places of the answers each wiring drafts from ({ANCHORS}); 0: all of them",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
+    if options.anchors < 0:
+        raise InputError(f"--anchors {options.anchors}: expected 0 (every place) or more")
+    for found in diagnose_run(options.folder, options.drafter, options.anchors or None, say=say):
+        print("\n".join([*found.lines, ""]))
+        print(json.dumps(found.result))
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
