@@ -11,50 +11,47 @@ import pytest
 from harness.diagnose import main
 from harness.diagnosis.runs import diagnose_run
 from harness.errors import InputError
-from harness.records.files import DIAGNOSIS
+from harness.records.files import DIAGNOSIS, MANIFEST
 from harness.report.charts.reliability import reliability_chart
 from harness.report.page.diagnosis import read_diagnoses, rows
-from harness.run import Outcome, run
+from harness.run import run
 from tests.helpers.decoded_runs import Configure
 
 
-@pytest.fixture
-def diagnosed(configure: Configure, tmp_path: Path, blank_charts: None) -> Outcome:
-    """A run of two turns on six prompts, past the window of its target."""
-    return run(configure(6, turns=2, diagnose=True, costs=False), tmp_path / "run")
-
-
-def test_every_recorded_round_is_found_again(
-    diagnosed: Outcome, pair: dict[str, str], capsys: pytest.CaptureFixture[str]
+def test_a_run_is_diagnosed_and_every_recorded_round_is_found_again(
+    configure: Configure, tmp_path: Path, blank_charts: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kept = json.loads((diagnosed.run_dir / DIAGNOSIS).read_text())
+    folder = run(configure(3, turns=2, diagnose=True, costs=False), tmp_path / "run").run_dir
+    kept = json.loads((folder / DIAGNOSIS).read_text())
     assert list(kept) == ["mtp", "dflash"] and all(len(one["as_read"]) == 3 for one in kept.values())
-    assert main([str(diagnosed.run_dir), "--drafter", "dflash", "--anchors", "0"]) == 0
+    assert main([str(folder), "--drafter", "dflash", "--anchors", "0"]) == 0
     printed = capsys.readouterr().out.splitlines()
     (found,) = [line for line in printed if "recorded rounds are found again" in line]
     same, of = found.split(" recorded")[0].split(" of ")
     assert int(same) == int(of) > 10
     last = json.loads(printed[-1])
     assert list(last) == ["drafter", "as_read", "better"] and last["drafter"] == "dflash"
-    assert rows(read_diagnoses(diagnosed.run_dir))[0].wiring == "as read"
-    chart = reliability_chart(read_diagnoses(diagnosed.run_dir))
+    assert rows(read_diagnoses(folder))[0].wiring == "as read"
+    chart = reliability_chart(read_diagnoses(folder))
     assert chart is not None and "stood" in chart.svg
+    assert "--drafter ngram: the run has no such arm" in refused(folder, {}, name="ngram")
+    assert "decoding.temperature=1.0" in refused(folder, {"decoding": {"temperature": 1.0}})
+    assert "no arm has a trained drafter" in refused(folder, {"drafter": ["lookup"]})
 
 
-def refused(folder: Path, **options: Any) -> str:
+def refused(folder: Path, settings: dict[str, Any], **options: Any) -> str:
+    """The line about a run whose manifest has other `settings`."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["config"] |= {"diagnose": False, **settings}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(InputError) as error:
         list(diagnose_run(folder, **options))
     return str(error.value)
 
 
-def test_what_cannot_be_diagnosed_is_said_in_a_line(configure: Configure, tmp_path: Path, blank_charts: None) -> None:
-    assert "no finished run" in refused(tmp_path)
-    sampled = run(configure(1, drafter=["mtp"], decoding={"temperature": 1.0}, costs=False), tmp_path / "sampled")
-    assert "decoding.temperature=1.0" in refused(sampled.run_dir)
-    controls = run(configure(1, drafter=["lookup"], costs=False), tmp_path / "controls")
-    assert "no arm has a trained drafter" in refused(controls.run_dir)
-    greedy = run(configure(1, drafter=["mtp"], costs=False), tmp_path / "greedy")
-    assert "--drafter dflash" in refused(greedy.run_dir, name="dflash")
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no finished run"):
+        list(diagnose_run(tmp_path))
 
 
 @pytest.mark.parametrize(
