@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -21,6 +21,7 @@ from harness.metrics.statistics import CONFIDENCE, MIN_PROMPTS
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+COLUMNS = ("prompt", "answer", "place", "known", "stood", "best")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +46,15 @@ class Anchors:
 
     def where(self, chosen: Mask) -> Anchors:
         """The anchors of a mask [A]."""
-        columns = (self.prompt, self.answer, self.place, self.known, self.stood, self.best)
-        return Anchors(self.k, *(column[chosen] for column in columns))
+        return replace(self, **{name: getattr(self, name)[chosen] for name in COLUMNS})
 
     @classmethod
     def joined(cls, parts: Sequence[Anchors]) -> Anchors:
         """All of `parts`, which have one k. Raises ValueError for none."""
         if not parts:
             raise ValueError("expected at least one part")
-        names = ("prompt", "answer", "place", "known", "stood", "best")
-        return cls(parts[0].k, *(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
+        return cls(k=parts[0].k, **columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ def reliability_chart(diagnoses: Mapping[str, Any]) -> Chart | None:
     figure, axes = new_figure()
     drawn = 0
     for place, (arm, found) in enumerate(diagnoses.items()):
-        whole = next((one for one in found.get("confidence") or [] if one.get("position") is None), {})
+        whole: dict[str, Any] = next((one for one in found.get("confidence") or [] if one.get("position") is None), {})
         bins = [one for one in whole.get("bins") or [] if known(one.get("confidence")) and known(one.get("stood"))]
         if bins:
             label = legend_text(arm_name(clean(arm)))

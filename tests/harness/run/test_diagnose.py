@@ -35,8 +35,8 @@ def test_a_run_is_diagnosed_and_every_recorded_round_is_found_again(
     chart = reliability_chart(read_diagnoses(folder))
     assert chart is not None and "stood" in chart.svg
     assert "--drafter ngram: the run has no such arm" in refused(folder, {}, name="ngram")
-    assert "decoding.temperature=1.0" in refused(folder, {"decoding": {"temperature": 1.0}})
     assert "no arm has a trained drafter" in refused(folder, {"drafter": ["lookup"]})
+    assert "decoding.temperature=1.0" in refused(folder, {"decoding": {"temperature": 1.0}})
 
 
 def refused(folder: Path, settings: dict[str, Any], **options: Any) -> str:
