@@ -13,6 +13,7 @@ from drafters.checkpoints.files import read_model_config, resolve_folder
 from drafters.checkpoints.fit import check_fit
 from drafters.errors import InputError
 from drafters.kernels.few_rows import read_for_few_rows
+from drafters.plugins import check_attributes
 from drafters.registry import Kind, find_kind, resolve
 
 
@@ -27,12 +28,12 @@ def build_drafter(
     """
     kind = find_kind(name)
     if not kind.trained:
-        return _construct(kind, (), options)
+        return construct(kind, (), options)
     if model is None:
         raise InputError(f"drafters.{name}.path is not set, expected a checkpoint folder or a hub id")
     network = _network(kind, model, target_config, device, dtype)
     limit, own = take_options(options, f"drafters.{name}")
-    return _construct(kind, (network,), own if limit is None else {**own, "limit": limit})
+    return construct(kind, (network,), own if limit is None else {**own, "limit": limit})
 
 
 def _network(kind: Kind, model: Any, target_config: Any, device: torch.device, dtype: torch.dtype) -> Any:
@@ -48,16 +49,32 @@ def _network(kind: Kind, model: Any, target_config: Any, device: torch.device, d
     return model
 
 
-def _construct(kind: Kind, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
-    """The kind's class called with its options. Raises InputError naming an option that it does not take."""
+def construct(kind: Kind, arguments: tuple[Any, ...], options: dict[str, Any], key: str | None = None) -> Drafter:
+    """The kind's class called with its options, the keys below `key`.
+
+    Raises InputError naming an option that it does not take, and for whatever another package's class raises.
+    """
+    key = key or f"drafters.{kind.name}"
     try:
-        return resolve(kind.drafter)(*arguments, **options)
-    except TypeError as error:
-        if "unexpected keyword argument" in str(error):
-            option = str(error).split("'")[1]
-        elif options and str(error).endswith("takes no arguments"):
-            option = next(iter(options))
-        else:
+        drafter: Drafter = resolve(kind.drafter)(*arguments, **options)
+    except InputError:
+        raise
+    except Exception as error:
+        if option := _unknown_option(error, options):
+            option = "stop" if option == "limit" else option
+            raise InputError(f"{key}.{option} is no option of this drafter") from error
+        if kind.source is None:
             raise
-        option = "stop" if option == "limit" else option
-        raise InputError(f"drafters.{kind.name}.{option} is no option of this drafter") from error
+        raise InputError(f"{key}: {kind.drafter} cannot be made ({type(error).__name__}: {error})") from error
+    if kind.source is not None:
+        check_attributes(drafter, f"{key}: {kind.drafter}")
+    return drafter
+
+
+def _unknown_option(error: Exception, options: dict[str, Any]) -> str | None:
+    """The option that a class refused with this error; None for another error."""
+    if not isinstance(error, TypeError):
+        return None
+    if "unexpected keyword argument" in str(error):
+        return str(error).split("'")[1]
+    return next(iter(options), None) if str(error).endswith("takes no arguments") else None

@@ -1,18 +1,20 @@
 """One record per kind of drafter: its code, its default k, its part in a comparison, its title and its colour.
 
 To add a drafter, write a class with the four calls of `drafters.base.Drafter` in a file of its own and add its record
-to `KINDS`. Code stands here as "module:name" and is imported at its first use, so that reading a config loads neither
-torch nor a network.
+to `KINDS`. Drafters of other packages need no line here (`drafters.plugins`): their class may carry its own record, as
+the attribute `record`. Code stands here as "module:name" and is imported at its first use, so that reading a config
+loads neither torch nor a network.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pkgutil import resolve_name
 from typing import Any
 
 from drafters.errors import InputError
+from drafters.plugins import load_code, load_drafter_class, offer_of, source_of
 
 #: Tokens per round where neither config nor record names a number.
 DEFAULT_K = 4
@@ -72,6 +74,8 @@ class Kind:
     )
     #: The engines that have such a drafter.
     engines: Mapping[str, EngineMethod] = field(default_factory=dict)
+    #: The identity of its code (`drafters.plugins.source_of`); None for the drafters here, which runs know by commit.
+    source: Mapping[str, str] | None = None
 
     @property
     def trained(self) -> bool:
@@ -154,16 +158,43 @@ KINDS: dict[str, Kind] = {
 }
 
 
+#: Records of other packages' drafters that this process uses, by the name in the config.
+_plugged: dict[str, Kind] = {}
+
+
 def kind_of(name: str) -> Kind:
-    """The record called `name`. An unregistered name, as the files of a run may hold, gets one without traits."""
-    return KINDS.get(name) or Kind(name)
+    """The record called `name`. An unregistered name, as the files of a run may hold, gets one without traits.
+
+    Nothing is imported: of other packages' drafters it knows those that `find_kind` has found.
+    """
+    return KINDS.get(name) or _plugged.get(name) or Kind(name)
 
 
 def find_kind(name: str, key: str = "drafter") -> Kind:
-    """The registered record called `name`. Raises InputError naming `key`."""
-    if name not in KINDS:
-        raise InputError(f"{key} is {name!r}, expected one of {', '.join(KINDS)}")
-    return KINDS[name]
+    """The record called `name`: one of `KINDS`, an entry point's, or that of `package.module:Class`.
+
+    Raises InputError naming `key`.
+    """
+    if name not in KINDS and name not in _plugged:
+        _plugged[name] = _plug(name, f"{key}={name}")
+    return kind_of(name)
+
+
+def _plug(name: str, where: str) -> Kind:
+    """The record of another package's drafter, whose code is imported. Raises InputError beginning with `where`."""
+    offer = None if ":" in name else offer_of(name, KINDS, where)
+    code = name if offer is None else offer.code
+    found = load_drafter_class(code, where)
+    record = getattr(found, "record", Kind(name))
+    if not isinstance(record, Kind):
+        raise InputError(f"{where}: {code}.record is of type {type(record).__name__}, expected drafters.registry.Kind")
+    if (record.load is None) != (record.check is None):
+        raise InputError(f"{where}: {code}.record has one of load and check, expected both or neither")
+    for part in filter(None, (record.load, record.check, record.costs)):
+        load_code(part, f"{where}: {code}.record")
+    package = {} if offer is None else {"package": offer.package, "version": offer.version}
+    title = record.title or (name if offer is not None else found.__name__)
+    return replace(record, name=name, drafter=code, title=title, colour=None, source={**package, **source_of(found)})
 
 
 def resolve(code: str) -> Any:

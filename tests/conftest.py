@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
+import sys
 import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
+import pytest
 from hypothesis import Phase, settings
+
+from tests.helpers.packages import Install
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # so that no run probes for the fastest count
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)
@@ -33,3 +40,27 @@ def pytest_collection_finish() -> None:
     """Every run collects garbage a few times; what the libraries hold never is any, and to look at it takes 0.3 s."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Installs a package: its modules by path, its entry points and its metadata. All is forgotten afterwards."""
+    from drafters import registry
+    from tests.helpers.packages import write_dist_info, write_modules
+
+    monkeypatch.setattr(registry, "_plugged", {})
+    before = set(sys.modules)
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+
+    def add(package: str, modules: Mapping[str, str], offered: Mapping[str, str] | None = None, **about: str) -> Path:
+        write_modules(site, modules)
+        write_dist_info(site, package, offered or {}, **about)
+        importlib.invalidate_caches()
+        return site
+
+    yield add
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from drafters.plugins import Offer, offers
 from drafters.registry import KINDS
 from harness.entry import command
 from harness.errors import EXIT_OK, InputError
@@ -37,6 +38,7 @@ class Entry:
     size: str = ""
     licence: str = ""
     present: str = UNNEEDED
+    package: str = ""
 
 
 def comment_of(path: Path) -> str:
@@ -93,8 +95,19 @@ def targets() -> list[Entry]:
 
 
 def drafters() -> list[Entry]:
-    """The kinds of drafters, and where the targets' own checkpoints of a kind are named."""
-    return [Entry(kind.name, kind.about or kind.title) for kind in KINDS.values()]
+    """The kinds of drafters: those here, then those that installed packages offer, by their metadata alone."""
+    own = [Entry(kind.name, kind.about or kind.title) for kind in KINDS.values()]
+    return own + [offered(offer, claims) for claims in offers().values() for offer in claims]
+
+
+def offered(offer: Offer, claims: Sequence[Offer]) -> Entry:
+    """Another package's drafter, with the way to name it where its own name is taken."""
+    about = offer.about or offer.code
+    if offer.name in KINDS:
+        about = f"hidden by the drafter here of the same name: kind: {offer.code}"
+    elif len(claims) > 1:
+        about = f"one of {len(claims)} packages that claim the name: kind: {offer.code}"
+    return Entry(offer.name, about, package=offer.origin)
 
 
 def datasets() -> list[Entry]:
@@ -132,7 +145,8 @@ def as_table(name: str) -> Table:
     table = Table(title=f"{name}: {usage}", title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("name", no_wrap=True)
     table.add_column("about", overflow="fold")
-    more = [column for column in ("size", "licence", "present") if any(getattr(entry, column) for entry in entries)]
+    columns = ("size", "licence", "present", "package")
+    more = [column for column in columns if any(getattr(entry, column) for entry in entries)]
     for column in more:
         table.add_column({"present": "files"}.get(column, column), overflow="fold", max_width=22)
     for entry in entries:

@@ -37,6 +37,7 @@ COMMANDS = {
     "diagnose": Command("harness.diagnose", "is a drafter weak or wired wrongly: drafts again from a run's answers"),
     "inspect": Command("harness.inspect", "read a checkpoint: shapes, layout, fit to a target"),
     "export": Command("harness.export", "write a checkpoint for another engine"),
+    "check-drafter": Command("harness.check_drafter", "hold a drafter of your own to the contract of all drafters"),
     "upload": Command("harness.upload", "send runs to Weights & Biases"),
     "train": Command("harness.train", "train the embedded families, or drafters for a target"),
 }

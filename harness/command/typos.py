@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
+from drafters.errors import closest
 from harness.command.help import options
 from harness.vocabulary import CONF
 
@@ -46,12 +46,6 @@ def suggestion(arguments: Sequence[str], error: str) -> str | None:
 HYDRA_OPTIONS = ("--multirun", "--help", "--hydra-help", "--version", "--cfg", "--info", "--resolve", "--package",
                  "--config-dir", "--config-name", "--config-path", "--run", "--experimental-rerun",
                  "--shell-completion")  # fmt: skip
-
-
-def closest(word: str, among: Sequence[str]) -> str:
-    """`, did you mean X?` where something close is known, else nothing."""
-    found = get_close_matches(word, among, n=1, cutoff=0.6)
-    return f", did you mean {found[0]}?" if found else ""
 
 
 def known_keys() -> list[str]:

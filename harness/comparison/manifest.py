@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from drafters.checkpoints.files import resolve_folder
+from drafters.registry import kind_of
 from harness.comparison.memory import Memory
 from harness.comparison.models import TargetFacts, resolve_dtype
 from harness.comparison.plan import Plan
@@ -82,6 +83,7 @@ def describe_arms(plan: Plan, drafters: Mapping[str, Any] | None = None) -> list
                 "native_block": planned.native_block,
                 "options": planned.arm.options,
                 "engine": planned.arm.engine,
+                **({"source": dict(source)} if (source := kind_of(planned.arm.kind).source) else {}),
                 **assumed(planned.arm),
             }
         )

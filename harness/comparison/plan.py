@@ -11,15 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from drafters.adaptive import read_options
 from drafters.base import Sampling
-from drafters.build import build_drafter
+from drafters.build import construct
 from drafters.checkpoints.files import is_local, read_model_config, resolve_folder, weight_files
 from drafters.checkpoints.fit import check_fit
 from drafters.geometry import text_config
-from drafters.registry import KINDS, kind_of, resolve_draft_tokens
+from drafters.registry import find_kind, kind_of, resolve_draft_tokens
 from harness.config import Arm, RunConfig, TargetConfig
 from harness.config.checks import at_least
 from harness.config.synthetic import RANDOM, check_count
@@ -71,6 +69,8 @@ def preflight(config: RunConfig) -> Plan:
     """Check target and drafters against each other. Raises InputError naming value, expected and key."""
     # Before the hub is asked for anything.
     for arm in config.arms:
+        if arm.kind != BASELINE:
+            find_kind(arm.kind, f"drafters.{arm.name}.kind")
         check_named(arm, config.target.known.get(arm.kind, {}))
     folder = None
     if config.target.weights == RANDOM:
@@ -114,13 +114,14 @@ def plan_arm(arm: Arm, target: dict[str, Any], configured: TargetConfig, samplin
     """Check one arm against the target's config and settle its k. `configured` knows the shapes of random drafters."""
     if arm.kind == BASELINE and arm.engine != HARNESS:
         return PlannedArm(arm, 0)
-    if arm.kind not in KINDS:
-        raise InputError(f"drafters.{arm.name}.kind={arm.kind}: expected one of {', '.join(KINDS)}")
+    kind = find_kind(arm.kind, f"drafters.{arm.name}.kind")
     key, k_key = f"drafters.{arm.name}.path", f"drafters.{arm.name}.num_draft_tokens"
-    if not KINDS[arm.kind].trained:
-        if arm.engine == HARNESS:  # a control costs nothing to build, which checks its options
-            build_drafter(arm.kind, None, None, torch.device("cpu"), torch.float32, **arm.options)
-        return PlannedArm(arm, resolve_draft_tokens(arm.kind, arm.num_draft_tokens, None, k_key))
+    if not kind.trained:
+        limit = None
+        if arm.engine == HARNESS:  # it costs nothing to make without a network, which checks its options
+            limit = construct(kind, (), arm.options, f"drafters.{arm.name}").max_draft_tokens
+        why = f"the most that {arm.name} drafts in a round"
+        return PlannedArm(arm, resolve_draft_tokens(arm.kind, arm.num_draft_tokens, limit, k_key, why))
     if arm.weights == RANDOM:
         drafter = drafter_shapes(arm, configured)
     else:

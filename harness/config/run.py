@@ -14,6 +14,8 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from drafters.errors import closest
+from drafters.plugins import offers
 from drafters.registry import KINDS
 from harness.config.arms import Arm, Defaults, label, read_arm
 from harness.config.calibration import CalibrationConfig, CurveConfig
@@ -118,9 +120,13 @@ class RunConfig:
         chosen = [self.drafter] if isinstance(self.drafter, str) else list(self.drafter or [])
         names = [str(name) for name in chosen if name != BASELINE]
         known = {*KINDS, *self.drafters}  # a registered kind needs no block of options
+        if not known.issuperset(names):
+            known |= offers().keys()  # nor does one of another package
         for name in names:
             if name not in known:
-                raise InputError(f"drafter={name}: unknown, expected one of {', '.join(sorted(known))}")
+                raise InputError(
+                    f"drafter={name}: unknown, expected one of {', '.join(sorted(known))}{closest(name, known)}"
+                )
             if names.count(name) > 1:
                 raise InputError(f"drafter={names}: {name} is listed more than once")
         return names

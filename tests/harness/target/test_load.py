@@ -262,7 +262,7 @@ def test_built_models_must_fit_too(name: str, message: str) -> None:
 
 
 def test_an_unknown_drafter_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"drafter is 'eagle', expected one of mtp, dflash, lookup, oracle, random"):
+    with pytest.raises(InputError, match=r"drafter=eagle: expected one of mtp, dflash, lookup, oracle, random"):
         load_drafter("eagle", None, target=reference.target(STRUCTURE))
 
 
