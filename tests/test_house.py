@@ -11,12 +11,15 @@ ROOT = Path(__file__).resolve().parents[1]
 #: From the top floor down; rooms of one floor do not know each other.
 FLOORS = (
     # Commands: imported by nobody.
-    ("__main__", "advise", "compare", "diagnose", "export", "inspect", "race", "status", "train", "upload"),
+    (
+        *("__main__", "advise", "check_drafter", "compare", "diagnose", "export", "inspect", "race", "status"),
+        *("train", "upload"),
+    ),
     ("python",),
     ("command", "launch"),
     ("run",),
     ("engines", "training"),
-    ("comparison",),
+    ("comparison", "contract"),
     ("diagnosis",),
     ("decoding", "gguf", "report"),
     ("target", "tasks", "metrics", "compiled"),

@@ -1,0 +1,1 @@
+"""The contract of a drafter as a list of checks, which any drafter can be held to on any target."""
