@@ -6,7 +6,7 @@ They are written by the journal and summarised by the summary, so a report that 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,12 @@ def write_run(
     if summary:
         summarise(folder, kinds={name: shape.kind or name for name, shape in arms.items()})
     return folder
+
+
+def write_at_k(folder: Path, k: int, **options: Any) -> Path:
+    """Write a short run whose arms draft `k` tokens."""
+    arms = {name: replace(shape, k=k) for name, shape in ARMS.items()}
+    return write_run(folder, **{"prompts": 10, "tokens": 40, "arms": arms, **options})
 
 
 def decode(rng: np.random.Generator, tokens: int, shape: ArmShape | None, ease: float) -> list[Round]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -10,25 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from harness import generate, load_drafter, load_target
 from harness.errors import InputError
-from tests.helpers import published_folders as published
 from tests.helpers import reference
 from tests.helpers import tiny_models as tiny
 
 STRUCTURE = "dense_k_eq_v"
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A pair in folders."""
-    base, model = tmp_path_factory.mktemp("saved"), reference.target(STRUCTURE).model
-    model.save_pretrained(base / "target")
-    tiny.assistant_model(model).save_pretrained(base / "mtp")
-    published.write_dflash(base / "dflash", tiny.dflash_model(model))
-    return {name: base / name for name in ("target", "mtp", "dflash")}
 
 
 def load(name: str, folder: Path | str) -> Any:
@@ -39,29 +26,6 @@ def load(name: str, folder: Path | str) -> Any:
 
 def key(name: str) -> str:
     return "target.path" if name == "target" else f"drafters.{name}.path"
-
-
-@pytest.fixture
-def copied(saved: dict[str, Path], tmp_path: Path) -> Callable[..., Path]:
-    """A copy of a folder, its config and tensors changed at will; with `tensors=None` it has no weights at all."""
-
-    def copy(
-        name: str,
-        config: Callable[[dict[str, Any]], Any] = lambda raw: None,
-        tensors: Callable[[dict[str, Any]], Any] | None = lambda found: None,
-    ) -> Path:
-        folder = tmp_path / name
-        folder.mkdir()
-        raw = json.loads((saved[name] / "config.json").read_text())
-        config(raw)
-        (folder / "config.json").write_text(json.dumps(raw))
-        if tensors is not None:
-            found = load_file(saved[name] / "model.safetensors")
-            tensors(found)
-            save_file(found, folder / "model.safetensors", metadata={"format": "pt"})
-        return folder
-
-    return copy
 
 
 EVERY = ("target", "mtp", "dflash")
@@ -201,61 +165,6 @@ def test_a_file_that_was_cut_off(name: str, copied: Callable[..., Path]) -> None
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(InputError, match=rf"^{key(name)}: .*model\.safetensors"):
         load(name, folder)
-
-
-# -- pairs that do not fit, found from the configs alone -------------------------------------------------------------
-
-WRONG_MTP: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "hidden size": (lambda raw: raw.update(backbone_hidden_size=48), r"backbone_hidden_size is 48, expected 32"),
-    "vocabulary": (lambda raw: raw["text_config"].update(vocab_size=48), r"vocab_size is 48, expected 24"),
-    "window": (lambda raw: raw["text_config"].update(sliding_window=8), r"sliding_window is 8, expected 16"),
-    "head width": (
-        lambda raw: raw["text_config"].update(head_dim=16),
-        r"sliding_attention \(head_dim, key/value heads\) is \(16, 2\), expected \(8, 2\)",
-    ),
-    "key/value heads": (
-        lambda raw: raw["text_config"].update(num_key_value_heads=4),
-        r"sliding_attention \(head_dim, key/value heads\) is \(8, 4\), expected \(8, 2\)",
-    ),
-    "another model": (lambda raw: raw.update(model_type="gemma4_text"), r"model_type is 'gemma4_text'.*expected"),
-}
-WRONG_DFLASH: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "hidden size": (lambda raw: raw.update(hidden_size=48), r"hidden_size is 48, expected 32"),
-    "vocabulary": (lambda raw: raw.update(vocab_size=48), r"vocab_size is 48, expected 24"),
-    "number of layers": (lambda raw: raw.update(num_target_layers=8), r"num_target_layers is 8, expected 6"),
-    "taps": (lambda raw: raw["dflash_config"].update(target_layer_ids=[1, 6]), r"layer 6, expected 0 to 5"),
-    "mask token": (lambda raw: raw["dflash_config"].update(mask_token_id=24), r"mask_token_id is 24, expected 0 to 23"),
-    "another model": (lambda raw: raw.update(architectures=["Qwen3ForCausalLM"]), r"'Qwen3ForCausalLM'.*expected"),
-}
-
-
-@pytest.mark.parametrize("case", WRONG_MTP)
-def test_an_assistant_that_does_not_fit(case: str, copied: Callable[..., Path]) -> None:
-    """The folder has no weights: the error is about the fit, so nothing was read before."""
-    change, message = WRONG_MTP[case]
-    with pytest.raises(InputError, match=rf"^drafters\.mtp\.path: .*{message}"):
-        load("mtp", copied("mtp", change, tensors=None))
-
-
-@pytest.mark.parametrize("case", WRONG_DFLASH)
-def test_a_block_drafter_that_does_not_fit(case: str, copied: Callable[..., Path]) -> None:
-    change, message = WRONG_DFLASH[case]
-    with pytest.raises(InputError, match=rf"^drafters\.dflash\.path: .*{message}"):
-        load("dflash", copied("dflash", change, tensors=None))
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("mtp", r"drafters\.mtp\.path: .*backbone_hidden_size is 48"),
-        ("dflash", r"drafters\.dflash\.path: .*hidden_size is 48"),
-    ],
-)
-def test_built_models_must_fit_too(name: str, message: str) -> None:
-    other = tiny.target_model(STRUCTURE, hidden_size=48)
-    model = tiny.assistant_model(other) if name == "mtp" else tiny.dflash_model(other)
-    with pytest.raises(InputError, match=message):
-        load_drafter(name, model, target=reference.target(STRUCTURE))
 
 
 # -- names and options -------------------------------------------------------------------------------------------------
