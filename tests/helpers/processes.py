@@ -19,10 +19,12 @@ from runpy import run_module
 from typing import Any
 
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.helpers.preload"])
+STREAMS = ("stdout", "stderr")
 
 
 @dataclass
@@ -73,17 +75,22 @@ def run_as_main(folder: str, module: str, *arguments: str) -> None:
     run_module(module, run_name="__main__", alter_sys=True)
 
 
-def together(folder: Path, count: int, function: Callable[..., None], *arguments: str) -> str:
-    """torchrun with `count` processes of `function(*arguments)`; what they printed. Raises ChildFailedError."""
+def together(folder: Path, count: int, function: Callable[..., None], *arguments: str) -> Ended:
+    """torchrun with `count` processes of `function(*arguments)`; the exit code is that of the first which failed."""
     logs = folder / f"ranks-{time.monotonic_ns()}"
     specs = DefaultLogsSpecs(log_dir=str(logs), redirects=Std.ALL)
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=count, rdzv_backend="c10d", rdzv_endpoint="localhost:0",
         max_restarts=0, monitor_interval=0.05, start_method="forkserver", logs_specs=specs,
     )  # fmt: skip
+    code = 0
     with own_signals():
-        elastic_launch(config, function)(*arguments)
-    return "".join(path.read_text(encoding="utf-8") for path in sorted(logs.rglob("stdout.log")))
+        try:
+            elastic_launch(config, function)(*arguments)
+        except ChildFailedError as failed:
+            code = failed.get_first_failure()[1].exitcode
+    said = ["".join(path.read_text(encoding="utf-8") for path in sorted(logs.rglob(f"{name}.log"))) for name in STREAMS]
+    return Ended(code, *said)
 
 
 @contextlib.contextmanager

@@ -64,7 +64,9 @@ def test_two_processes_give_the_tokens_and_acceptance_of_one(pair: dict[str, str
         assert len(found) == len(lines), "every prompt exactly once"
         return found, counted
 
-    assert start(tmp_path, "harness", *settings, f"hydra.run.dir={tmp_path / 'one'}").wait().returncode == 0
-    together(tmp_path, 2, run_as_main, str(tmp_path), "harness", *settings, f"hydra.run.dir={tmp_path / 'two'}")
+    one, two = ([*settings, f"hydra.run.dir={tmp_path / name}"] for name in ("one", "two"))
+    assert start(tmp_path, "harness", *one).wait().returncode == 0
+    done = together(tmp_path, 2, run_as_main, str(tmp_path), "harness", *two)
+    assert done.returncode == 0, done.stderr[-3000:]
     assert recorded("one") == recorded("two")
     assert not (tmp_path / "two" / "processes").exists()

@@ -13,14 +13,15 @@ from harness.errors import InputError
 from tests.helpers import tiny_models as tiny
 from tests.helpers.checkpoint_folders import write_pair, write_prompts
 from tests.helpers.parallel_worker import SHARABLE, answers, share_every_structure
-from tests.helpers.processes import run_as_main, start, together
+from tests.helpers.processes import Ended, run_as_main, start, together
 
 
 def test_two_processes_share_a_target_of_every_structure(tmp_path: Path) -> None:
     models = {name: tiny.target_model(name, **SHARABLE) for name in tiny.EVERY_STRUCTURE}
     for name, model in models.items():
         model.save_pretrained(tmp_path / name)
-    together(tmp_path, 2, share_every_structure, str(tmp_path))
+    done = together(tmp_path, 2, share_every_structure, str(tmp_path))
+    assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads((tmp_path / "found.json").read_text())
     for name, model in models.items():
         assert found[name].pop("placement") == ["cpu, shared by 2 processes", "eager"]
@@ -35,16 +36,15 @@ def test_a_run_together_is_the_same_run_and_goes_on_where_it_stopped(tmp_path: P
     settings += ["num_draft_tokens=3", "share_device=true"]
 
     def run_alone(name: str) -> tuple[dict[Any, Any], list[Any]]:
-        ended = start(tmp_path, "harness", *settings, f"hydra.run.dir={tmp_path / name}").wait()
-        assert ended.returncode == 0, ended.stderr[-3000:]
-        return found(name, ended.stdout)
+        return found(name, start(tmp_path, "harness", *settings, f"hydra.run.dir={tmp_path / name}").wait())
 
     def run_together(name: str, again: int = 0) -> tuple[dict[Any, Any], list[Any]]:
         arguments = [*settings, "target.tp_plan=auto", f"hydra.run.dir={tmp_path / name}"]
         return found(name, together(tmp_path, 2, run_as_main, str(tmp_path), "harness", *arguments), again)
 
-    def found(name: str, printed: str, again: int = 0) -> tuple[dict[Any, Any], list[Any]]:
-        assert printed.count("run_dir") == 1, "one process speaks"
+    def found(name: str, done: Ended, again: int = 0) -> tuple[dict[Any, Any], list[Any]]:
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stdout.count("run_dir") == 1, "one process speaks"
         rows = [json.loads(line) for line in (tmp_path / name / "generations.jsonl").read_text().splitlines()]
         summary = json.loads((tmp_path / name / "summary.json").read_text())["rows"]
         keys = ("arm", "category", "acceptance_length", "verdict_exact")
