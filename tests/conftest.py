@@ -21,9 +21,11 @@ settings.register_profile("suite", deadline=None, derandomize=True, max_examples
 settings.register_profile("mutations", settings.get_profile("suite"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("suite")
 
-# Rates of this machine and programs made on it are found by the whole suite, and by nobody else.
-_cache = tempfile.TemporaryDirectory(prefix="drafthouse-tests-")
-os.environ["DRAFTHOUSE_CACHE"] = _cache.name
+# Rates of this machine and programs made on it are found by the whole suite, and by nobody else: pytest-xdist's first
+# process makes the folder, and those that it starts inherit it.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _cache = tempfile.TemporaryDirectory(prefix="drafthouse-tests-")
+    os.environ["DRAFTHOUSE_CACHE"] = _cache.name
 
 
 def pytest_collection() -> None:
