@@ -30,7 +30,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.comparison.calibration import Batch, calibrate
+from harness.comparison.calibration import SampleBatch, calibrate
 from harness.comparison.comparison import Comparison
 from harness.comparison.deciding.earlier import leave_behind, take_earlier
 from harness.comparison.deciding.stopping import Stopping, check_until, stopping
@@ -112,14 +112,12 @@ class Material:
         """Prompt turns; times arms and repeats this is the run's length."""
         return sum(len(prompt.turns) for group in self.groups for prompt in group.prompts)
 
-    def sample(self, config: RunConfig) -> list[Batch]:
+    def sample(self, config: RunConfig) -> list[SampleBatch]:
         """First turns for a calibration, from all over the run."""
         count = min(len(self.groups), -(-config.calibration.prompts // config.batch_size))
         chosen = [self.groups[index * len(self.groups) // count] for index in range(count)]
-        return [
-            Batch([self.rendered[prompt.prompt_id].token_ids for prompt in group.prompts], group.seed(config.seed, 0))
-            for group in chosen
-        ]
+        tokens = ([self.rendered[prompt.prompt_id].token_ids for prompt in group.prompts] for group in chosen)
+        return [SampleBatch(each, group.seed(config.seed, 0)) for each, group in zip(tokens, chosen, strict=True)]
 
 
 def gather(config: RunConfig) -> Material:

@@ -22,7 +22,7 @@ from harness.records.stored import arms_of_key, read_object
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class SampleBatch:
     """Rendered prompts that are decoded together."""
 
     tokens: list[list[int]]
@@ -48,7 +48,7 @@ class Found:
         )
 
 
-def calibrate(config: RunConfig, plan: Plan, models: Models, batches: Sequence[Batch], run_dir: Path) -> Plan:
+def calibrate(config: RunConfig, plan: Plan, models: Models, batches: Sequence[SampleBatch], run_dir: Path) -> Plan:
     """`plan` with the best k of every arm that has candidates; a continued run keeps what its first start chose."""
     if not any(planned.candidates for planned in plan.arms):
         return plan
@@ -62,7 +62,7 @@ def calibrate(config: RunConfig, plan: Plan, models: Models, batches: Sequence[B
     return replace(plan, arms=tuple(replace(one, k=chosen.get(one.name, one.k)) for one in plan.arms))
 
 
-def measure(config: RunConfig, planned: PlannedArm, models: Models, batches: Sequence[Batch]) -> Found:
+def measure(config: RunConfig, planned: PlannedArm, models: Models, batches: Sequence[SampleBatch]) -> Found:
     """Decode `batches` at every candidate of one arm, each after an uncounted start of its own."""
     found = Found()
     short = replace(config, max_new_tokens=min(config.max_new_tokens, config.calibration.max_new_tokens))

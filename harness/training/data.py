@@ -28,15 +28,15 @@ class Sequence:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class TrainingBatch:
     """Sequences padded on the right: under causal attention no real token sees the padding."""
 
     tokens: Tensor  # [B, T]
     spoken: Tensor  # [B, T] bool; False on padding
     lengths: Tensor  # [B]
 
-    def to(self, device: torch.device) -> Batch:
-        return Batch(self.tokens.to(device), self.spoken.to(device), self.lengths.to(device))
+    def to(self, device: torch.device) -> TrainingBatch:
+        return TrainingBatch(self.tokens.to(device), self.spoken.to(device), self.lengths.to(device))
 
 
 def encode_chat(tokenizer: Any, chat: Chat) -> Sequence:
@@ -47,7 +47,7 @@ def encode_chat(tokenizer: Any, chat: Chat) -> Sequence:
     return Sequence([i for ids in encoded for i in ids], spoken)
 
 
-def collate(sequences: list[Sequence], pad: int = 0) -> Batch:
+def collate(sequences: list[Sequence], pad: int = 0) -> TrainingBatch:
     """Pad to the longest of the batch, rounded up to a multiple of 16 so that few shapes occur."""
     longest = -(-max(len(s.token_ids) for s in sequences) // 16) * 16
     tokens = torch.full((len(sequences), longest), pad)
@@ -55,7 +55,7 @@ def collate(sequences: list[Sequence], pad: int = 0) -> Batch:
     for row, s in enumerate(sequences):
         tokens[row, : len(s.token_ids)] = torch.tensor(s.token_ids)
         spoken[row, : len(s.spoken)] = torch.tensor(s.spoken)
-    return Batch(tokens, spoken, torch.tensor([len(s.token_ids) for s in sequences]))
+    return TrainingBatch(tokens, spoken, torch.tensor([len(s.token_ids) for s in sequences]))
 
 
 def corpus_pool(tokenizer: Any, seed: int, size: int) -> Callable[[int], list[Sequence]]:
@@ -78,7 +78,7 @@ def epoch_pool(sequences: list[Sequence]) -> Callable[[int], list[Sequence]]:
     return lambda number: sequences
 
 
-class Batches(Iterator[Batch]):
+class Batches(Iterator[TrainingBatch]):
     """Endless batches from numbered pools, resumable by `state` and `load_state`."""
 
     def __init__(self, pool: Callable[[int], list[Sequence]], batch_tokens: int, seed: int, max_length: int) -> None:
@@ -105,7 +105,7 @@ class Batches(Iterator[Batch]):
         rng.shuffle(batches)
         return batches
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> TrainingBatch:
         if self._cut is None:
             self._cut = self._batches()
         if self._offset >= len(self._cut):

@@ -18,7 +18,7 @@ from torch import Tensor
 from drafters.dflash.config import DFlashConfig
 from drafters.dflash.model import DFlashModel
 from harness.errors import InputError
-from harness.training.data import Batch
+from harness.training.data import TrainingBatch
 from harness.training.distill import distill
 from harness.training.teacher import Teacher, softcap
 
@@ -131,13 +131,13 @@ def block_masks(config: DFlashConfig, anchors: Tensor, lengths: Tensor, context:
 
 def dflash_loss(
     model: DFlashModel, teacher: Teacher, shape: DFlashShape, hard_share: float
-) -> Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]:
+) -> Callable[[TrainingBatch], tuple[Tensor, dict[str, Tensor]]]:
     """Position-weighted loss over all blocks; logged `accept_i` is the share of slots i with the target's choice."""
     config = model.config
     size = config.block_size
     scale = float(config.input_embedding_scale or 1.0) / float(teacher.text.embed_tokens.embed_scale)
 
-    def loss_of(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss_of(batch: TrainingBatch) -> tuple[Tensor, dict[str, Tensor]]:
         seen = teacher.observe(batch, config.target_layer_ids)
         assert seen.taps is not None
         rows, length = batch.tokens.shape

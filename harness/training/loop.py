@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from harness.errors import InputError
 from harness.progress import RunProgress
 from harness.target.devices import parse_device
-from harness.training.data import Batch, Batches
+from harness.training.data import Batches, TrainingBatch
 from harness.training.muon import Muon
 from harness.training.settings import LoopSettings
 
@@ -79,7 +79,7 @@ def _resume(folder: Path, module: nn.Module, optimizers: list[torch.optim.Optimi
 
 def train(
     module: nn.Module,
-    loss_of: Callable[[Batch], tuple[Tensor, dict[str, Tensor]]],
+    loss_of: Callable[[TrainingBatch], tuple[Tensor, dict[str, Tensor]]],
     batches: Batches,
     settings: LoopSettings,
     folder: Path,

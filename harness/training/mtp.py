@@ -18,7 +18,7 @@ from transformers.models.gemma4_assistant import Gemma4AssistantConfig
 
 from drafters.gemma4 import run_layers
 from harness.errors import InputError
-from harness.training.data import Batch
+from harness.training.data import TrainingBatch
 from harness.training.distill import distill
 from harness.training.ordered import CENTROID_WEIGHT, centroid_loss, cluster
 from harness.training.teacher import Teacher, TeacherPass
@@ -122,11 +122,11 @@ def unroll(model: Any, teacher: Teacher, seen: TeacherPass, steps: int) -> Itera
 
 def mtp_loss(
     model: Any, teacher: Teacher, shape: MTPShape, hard_share: float
-) -> Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]:
+) -> Callable[[TrainingBatch], tuple[Tensor, dict[str, Tensor]]]:
     """Mean loss over the unrolled steps; the logged `accept_j` is the share of step-j drafts equal to the target's
     greedy choice."""
 
-    def loss_of(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss_of(batch: TrainingBatch) -> tuple[Tensor, dict[str, Tensor]]:
         seen = teacher.observe(batch)
         length = batch.tokens.shape[1]
         total, weights, figures = torch.zeros((), device=batch.tokens.device), 0.0, {}

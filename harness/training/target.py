@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import Gemma4ForCausalLM, Gemma4TextConfig
 
 from harness.errors import InputError
-from harness.training.data import Batch
+from harness.training.data import TrainingBatch
 from harness.training.fused import Kernels
 from harness.training.teacher import causal_masks
 
@@ -79,11 +79,11 @@ def build_target(shape: TargetShape, seed: int) -> Gemma4ForCausalLM:
     return model
 
 
-def target_loss(model: Any, prompt_weight: float) -> Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]:
+def target_loss(model: Any, prompt_weight: float) -> Callable[[TrainingBatch], tuple[Tensor, dict[str, Tensor]]]:
     """Next-token loss over the model's own tokens, the prompt's tokens weighted by `prompt_weight`."""
     config = model.config
 
-    def loss_of(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss_of(batch: TrainingBatch) -> tuple[Tensor, dict[str, Tensor]]:
         tokens = batch.tokens  # [B, T]
         masks = causal_masks(tokens.shape[1], config.sliding_window, tokens.device)
         hidden = model.model(input_ids=tokens, attention_mask=masks, use_cache=False).last_hidden_state  # [B, T, H]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from drafters.gemma4 import run_layers, text_model_of
-from harness.training.data import Batch
+from harness.training.data import TrainingBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Teacher:
         return causal_masks(length, self.config.sliding_window, device)
 
     @torch.no_grad()
-    def observe(self, batch: Batch, taps: tuple[int, ...] = ()) -> TeacherPass:
+    def observe(self, batch: TrainingBatch, taps: tuple[int, ...] = ()) -> TeacherPass:
         tokens = batch.tokens
         embeddings = self.text.embed_tokens(tokens)
         per_layer = None

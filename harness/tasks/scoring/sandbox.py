@@ -24,7 +24,7 @@ SHOWN = 400  # characters of the reason
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ProgramResult:
     """Whether a program ran to its end, and the reason if it did not."""
 
     passed: bool
@@ -39,7 +39,7 @@ def check_available() -> None:
         raise InputError("scoring.execute_code=true: needs a POSIX system, for process limits") from error
 
 
-def run_program(program: str, limits: ScoringConfig) -> Outcome:
+def run_program(program: str, limits: ScoringConfig) -> ProgramResult:
     """Run Python source. It passes only by reaching its end: an early exit fails, even with code 0.
 
     Time, memory, file size, open files and (except for root) processes are limited.
@@ -61,7 +61,7 @@ def run_program(program: str, limits: ScoringConfig) -> Outcome:
         try:
             output, _ = process.communicate(word.encode(), timeout=limits.timeout_s)
         except subprocess.TimeoutExpired:
-            return Outcome(False, f"not done after {limits.timeout_s:g} s")
+            return ProgramResult(False, f"not done after {limits.timeout_s:g} s")
         finally:
             # Its children belong to its session.
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -70,6 +70,6 @@ def run_program(program: str, limits: ScoringConfig) -> Outcome:
                 process.communicate(timeout=5)
     text = output.decode("utf-8", "replace")
     if process.returncode == 0 and text.rstrip("\n").endswith(word):
-        return Outcome(True)
+        return ProgramResult(True)
     said = text.strip().splitlines()
-    return Outcome(False, (said[-1] if said else f"ended with code {process.returncode}")[:SHOWN])
+    return ProgramResult(False, (said[-1] if said else f"ended with code {process.returncode}")[:SHOWN])
