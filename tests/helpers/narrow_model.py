@@ -9,7 +9,7 @@ import pytest
 from harness.target import shapes
 from tests.helpers import tiny_models as tiny
 
-FULL_TEXT = shapes.text
+FULL_TEXT, FULL_ASSISTANT = shapes.text, shapes.assistant
 
 
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,4 +30,11 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
             config |= {"num_experts": 8, "top_k_experts": 2, "moe_intermediate_size": 16}
         return config
 
+    def assistant(name: str) -> dict[str, Any]:
+        config = FULL_ASSISTANT(name)
+        small = {"num_attention_heads": 4, "hidden_size": 32, "intermediate_size": 32}
+        return config | {"text_config": config["text_config"] | small}
+
     monkeypatch.setattr(shapes, "text", text)
+    monkeypatch.setattr(shapes, "assistant", assistant)
+    monkeypatch.setitem(shapes.DRAFTERS, "mtp", (shapes.NAMES, assistant))

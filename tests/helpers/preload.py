@@ -6,6 +6,8 @@ import importlib
 
 import torch
 
+from tests.helpers.quick_rates import measure_quickly
+
 for name in (
     "harness.__main__",
     "harness.launch.job",
@@ -16,3 +18,4 @@ for name in (
     importlib.import_module(name)
 
 torch.set_num_threads(1)
+measure_quickly()
