@@ -37,18 +37,18 @@ def pytest_collection() -> None:
     torch.set_num_threads(1)
     logging.disable_progress_bar()
 
-    from tests.helpers.quick_rates import measure_quickly
-
-    measure_quickly()
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slow tests first: one that is left for the end runs alone."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Every run collects garbage a few times; what the libraries hold never is any, and to look at it takes 0.3 s."""
+    if "harness.run" in sys.modules or any("command" in getattr(item, "fixturenames", ()) for item in session.items):
+        from tests.helpers.quick_measurements import measure_quickly
+
+        measure_quickly()
     gc.collect()
     gc.freeze()
 

@@ -48,12 +48,10 @@ def error_of(values: Sequence[float]) -> float:
     return 1.2533 * spread / len(values) ** 0.5 / middle if middle > 0 else 0.0
 
 
-def measure_costs(
-    arms: Arms, tokens: Sequence[list[int]], blocks: frozenset[str], *, budget_s: float = BUDGET_S
-) -> CostTable:
+def measure_costs(arms: Arms, tokens: Sequence[list[int]], blocks: frozenset[str]) -> CostTable:
     """The cost table of `arms` on the prompts `tokens`, which fill the batch. `blocks` are arms that draft in one pass.
 
-    Settings are measured in sweeps, so that drift of the machine falls on all alike. Once `budget_s` is used up, the k
+    Settings are measured in sweeps, so that drift of the machine falls on all alike. Once BUDGET_S is used up, the k
     that are missing are left to interpolation; the baseline and every arm's own k are always there.
     """
     started = now(arms.target.device)
@@ -63,7 +61,7 @@ def measure_costs(
     for sweep in range(SWEEPS):
         known = [setting for setting in settings if sweep == 0 or setting in timed]
         for place, setting in enumerate(known if sweep % 2 == 0 else reversed(known)):
-            if now(arms.target.device) - started > budget_s and (sweep or place >= needed):
+            if now(arms.target.device) - started > BUDGET_S and (sweep or place >= needed):
                 break
             measure(arms, setting, tokens, timed.setdefault(setting, Timed()), PASSES)
     if arms.target.execution == "eager":  # other k took the drafters from the run's decoders

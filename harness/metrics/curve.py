@@ -83,11 +83,13 @@ def curves(
         priced = {at: cost for at in range(1, k + 1) if (cost := _cost(costs, arm, at)) is not None}
         ks = [*(at for at in priced if at < k), k] if k in priced else [k]
         needed = rounds_needed(parts, arm, ks, k, drafted_again or {}, seed)
+        predicted = (_at(parts, at, k, needed[:, place], priced) for place, at in enumerate(ks))
+        times = prompt_times(pd.concat([base, *predicted]))
         found[arm] = [
             point
             for place, at in enumerate(ks)
             for point in _points(
-                parts, base, at, k, needed[:, place], priced, confidence, resamples if at == k else
+                parts, times, at, k, needed[:, place], priced, confidence, resamples if at == k else
                 min(resamples, PREDICTED_RESAMPLES), seed,
             )
         ]  # fmt: skip
@@ -145,9 +147,19 @@ def rounds_needed(
     return needed
 
 
+def _at(
+    parts: ArmTimes, k: int, own: int, needed: NDArray[np.float64], priced: Mapping[int, RoundCost]
+) -> pd.DataFrame:
+    """The arm's generations with the decode times that they have at `k`."""
+    table = parts.table
+    draft, verify = (1.0, 1.0) if k == own else ratios(priced[k], priced[own])
+    per_round = table["draft_s"] * draft + table["verify_s"] * verify + table["other_s"]
+    return table.assign(decode_s=table["outside_s"] + table["first_s"] + needed * per_round, num_draft_tokens=k)
+
+
 def _points(
     parts: ArmTimes,
-    base: pd.DataFrame,
+    times: pd.DataFrame,
     k: int,
     own: int,
     needed: NDArray[np.float64],
@@ -156,17 +168,14 @@ def _points(
     resamples: int,
     seed: int,
 ) -> Iterable[Point]:
-    """The points of one k, over all categories and in each."""
+    """The points of one k, over all categories and in each, from the `prompt_times` of the baseline and of every k."""
     table = parts.table
     emitted = np.array([answer.tokens for answer in parts.answers])
-    draft, verify = (1.0, 1.0) if k == own else ratios(priced[k], priced[own])
-    per_round = table["draft_s"] * draft + table["verify_s"] * verify + table["other_s"]
-    there = table.assign(decode_s=table["outside_s"] + table["first_s"] + needed * per_round, num_draft_tokens=k)
-    times = prompt_times(pd.concat([base, there]))
-    labels = times.index.get_level_values("arm")
-    ours, theirs = (part.droplevel([*LABEL]) for part in (times[labels != BASELINE], times[labels == BASELINE]))
+    labels, drafted = (times.index.get_level_values(name) for name in LABEL)
+    chosen_k = (labels != BASELINE) & (drafted == k)
+    ours, theirs = (part.droplevel([*LABEL]) for part in (times[chosen_k], times[labels == BASELINE]))
     both = ours.index.intersection(theirs.index)
-    share = error_of(table, draft, verify, priced, k, own)
+    share = 0.0 if k == own else error_of(table, *ratios(priced[k], priced[own]), priced, k, own)
     reach = NormalDist().inv_cdf((1 + confidence) / 2) * share
     of_prompt = both.get_level_values(PROMPT.index("category"))
     for category in [ALL, *sorted(table["category"].unique())]:

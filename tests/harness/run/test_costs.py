@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.comparison import costs
 from harness.comparison.costs import halving, median_prompts
 from harness.records.files import COSTS, CURVE
 from harness.run import run
@@ -28,8 +29,9 @@ def test_the_prompts_of_median_length_fill_the_batch(prompts: list[list[int]], c
 
 
 def test_a_run_keeps_its_cost_table_and_its_curve_and_the_tokens_stay(
-    configure: Configure, tmp_path: Path, blank_charts: None
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank_charts: None
 ) -> None:
+    monkeypatch.setattr(costs, "BUDGET_S", 60.0)
     with_costs = run(configure(), tmp_path / "with")
     without = run(configure(costs=False), tmp_path / "without")
     assert tokens_of(with_costs) == tokens_of(without)
