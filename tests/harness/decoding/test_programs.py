@@ -100,7 +100,6 @@ def test_compiled_rounds_give_the_eager_tokens(
             decoder = pool.peek(target, drafter)
             assert set(decoder.programs) == {REACH_STEP["compile"]}
             assert decoder.preparation_s > 0
-            assert decoder.programs[REACH_STEP["compile"]].verify.loaded is not None
     assert answers[0] == answers[1]
 
 
