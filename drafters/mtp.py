@@ -26,9 +26,13 @@ from drafters.sampling import chosen_by_numbers, draw, soft_cap, token_probs
 class MTPDrafter:
     """Chains k tokens with a `Gemma4AssistantForCausalLM` (or its unified sibling).
 
-    `position` is "anchor" (transformers' convention) or "anchor-1" (vLLM's). `sample` draws drafts from the
-    assistant's distribution when decoding samples; otherwise drafts are its argmax, declared as deterministic.
-    `limit` decides how many of the k are proposed; None proposes all. Raises InputError for an unknown position.
+    `position` is "anchor" (transformers' convention) or "anchor-1" (vLLM's). `strict_window` counts a sliding layer's
+    rows from that position (llama.cpp's convention): a pass at position p reads p - window + 1 and later, where
+    transformers' reads two rows more at the anchor's position. `ordered_head` false scores the whole
+    vocabulary where the checkpoint's head scores the best centroids' tokens alone (llama.cpp's convention); None does
+    as the checkpoint says. `sample` draws drafts from the assistant's distribution when decoding samples; otherwise
+    drafts are its argmax, declared as deterministic. `limit` decides how many of the k are proposed; None proposes
+    all. Raises InputError for an unknown position, and for an ordered head that the checkpoint lacks.
     """
 
     name = "mtp"
@@ -36,15 +40,31 @@ class MTPDrafter:
     max_draft_tokens: int | None = None
 
     def __init__(
-        self, model: Any, *, position: str = "anchor", sample: bool = True, limit: DraftLimit | None = None
+        self,
+        model: Any,
+        *,
+        position: str = "anchor",
+        strict_window: bool = False,
+        ordered_head: bool | None = None,
+        sample: bool = True,
+        limit: DraftLimit | None = None,
     ) -> None:
         if position not in ("anchor", "anchor-1"):
             raise InputError(f"drafters.mtp.position is {position!r}, expected 'anchor' or 'anchor-1'")
+        if not isinstance(strict_window, bool):
+            raise InputError(f"drafters.mtp.strict_window is {strict_window!r}, expected true or false")
+        if ordered_head is not None and not isinstance(ordered_head, bool):
+            raise InputError(f"drafters.mtp.ordered_head is {ordered_head!r}, expected true, false or null")
+        has_one = bool(model.config.use_ordered_embeddings)
+        if ordered_head and not has_one:
+            raise InputError("drafters.mtp.ordered_head is True, but this checkpoint has none; expected false or null")
+        self.ordered_head = has_one if ordered_head is None else ordered_head
         self.model = model.eval()
         self.text_model = model.model
         self.config = model.config.get_text_config()
         self.softcap: float | None = self.config.final_logit_softcapping
         self.position_back = 1 if position == "anchor-1" else 0
+        self.strict_window = strict_window
         self.sample = sample
         self.reach = 0
         self.serving: object = None
@@ -54,7 +74,11 @@ class MTPDrafter:
     @property
     def conventions(self) -> dict[str, Any]:
         """Its options as they are in force, for a comparison with other engines."""
-        return {"position": "anchor-1" if self.position_back else "anchor"}
+        return {
+            "position": "anchor-1" if self.position_back else "anchor",
+            "strict_window": self.strict_window,
+            "ordered_head": self.ordered_head,
+        }
 
     def begin(
         self, target: TargetView, batch_size: int, capacity: int, k: int, sampling: Sampling, noise: Tensor
@@ -82,18 +106,20 @@ class MTPDrafter:
     def _masks(self, position: Tensor) -> dict[str, Tensor]:
         """Masks over target rows for the constant query: it sees verified rows, in sliding layers those of the window.
 
-        A query at the anchor's position sees one row more, as transformers' mask has it, than vLLM's one before it.
+        A query at the anchor's position sees one row more, as transformers' mask has it, than vLLM's one before it. A
+        strict window ends `window` positions before the query itself.
         """
         masks = {}
+        more = self.position_back - 1 if self.strict_window else 1 - self.position_back
         last_verified = (position - 1)[:, None]  # [B, 1]
         for kind, kv in self.target.kv.items():
             stored = positions_of_slots(self.newest, self._slots(kv), kv.ring)
-            window = self.target.config.sliding_window + 1 - self.position_back if kv.ring else None
+            window = self.target.config.sliding_window + more if kv.ring else None
             masks[kind] = additive(visible(last_verified, stored, window=window), self.target.dtype)
         return masks
 
     def _logits(self, normed: Tensor) -> Tensor:
-        if self.model.config.use_ordered_embeddings:
+        if self.ordered_head:
             logits = ordered_logits(self.model.masked_embedding, normed, self.model.lm_head.weight)
         else:
             logits = self.model.lm_head(normed)

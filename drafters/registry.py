@@ -97,7 +97,11 @@ KINDS: dict[str, Kind] = {
             colour=("#2b6cb0", "#73b3f0"),
             engines={
                 "vllm": EngineMethod("mtp", conventions={"position": "anchor-1"}),
-                "llama_cpp": EngineMethod("draft-mtp", options=("stop", "stop_threshold")),
+                "llama_cpp": EngineMethod(
+                    "draft-mtp",
+                    conventions={"position": "anchor", "strict_window": True, "ordered_head": False},
+                    options=("stop", "stop_threshold"),
+                ),
             },
         ),
         Kind(

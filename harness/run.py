@@ -57,7 +57,7 @@ from harness.diagnosis.runs import diagnose_after
 from harness.engines.arms import check_servers
 from harness.engines.comparison import EngineComparison
 from harness.engines.facts import engine_facts
-from harness.engines.support import check_engine
+from harness.engines.support import check_engine, differing_conventions
 from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, GuardError, InputError
 from harness.metrics.guards import Guard
 from harness.metrics.mark_guards import mark_guards
@@ -219,6 +219,7 @@ def run(
             ),
             device=facts.device,
             command=command,
+            conventions=differing_conventions(config, {} if models is None else models.drafters),
         )
         write_prompts(run_dir, material.prompts)
         if material.stopping is not None:

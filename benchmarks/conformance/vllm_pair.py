@@ -16,17 +16,13 @@ run it as it ships.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from benchmarks.conformance.pair import add_arguments, compare, run_and_compare
 from harness.config import RunConfig, read_config
-from harness.records.frames import read_generations, read_rounds
-from harness.run import run
-from harness.vocabulary import ASSETS
+from harness.vocabulary import ASSETS, VLLM
 
 ARMS = ("baseline", "mtp", "dflash", "lookup")
 #: Keeps vLLM small, single-threaded and in one process per arm, for a machine that is shared.
@@ -38,7 +34,6 @@ ENVIRONMENT = {
 }
 #: No compilation: it would take minutes and save seconds.
 OPTIONS = {"enforce_eager": True}
-Counts = dict[str, Any]
 
 
 def both_engines(
@@ -68,87 +63,13 @@ def both_engines(
     )  # fmt: skip
 
 
-def counters_of(rounds: Any, arm: str, k: int) -> Counts:
-    """vLLM's counters as computed from an arm's rounds."""
-    drafting = rounds[(rounds["arm"] == arm) & (rounds["drafted"] > 0)]
-    return {
-        "num_drafts": len(drafting),
-        "num_draft_tokens": int(drafting["drafted"].sum()),
-        "num_accepted_tokens": int(drafting["accepted"].sum()),
-        "num_accepted_tokens_per_pos": [int((drafting["accepted"] > place).sum()) for place in range(k)],
-    }
-
-
-def reported_counters(generations: Any, arm: str) -> Counts:
-    """vLLM's own counters around each request, summed over an arm."""
-    total: Counts = {}
-    for one in generations.loc[generations["arm"] == arm, "engine_counters"]:
-        for name, value in (one or {}).items():
-            old = total.get(name)
-            if isinstance(value, list):
-                total[name] = [a + b for a, b in zip(value, old or [0] * len(value), strict=True)]
-            else:
-                total[name] = value + (old or 0)
-    return total
-
-
-def compare(run_dir: Path, arms: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Both engines' counters per arm, and every difference in words."""
-    generations, rounds = read_generations(run_dir), read_rounds(run_dir)
-    tokens = {(row.prompt_id, row.arm): list(row.token_ids or []) for row in generations.itertuples()}
-    prompts = sorted({prompt for prompt, _ in tokens})
-    found, wrong = [], []
-    for arm in arms:
-        theirs = f"vllm_{arm}"
-        equal = sum(tokens.get((p, arm)) == tokens.get((p, theirs)) != [] for p in prompts)
-        k = int(generations.loc[generations["arm"] == arm, "num_draft_tokens"].max())
-        ours, vllm = counters_of(rounds, arm, k), counters_of(rounds, theirs, k)
-        row = {"arm": arm, "equal_tokens": equal, "prompts": len(prompts), "harness": ours, "vllm": vllm}
-        if equal < len(prompts):
-            wrong.append(f"{arm}: {len(prompts) - equal} of {len(prompts)} answers differ")
-        if arm != "baseline":
-            row["vllm_metrics"] = reported_counters(generations, theirs)
-            wrong += [f"{arm}: {name} is {ours[name]} here and {vllm[name]} in vLLM" for name in ours if
-                      arm != "lookup" and ours[name] != vllm[name]]  # fmt: skip
-            wrong += [f"{arm}: vLLM's metrics say {value} {name}, its rounds {vllm[name]}" for name, value in
-                      row["vllm_metrics"].items() if name in vllm and value != vllm[name]]  # fmt: skip
-        found.append(row)
-    return found, wrong
-
-
-def show(rows: Sequence[Mapping[str, Any]]) -> None:
-    for row in rows:
-        print(f"{row['arm']}: {row['equal_tokens']} of {row['prompts']} answers equal")
-        for side in ("harness", "vllm", "vllm_metrics"):
-            counts = row.get(side) or {}
-            if row["arm"] == "baseline" or not counts:
-                continue
-            drafts, accepted = counts["num_drafts"], counts["num_accepted_tokens"]
-            tau = 1 + accepted / drafts if drafts else 1.0
-            print(
-                f"  {side:13} drafts {drafts:6} drafted {counts['num_draft_tokens']:7} accepted {accepted:6} "
-                f"length {tau:.3f} per position {counts['num_accepted_tokens_per_pos']}"
-            )
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description="Both engines on the embedded pair, counter by counter.")
-    parser.add_argument("--prompts", type=int, default=32)
-    parser.add_argument("--new-tokens", type=int, default=64)
+    add_arguments(parser, prompts=32, new_tokens=64)
     parser.add_argument("--arms", nargs="+", default=list(ARMS[:3]), choices=ARMS)
-    parser.add_argument("--out", type=Path, help="keep the run here; the same folder continues it")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = asked.out or Path(scratch) / "run"
-        outcome = run(both_engines(asked.prompts, asked.new_tokens, asked.arms), folder)
-        rows, wrong = compare(folder, asked.arms)
-    show(rows)
-    for line in wrong:
-        print(f"DIFFERS {line}")
-    if outcome.error:
-        print(f"run: {outcome.error}")
-    print(json.dumps({"exit_code": int(bool(wrong) or outcome.exit_code), "rows": rows, "differences": wrong}))
-    return int(bool(wrong) or outcome.exit_code != 0)
+    config = both_engines(asked.prompts, asked.new_tokens, asked.arms)
+    return run_and_compare(config, asked.out, VLLM, lambda folder: compare(folder, asked.arms, VLLM))
 
 
 if __name__ == "__main__":

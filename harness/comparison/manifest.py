@@ -160,8 +160,12 @@ def write_manifest(
     device: torch.device,
     command: Sequence[str],
     floor: Mapping[str, Any] | None = None,
+    conventions: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Write `manifest.json`. A continued run keeps the first one and adds to `attempts`."""
+    """Write `manifest.json`. A continued run keeps the first one and adds to `attempts`.
+
+    `conventions` are the differences between the harness's drafters and an engine's beside them, in words.
+    """
     path = run_dir / MANIFEST
     now = datetime.now(UTC).isoformat(timespec="seconds")
     attempt = {
@@ -187,6 +191,7 @@ def write_manifest(
         "floor": floor,
         "models": models,
         "arms": arms,
+        **({"differing_conventions": list(conventions)} if conventions else {}),
         "prompts": prompts,
         "config": redact_tree(config.to_dict()),
         "attempts": [*earlier, attempt],

@@ -68,10 +68,8 @@ class EngineComparison:
             return
         eos, run_dir = self.target.eos_token_ids, recorder.journal.run_dir
         arms = EngineArms(config, self.plan, eos, recorder.longest(groups), run_dir)
-        for planned in self.plan.arms:
-            drafter = None if self.models is None else self.models.drafters.get(planned.name)
-            for line in differing_conventions(planned.arm, drafter):
-                warn(line)
+        for line in differing_conventions(config, {} if self.models is None else self.models.drafters):
+            warn(line)
         judge = self.judge(arms)
         try:
             for arm in self.names:

@@ -84,20 +84,23 @@ def check_arm(arm: Arm, beside: bool) -> None:
         raise InputError(f"drafters.{arm.name}.{option}={value}: {why}; expected it left out with engine={arm.engine}")
 
 
-def differing_conventions(arm: Arm, drafter: object) -> list[str]:
-    """Differences between the harness's loaded drafter and the engine's, each with the option that would remove it.
+def differing_conventions(config: RunConfig, drafters: Mapping[str, Any]) -> list[str]:
+    """Differences between the harness's loaded `drafters`, by arm, and those of the engine's arms beside them.
 
-    Acceptance may differ then; the tokens may not.
+    Each names the option that would remove it. Acceptance may differ then; the tokens may not.
     """
-    ours: Mapping[str, Any] = getattr(drafter, "conventions", {})
-    method = kind_of(arm.kind).engines.get(arm.engine)
-    theirs = method.conventions if method is not None else {}
-    return [
-        f"drafters.{arm.name}.{option} is {ours[option]} here and {value} in {ENGINE_TITLES[arm.engine]}, so "
-        "acceptance may differ"
-        for option, value in theirs.items()
-        if option in ours and ours[option] != value
-    ]
+    found = []
+    for arm in config.arms:
+        method = kind_of(arm.kind).engines.get(arm.engine)
+        own = config.engine.asked_as(arm.name)
+        ours: Mapping[str, Any] = getattr(drafters.get(own), "conventions", {})
+        found += [
+            f"drafters.{own}.{option} is {ours[option]} here and {value} in {ENGINE_TITLES[arm.engine]}, so "
+            "acceptance may differ"
+            for option, value in (method.conventions if method is not None else {}).items()
+            if option in ours and ours[option] != value
+        ]
+    return found
 
 
 def check_url(url: str, key: str) -> None:

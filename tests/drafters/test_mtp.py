@@ -37,9 +37,14 @@ def test_all_draft_steps_stand_at_one_position(position: str, back: int, monkeyp
     assert seen == [r.position - back for r in found.rounds for _ in range(3)]
 
 
-@pytest.mark.parametrize(("position", "more"), [("anchor", 1), ("anchor-1", 0)])
-def test_sliding_layers_see_the_window_as_it_is_counted_from_where_the_steps_stand(position: str, more: int) -> None:
-    drafter: Any = reference.drafter("mtp", STRUCTURE, position=position)
+@pytest.mark.parametrize(
+    ("position", "strict", "more"),
+    [("anchor", False, 1), ("anchor-1", False, 0), ("anchor", True, -1), ("anchor-1", True, 0)],
+)
+def test_sliding_layers_see_the_window_as_it_is_counted_from_where_the_steps_stand(
+    position: str, strict: bool, more: int
+) -> None:
+    drafter: Any = reference.drafter("mtp", STRUCTURE, position=position, strict_window=strict)
     target, settings = reference.target(STRUCTURE), DecodeSettings(2, 4)
     decoder = Decoder(target, drafter, settings, 1, 128)
     with torch.inference_mode():
@@ -120,6 +125,20 @@ def test_the_ordered_head_scores_the_best_centroids_as_transformers_does() -> No
     assert bool((found[~scored] == torch.finfo(torch.float32).min).all())
     tokens_scored = 4 * tiny.VOCAB // 12
     assert scored.sum(dim=-1).unique().tolist() == [tokens_scored]
+
+
+def test_without_its_ordered_head_an_assistant_scores_the_whole_vocabulary() -> None:
+    model = tiny.assistant_model(reference.target(STRUCTURE).model, ordered=True)
+    normed = torch.randn(1, 1, 16, generator=torch.Generator().manual_seed(0))
+    ordered, whole = MTPDrafter(model), MTPDrafter(model, ordered_head=False)
+    assert ordered.conventions["ordered_head"] and not whole.conventions["ordered_head"]
+    assert int((ordered._logits(normed) == torch.finfo(torch.float32).min).sum()) == tiny.VOCAB - 4 * tiny.VOCAB // 12
+    torch.testing.assert_close(whole._logits(normed), model.lm_head(normed))
+    with pytest.raises(InputError, match=r"drafters\.mtp\.ordered_head is 'no', expected true, false or null"):
+        MTPDrafter(model, ordered_head="no")  # type: ignore[arg-type]
+    plain = tiny.assistant_model(reference.target(STRUCTURE).model)
+    with pytest.raises(InputError, match=r"ordered_head is True, but this checkpoint has none"):
+        MTPDrafter(plain, ordered_head=True)
 
 
 def test_a_sampled_draft_is_one_of_the_scored_tokens() -> None:

@@ -15,17 +15,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.conformance.vllm_pair import (
-    ENVIRONMENT,
-    OPTIONS,
-    both_engines,
-    compare,
-    counters_of,
-)
+from benchmarks.conformance.pair import compare, counters_of
+from benchmarks.conformance.vllm_pair import ENVIRONMENT, OPTIONS, both_engines
 from harness.errors import EXIT_OK
 from harness.records.frames import read_generations, read_rounds
 from harness.run import Outcome, run
-from harness.vocabulary import ASSETS
+from harness.vocabulary import ASSETS, VLLM
 
 pytestmark = pytest.mark.vllm
 
@@ -61,9 +56,9 @@ def test_acceptance_is_equal_round_by_round_under_equal_conventions(outcome: Out
 
 
 def test_rounds_and_vllms_own_counters_agree(outcome: Outcome) -> None:
-    rows, wrong = compare(outcome.run_dir, ARMS)
+    rows, wrong = compare(outcome.run_dir, ARMS, VLLM)
     assert wrong == []
-    assert all(row["vllm_metrics"] for row in rows if row["arm"] != "baseline")
+    assert all(row["metrics"] for row in rows if row["arm"] != "baseline")
 
 
 def test_the_table_holds_both_engines_and_leaves_empty_what_vllm_does_not_tell(outcome: Outcome) -> None:

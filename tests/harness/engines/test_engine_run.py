@@ -131,6 +131,10 @@ def test_both_engines_stand_in_one_table_and_are_held_against_each_other(configu
     assert rows["vllm_baseline"]["verdict"] == "mismatch"
     assert rows["vllm_mtp"]["verdict"] == "exact"  # against vllm_baseline
     assert rows["vllm_mtp"]["verdict_detail"]["harness"]["verdict"] == "mismatch"
+    manifest = json.loads((outcome.run_dir / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["differing_conventions"] == [
+        "drafters.mtp.position is anchor here and anchor-1 in vLLM, so acceptance may differ"
+    ]
     against = {(pair["arm"], pair["other"]) for pair in outcome.summary["pairs"]}
     assert ("vllm_mtp", "vllm_baseline") in against or ("vllm_baseline", "vllm_mtp") in against
 
