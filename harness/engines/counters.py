@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,9 +11,6 @@ from harness.engines.worker import EngineError
 VLLM, LLAMA_CPP = "vllm:", "llamacpp:"
 #: The names of both engines, behind their own prefix.
 COUNTERS = "spec_decode_"
-#: Prometheus text: name, labels, value and, optionally, a time stamp.
-SAMPLE = re.compile(r"^(?P<name>[\w:]+)(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)(?:\s+-?\d+)?$")
-POSITION = re.compile(r'position="(\d+)"')
 PER_POSITION = "num_accepted_tokens_per_pos"
 
 
@@ -32,33 +28,41 @@ def read_counters(page: str, engine: str = VLLM) -> dict[str, Any] | None:
     for line in lines:
         if not line.startswith(engine + COUNTERS):
             continue
-        found = SAMPLE.match(line)
-        if found is None:
-            raise EngineError(f"the /metrics page has the line {line!r:.200}, expected NAME{{LABELS}} VALUE")
-        if not found["name"].endswith("_total"):  # gauges, and when a counter was created
+        full_name, labels, value = sample(line)
+        if not full_name.endswith("_total"):  # gauges, and when a counter was created
             continue
-        name, value = found["name"].removeprefix(engine + COUNTERS).removesuffix("_total"), whole(found["value"], line)
-        place = POSITION.search(found["labels"] or "")
-        if place is None:
-            totals[name] = totals.get(name, 0) + value
+        name, count = full_name.removeprefix(engine + COUNTERS).removesuffix("_total"), whole(value, line)
+        if "position" not in labels:
+            totals[name] = totals.get(name, 0) + count
         else:
-            known = positions.setdefault(name, {})
-            known[int(place[1])] = known.get(int(place[1]), 0) + value
+            known, place = positions.setdefault(name, {}), whole(labels["position"], line)
+            known[place] = known.get(place, 0) + count
     for name, known in positions.items():
         if sorted(known) != list(range(len(known))):
             raise EngineError(f"the /metrics page has {name} at positions {sorted(known)}, expected 0, 1, 2, ...")
     return totals | {name: [known[place] for place in sorted(known)] for name, known in positions.items()}
 
 
-def whole(text: str, line: str) -> int:
-    """`text` as a count. Raises EngineError for anything else, NaN and infinity included."""
+def sample(line: str) -> tuple[str, dict[str, str], float]:
+    """Name, labels and value of one line of a page. Raises EngineError for a line that holds no sample."""
+    from prometheus_client.parser import text_string_to_metric_families  # only runs with a server read a page
+
     try:
-        value = float(text)
+        ((found,),) = (family.samples for family in text_string_to_metric_families(line))
+    except ValueError as error:
+        raise EngineError(f"the /metrics page has the line {line!r:.200}, expected NAME{{LABELS}} VALUE") from error
+    return found.name, found.labels, found.value
+
+
+def whole(value: float | str, line: str) -> int:
+    """`value` as a count. Raises EngineError for anything else, NaN and infinity included."""
+    try:
+        number = float(value)
     except ValueError:
-        value = -1.0
-    if not 0 <= value < 2**63 or not value.is_integer():
+        number = -1.0
+    if not 0 <= number < 2**63 or not number.is_integer():
         raise EngineError(f"the /metrics page has the line {line!r:.200}, expected a count from 0")
-    return int(value)
+    return int(number)
 
 
 def counted_between(after: Mapping[str, Any] | None, before: Mapping[str, Any] | None) -> dict[str, Any] | None:

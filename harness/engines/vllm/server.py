@@ -7,15 +7,13 @@ otherwise they follow from the counters around a request, at concurrency 1 on a 
 
 from __future__ import annotations
 
-import http.client
-import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import urlsplit
 
 from harness.engines.answer import Answer
+from harness.engines.client import Client
 from harness.engines.counters import counted_between, read_counters
 from harness.engines.session import Request, generation_of
 from harness.engines.vllm.process import parameters_of
@@ -23,8 +21,6 @@ from harness.engines.vllm.served import check_drafting, choose_model
 from harness.engines.vllm.stream import read_stream
 from harness.engines.worker import EngineError
 from harness.records.rounds import Generation
-
-TIMEOUT_S = 600.0
 
 
 class ServerSession:
@@ -40,49 +36,16 @@ class ServerSession:
     def __init__(
         self, url: str, model: str | None = None, *, target: str | None = None, arm: str = "", k: int | None = None
     ) -> None:
-        self.url = url.rstrip("/").removesuffix("/v1")
-        self.parts = urlsplit(self.url)
-        self.model = choose_model(self.read_json("/v1/models"), model, target, self.url)
-        self.before = self.last = read_counters(self.get("/metrics"))
+        self.client = Client(url)
+        self.url = self.client.url
+        self.model = choose_model(self.client.get_json("/v1/models"), model, target, self.url)
+        self.before = self.last = read_counters(self.client.get("/metrics"))
         if k is not None:
             check_drafting(self.before, k, arm, self.url)
 
-    # -- talking -----------------------------------------------------------------------------------------------------
-
-    def connect(self) -> http.client.HTTPConnection:
-        kind = http.client.HTTPSConnection if self.parts.scheme == "https" else http.client.HTTPConnection
-        return kind(str(self.parts.hostname), self.parts.port, timeout=TIMEOUT_S)
-
-    def send(self, method: str, path: str, body: dict[str, Any] | None = None) -> http.client.HTTPResponse:
-        connection = self.connect()
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        try:
-            connection.request(method, self.parts.path + path, json.dumps(body) if body is not None else None, headers)
-            response = connection.getresponse()
-            if response.status != 200:
-                reason = " ".join(response.read(2000).decode("utf-8", "replace").split())
-                raise EngineError(f"{self.url}{path} answered {response.status}: {reason}")
-        except (OSError, http.client.HTTPException) as error:
-            raise EngineError(f"{self.url} does not answer: {error or type(error).__name__}") from error
-        return response
-
-    def get(self, path: str) -> str:
-        try:
-            with self.send("GET", path) as response:
-                return response.read().decode("utf-8")
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise EngineError(f"{self.url}{path} broke off: {error or type(error).__name__}") from error
-
-    def read_json(self, path: str) -> Any:
-        text = self.get(path)
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise EngineError(f"{self.url}{path} answered {text!r:.200}, expected JSON") from error
-
     def counters(self) -> dict[str, Any] | None:
         """A new reading. Raises EngineError where the counters went back since the last: the server is another."""
-        found = read_counters(self.get("/metrics"))
+        found = read_counters(self.client.get("/metrics"))
         counted_between(found, self.last)
         self.last = found
         return found
@@ -117,9 +80,9 @@ class ServerSession:
             "stream_options": {"include_usage": True},
         }
         started = time.perf_counter()
-        with self.send("POST", "/v1/completions", body) as response:
+        with self.client.stream("/v1/completions", body) as lines:
             try:
-                answer = read_stream(response, started)
+                answer = read_stream(lines, started)
             except EngineError as error:
                 raise EngineError(f"{self.url}: {error}") from error
         if answer.finish is not None and not answer.steps:
@@ -136,11 +99,12 @@ class ServerSession:
 
     def describe(self) -> dict[str, Any]:
         try:
-            version = self.read_json("/version").get("version")
+            version = self.client.get_json("/version").get("version")
         except (EngineError, AttributeError):
             version = None
         counters = counted_between(self.counters(), self.before)
         return {"url": self.url, "model": self.model, "versions": {"vllm": version}, "counters": counters}
 
     def close(self) -> None:
-        """Nothing to end: the server is not ours."""
+        """End the connections; the server is not ours."""
+        self.client.close()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import time
 from collections.abc import Iterable
 from typing import Any
+
+import httpx
 
 from harness.engines.answer import Answer
 from harness.engines.worker import EngineError
@@ -15,7 +16,7 @@ from harness.engines.worker import EngineError
 WITHOUT_DATA = (":", "event:", "id:", "retry:")
 
 
-def read_stream(lines: Iterable[bytes], started: float) -> Answer:
+def read_stream(lines: Iterable[str], started: float) -> Answer:
     """The answer that a server streams; times are seconds after `started` (perf_counter).
 
     Raises EngineError for a stream that is cut off, cannot be read, reports an error, or leaves out the usage.
@@ -24,7 +25,7 @@ def read_stream(lines: Iterable[bytes], started: float) -> Answer:
     try:
         for line in lines:
             now = time.perf_counter() - started
-            text = line.decode("utf-8").strip()
+            text = line.strip()
             if not text or text.startswith(WITHOUT_DATA):
                 continue
             if not text.startswith("data:"):
@@ -35,7 +36,7 @@ def read_stream(lines: Iterable[bytes], started: float) -> Answer:
             take(answer, json.loads(data), now)
         else:
             raise EngineError(f"the stream broke off after {len(answer.tokens)} tokens, without [DONE]")
-    except (OSError, http.client.HTTPException, ValueError, TypeError, AttributeError) as error:
+    except (httpx.HTTPError, ValueError, TypeError, AttributeError) as error:
         what = f"{type(error).__name__}: {error}"
         raise EngineError(f"the stream broke off after {len(answer.tokens)} tokens ({what})") from error
     if answer.new_tokens is None or answer.prompt_tokens is None:
