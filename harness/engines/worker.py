@@ -1,8 +1,8 @@
 """The harness's end of an engine's process: starts it, asks it, and ends it for certain.
 
 Messages are JSON objects, one a line: `load` with the engine's arguments first, `close` last, between them whatever the
-engine's script knows. Each is answered by one object, which holds `error` if it failed. The other end is a script of
-the engine's folder, run by its path in the engine's own environment.
+engine's script knows. Each is answered by one object, which holds `error` if it failed. The other end is
+`harness/engines/messages.py` with a script of the engine's folder, in the engine's own environment.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+MESSAGES = Path(__file__).with_name("messages.py")
 PATIENCE_S = 20.0
 QUOTED_LINES = 12
 
@@ -26,17 +27,17 @@ class EngineError(RuntimeError):
 
 
 class WorkerProcess:
-    """A running `command`. Its stderr goes to `log`; an error after its death quotes the end of it.
+    """A running `script` of an engine, under the Python that has the engine.
 
-    `environment` is set on top of this process's own, `title` is the engine's name in errors. The command needs -P: the
-    script's folder must not come before the engine's own packages.
+    Its stderr goes to `log`; an error after its death quotes the end of it. `environment` is set on top of this
+    process's own, `title` is the engine's name in errors.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, title: str) -> None:
+    def __init__(self, python: str, script: Path, environment: Mapping[str, str], log: Path, title: str) -> None:
         self.log, self.title = log, title
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
-                list(command),
+                [python, "-P", str(MESSAGES), str(script)],  # -P: no folder of ours before the engine's packages
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

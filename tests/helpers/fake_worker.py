@@ -1,12 +1,11 @@
 """A worker that speaks as `harness/engines/vllm/script.py` does, without vLLM: it counts up, in a fixed pattern.
 
-Run by its path, as the real one is. `FAKE_WORKER` in the environment chooses a fault: `refuse` fails to load, `die`
-ends while it decodes, `abort` ends every answer so, `lossy` lets a drafting arm emit other tokens than the baseline.
+`FAKE_WORKER` in the environment chooses a fault: `refuse` fails to load, `die` ends while it decodes, `abort` ends
+every answer so, `lossy` lets a drafting arm emit other tokens than the baseline.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Any
@@ -15,7 +14,7 @@ FAULT = os.environ.get("FAKE_WORKER", "")
 ACCEPTED = (2, 0, 1)
 FIRST, LAST = 10, 90
 counters: dict[str, Any] = {}
-arguments: dict[str, Any] = {}
+loaded: dict[str, Any] = {}
 
 
 def tokens_after(prompt: list[int], count: int) -> list[int]:
@@ -25,7 +24,7 @@ def tokens_after(prompt: list[int], count: int) -> list[int]:
 
 def row(prompt: list[int], count: int) -> dict[str, Any]:
     tokens = tokens_after(prompt, count)
-    speculative = arguments.get("speculative_config")
+    speculative = loaded.get("speculative_config")
     if speculative is None:
         return {"steps": [[token] for token in tokens], "at": times(count), "finish": "length", "drafts": None}
     if FAULT == "lossy":
@@ -60,30 +59,28 @@ def times(count: int) -> list[float]:
     return [0.5 + 0.25 * index for index in range(count)]
 
 
-def answer(message: dict[str, Any]) -> dict[str, Any]:
-    op = message["op"]
-    if op == "load":
-        if FAULT == "refuse":
-            return {"error": "ValueError: no such model"}
-        arguments.update(message["arguments"])
-        return {"versions": {"vllm": "fake"}, "load_s": 0.0}
-    if op == "decode":
-        if FAULT == "die":
-            print("out of memory, says the fake", file=sys.stderr, flush=True)
-            os._exit(9)
-        rows = [row(prompt, message["max_new_tokens"]) for prompt in message["prompts"]]
-        if FAULT == "abort":
-            for one in rows:
-                one["finish"] = "abort"
-        return {"rows": rows, "counters": rows[0].pop("reported", {})}
-    if op == "scores":
-        return {"logits": {str(token): 20.0 - token for token in range(5)}}
-    return {"counters": counters}
+def load(arguments: dict[str, Any]) -> dict[str, Any]:
+    if FAULT == "refuse":
+        raise ValueError("no such model")
+    loaded.update(arguments)
+    return {"versions": {"vllm": "fake"}, "load_s": 0.0}
 
 
-if __name__ == "__main__":
-    for line in sys.stdin:
-        asked = json.loads(line)
-        if asked["op"] == "close":
-            break
-        print(json.dumps(answer(asked)), flush=True)
+def decode(prompts: list[list[int]], max_new_tokens: int, **rest: Any) -> dict[str, Any]:
+    if FAULT == "die":
+        print("out of memory, says the fake", file=sys.stderr, flush=True)
+        os._exit(9)
+    rows = [row(prompt, max_new_tokens) for prompt in prompts]
+    if FAULT == "abort":
+        for one in rows:
+            one["finish"] = "abort"
+    return {"rows": rows, "counters": rows[0].pop("reported", {})}
+
+
+def messages() -> dict[str, Any]:
+    return {
+        "load": load,
+        "decode": decode,
+        "scores": lambda prompt: {"logits": {str(token): 20.0 - token for token in range(5)}},
+        "counters": lambda: {"counters": counters},
+    }

@@ -74,7 +74,7 @@ class LlamaCpp:
     def start(self, config: RunConfig, asked: Asked) -> Session:
         engine, settings = config.engine, settings_of(config, asked)
         python = engine.interpreter() if engine.binary is None else _own_python()
-        worker = WorkerProcess([python, "-P", str(SCRIPT)], engine.environment, asked.log, self.title)
+        worker = WorkerProcess(python, SCRIPT, engine.environment, asked.log, self.title)
         try:
             if engine.binary is None:
                 loaded = worker.ask("load", engine.start_timeout_s, settings=as_attributes(settings))

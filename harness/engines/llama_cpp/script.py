@@ -1,29 +1,22 @@
 """llama.cpp's server in a process of its own: `xllamacpp` in this one, or a `llama-server` binary below it.
 
-JSON lines in on stdin, JSON lines out on the original stdout. `load` starts the server on the loopback address and
-answers with that address; prompts then go there over HTTP. The end of stdin, which the end of the harness brings too,
-ends the server. This file runs by its path, perhaps in another environment, and imports nothing of the harness.
+`load` starts the server on the loopback address and answers with that address; prompts then go there over HTTP. The
+end of the process ends the server. `harness/engines/messages.py` runs this file, perhaps in another environment; it
+imports nothing of the harness.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from typing import Any, TextIO
+from collections.abc import Callable
+from typing import Any
 
 HOST = "127.0.0.1"
-
-
-def take_over_stdout() -> TextIO:
-    """The protocol's end of stdout; prints go to stderr from now on."""
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return channel
 
 
 def load(settings: dict[str, Any] | None = None, command: list[str] | None = None) -> tuple[dict[str, Any], Any]:
@@ -98,32 +91,26 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def main() -> None:
-    channel = take_over_stdout()
-    server: Any = None
-    for line in sys.stdin:
-        message = json.loads(line)
-        op = message.pop("op")
-        if op == "close":
-            break
-        try:
-            answer, server = load(**message)
-        except Exception as error:  # the caller records it
-            import traceback
+def messages() -> dict[str, Callable[..., Any]]:
+    """The functions behind each message."""
+    servers: list[Any] = []
 
-            traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        channel.write(json.dumps(answer) + "\n")
-        channel.flush()
-    if isinstance(server, subprocess.Popen):
-        server.terminate()
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            server.kill()
+    def started(**message: Any) -> dict[str, Any]:
+        answer, server = load(**message)
+        servers.append(server)
+        return answer
+
+    return {"load": started, "close": lambda: end(servers)}
+
+
+def end(servers: list[Any]) -> None:
+    """End the programs, and this process at once: the library's own end may wait for connections."""
+    for server in servers:
+        if isinstance(server, subprocess.Popen):
+            server.terminate()
+            try:
+                server.wait(10)
+            except subprocess.TimeoutExpired:
+                server.kill()
     sys.stderr.flush()
-    os._exit(0)  # the library's own end may wait for connections
-
-
-if __name__ == "__main__":
-    main()
+    os._exit(0)

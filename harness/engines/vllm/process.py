@@ -44,8 +44,8 @@ class ProcessSession:
     def __init__(self, config: EngineConfig, arguments: dict[str, Any], log: Path) -> None:
         self.arguments = arguments
         self.speculative = arguments.get("speculative_config")
-        command = [config.interpreter(), "-P", str(SCRIPT)]
-        self.worker = WorkerProcess(command, QUIET | config.environment, log, ENGINE_TITLES[VLLM])
+        environment = QUIET | config.environment
+        self.worker = WorkerProcess(config.interpreter(), SCRIPT, environment, log, ENGINE_TITLES[VLLM])
         try:
             self.loaded = self.worker.ask("load", config.start_timeout_s, arguments=arguments)
         except BaseException:

@@ -1,28 +1,17 @@
-"""vLLM in a process of its own: JSON lines in on stdin, JSON lines out on the original stdout.
+"""vLLM in a process of its own, behind the messages of `harness/engines/messages.py`.
 
-vLLM pins other versions of transformers than the harness does, so this file runs in vLLM's environment, by its path,
-and imports nothing of the harness. One process holds one `LLM`; ending the process is what frees its memory.
-`harness.engines.worker` is the other end and documents the messages.
+vLLM pins other versions of transformers than the harness does, so this file runs in vLLM's environment and imports
+nothing of the harness. One process holds one `LLM`; ending the process is what frees its memory.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 import time
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any
 
 NEAR = 20  # candidates with reported logits; a near-tie is always among them
 COUNTERS = "vllm:spec_decode_"
-
-
-def take_over_stdout() -> TextIO:
-    """The protocol's end of stdout; prints go to stderr from now on."""
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return channel
 
 
 class Worker:
@@ -153,31 +142,13 @@ def difference(after: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def main() -> None:
-    channel = take_over_stdout()
+def messages() -> dict[str, Callable[..., dict[str, Any]]]:
+    """The functions behind each message."""
     worker = Worker()
-    known: dict[str, Callable[..., dict[str, Any]]] = {
+    return {
         "load": worker.load,
         "decode": worker.decode,
         "scores": worker.scores,
         "gaps": worker.gaps,
         "counters": lambda: {"counters": worker.counters()},
     }
-    for line in sys.stdin:
-        message = json.loads(line)
-        name = message.pop("op")
-        if name == "close":
-            break
-        try:
-            answer = known[name](**message)
-        except Exception as error:  # the caller records it
-            import traceback
-
-            traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        channel.write(json.dumps(answer) + "\n")
-        channel.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from harness.config import RunConfig, read_config
+from harness.engines.arms import EngineArms
+from harness.engines.llama_cpp.engine import SCRIPT
+from harness.engines.worker import WorkerProcess
 from harness.errors import EXIT_ARM_FAILED, EXIT_MISMATCH, EXIT_OK, InputError
 from harness.run import run
 from tests.helpers import fake_llama
@@ -61,6 +66,11 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "generations.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+def survivors(folder: Path) -> list[int]:
+    """Processes whose command names the folder."""
+    return [one.pid for one in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(one.info["cmdline"] or ())]
+
+
 def test_a_started_server_decodes_every_arm_and_is_gone_afterwards(configure: Configure, tmp_path: Path) -> None:
     outcome = run(configure(drafter=["mtp", "lookup"]), tmp_path / "run")
     assert (outcome.exit_code, outcome.error) == (EXIT_OK, None)
@@ -72,8 +82,7 @@ def test_a_started_server_decodes_every_arm_and_is_gone_afterwards(configure: Co
     assert described["lookup"]["settings"]["spec_ngram_simple_size_n"] == 3
     row = next(row for row in outcome.summary["rows"] if row["arm"] == "mtp" and row["category"] == "all")
     assert row["acceptance_rate"] == pytest.approx(4 / 10)
-    running = [Path("/proc", name, "cmdline") for name in os.listdir("/proc") if name.isdigit()]
-    assert not [path for path in running if path.exists() and str(tmp_path).encode() in path.read_bytes()]
+    assert survivors(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -103,6 +112,55 @@ def test_a_continued_run_completes_the_error_rows(configure: Configure, tmp_path
     outcome = run(config, tmp_path / "run")
     assert (outcome.exit_code, outcome.error) == (EXIT_OK, None)
     assert {row["verdict"] for row in outcome_rows(tmp_path / "run") if row["arm"] == "mtp"} == {"exact"}
+
+
+def test_a_killed_worker_is_error_rows_and_takes_its_server_with_it(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, killed = EngineArms.decode, []
+
+    def killing(arms: EngineArms, arm: str, *rest: Any) -> Any:
+        if arm == "mtp" and not killed:
+            killed.append(arms.session.worker.process.pid)  # type: ignore[union-attr]
+            os.killpg(killed[0], signal.SIGKILL)  # the server too
+        return decode(arms, arm, *rest)
+
+    monkeypatch.setattr(EngineArms, "decode", killing)
+    run(configure(), tmp_path / "run")
+    failed = [row for row in rows_of(tmp_path / "run") if row["status"] == "error"]
+    assert [row["arm"] for row in failed] == ["mtp"]
+    assert survivors(tmp_path) == []
+    outcome = run(configure(retry_errors=True), tmp_path / "run")
+    assert (outcome.exit_code, outcome.error) == (EXIT_OK, None)
+    assert all(row["status"] == "ok" for row in outcome_rows(tmp_path / "run"))
+
+
+def test_a_server_does_not_outlive_the_harness(configure: Configure, tmp_path: Path) -> None:
+    """The kernel closes the worker's stdin when the harness is gone, however it ended."""
+    binary = str(configure().engine.binary)
+    worker = WorkerProcess(sys.executable, SCRIPT, {}, tmp_path / "log", "llama.cpp")
+    worker.ask("load", command=[binary])
+    assert len(survivors(tmp_path)) == 1
+    assert worker.process.stdin is not None
+    worker.process.stdin.close()
+    worker.process.wait(10)
+    assert survivors(tmp_path) == []
+    worker.close()
+
+
+def test_a_server_that_is_killed_leaves_the_other_arms_and_is_asked_again_later(
+    configure: Configure, tmp_path: Path
+) -> None:
+    with running(server_of(FakeLlama())) as plain:
+        with running(server_of(FakeLlama(3, "draft-mtp"))) as drafting:
+            pass  # gone before the run
+        urls = {"baseline": plain, "mtp": drafting}
+        assert run(configure({"binary": None, "url": urls}), tmp_path / "run").exit_code == EXIT_ARM_FAILED
+        failed = [row for row in rows_of(tmp_path / "run") if row["status"] == "error"]
+        assert {row["arm"] for row in failed} == {"mtp"} and all("does not answer" in row["error"] for row in failed)
+        with running(server_of(FakeLlama(3, "draft-mtp"), int(drafting.rpartition(":")[2]))):
+            outcome = run(configure({"binary": None, "url": urls}, retry_errors=True), tmp_path / "run")
+    assert (outcome.exit_code, outcome.error) == (EXIT_OK, None)
 
 
 def test_other_tokens_than_the_baselines_are_a_mismatch(configure: Configure, tmp_path: Path) -> None:
