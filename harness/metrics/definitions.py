@@ -144,6 +144,28 @@ DEFINITIONS: tuple[Definition, ...] = (
     ),
 )  # fmt: skip
 
+#: Figures of a run with several engines, under `engines` and `partings` of a summary; `.` is an entry of an entry.
+OF_ENGINES: tuple[Definition, ...] = tuple(
+    _group(
+        "several engines",
+        ("own_baseline", "text", "The baseline of the arm's own engine."),
+        ("own_speedup", "ratio", "`speedup_decode` over `own_baseline`: what drafting gains within that engine. Bounds as `_low` and `_high`."),
+        ("fastest_baseline", "text", "The baseline that no other baseline of the table beats, of whichever engine."),
+        ("speedup_over_fastest", "ratio", "`speedup_decode` over `fastest_baseline`: what the arm gains over the best plain decoding in the run. Bounds as `_low` and `_high`."),
+        ("acceptance.other_arm", "text", "The harness's arm of the same name, beside which the arm's acceptance stands. `acceptance` is null where one of the two has no rounds."),
+        ("acceptance.prompts", "count", "Prompts for which both arms have rounds; every figure of `acceptance` is over these alone."),
+        ("acceptance.rate", "share", "Sum of accepted / sum of drafted of the harness's arm, raw as in `acceptance_rate`."),
+        ("acceptance.other_rate", "share", "The same of the engine's arm, as that engine counts."),
+        ("acceptance.recounted", "share", "`acceptance.rate` counted as the engine counts: no accepted tokens past an end token unless it was the last of its draft, no drafts past the length limit."),
+        ("acceptance.past_end", "share", "`acceptance.rate` - `acceptance.recounted`: the part of the difference that is counting alone."),
+        ("acceptance.difference", "share", "`acceptance.other_rate` - `acceptance.recounted`: what is left when both count alike, so what the two drafters do otherwise. `difference_low` and `difference_high` are a percentile interval over resampled prompts; null below 5 prompts."),
+        ("acceptance.positions", "list", "The same per draft position, counted alike: `position`, `rate`, `other_rate` (accepted / drafted at that position), `difference` with its bounds."),
+        ("answers", "count", "In `partings`: answers of an arm that were judged against the harness's baseline besides its own."),
+        ("parted", "count", "In `partings`: those of `answers` whose tokens are not the harness's."),
+        ("first", "tokens", "In `partings`: median over the parted answers of the output token, from 0, at which they part."),
+    )
+)  # fmt: skip
+
 BY_NAME: dict[str, Definition] = {definition.name: definition for definition in DEFINITIONS}
 
 
@@ -158,15 +180,16 @@ def named(*names: str) -> tuple[str, ...]:
 
 def as_dict() -> dict[str, dict[str, str]]:
     """The definitions as `summary.json` holds them."""
-    return {d.name: {"unit": d.unit, "group": d.group, "definition": d.text} for d in DEFINITIONS}
+    return {d.name: {"unit": d.unit, "group": d.group, "definition": d.text} for d in (*DEFINITIONS, *OF_ENGINES)}
 
 
 def as_markdown() -> str:
     """The definitions as the tables of docs/metrics.md."""
     lines: list[str] = []
-    for group in dict.fromkeys(d.group for d in DEFINITIONS):
+    known = (*DEFINITIONS, *OF_ENGINES)
+    for group in dict.fromkeys(d.group for d in known):
         lines += [f"### {group[0].upper()}{group[1:]}", "", "| name | unit | definition |", "|---|---|---|"]
-        lines += [f"| `{d.name}` | {d.unit} | {d.text} |" for d in DEFINITIONS if d.group == group]
+        lines += [f"| `{d.name}` | {d.unit} | {d.text} |" for d in known if d.group == group]
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 

@@ -24,6 +24,12 @@ def engine_lines(summary: Mapping[str, Any]) -> list[str]:
             lines.append(f"{row['arm']}: {', '.join(parts)}")
         if row["acceptance"]:
             lines.append(f"{row['arm']}: {acceptance_text(row['acceptance'])}")
+    return [*lines, *parting_lines(summary)]
+
+
+def parting_lines(summary: Mapping[str, Any]) -> list[str]:
+    """Per arm of other weights: how many answers part from the harness's, and where."""
+    lines = []
     for one in summary.get("partings") or ():
         where = f", at token {one['first']:.0f} in the middle" if known(one["first"]) else ""
         why = f"; {one['reason']}" if one["reason"] else ""

@@ -21,6 +21,7 @@ from harness.report.page.browser import Browser, build_browser
 from harness.report.page.data import RunData, read_run
 from harness.report.page.diagnosis import read_diagnoses
 from harness.report.page.diagnosis import rows as diagnosis_rows
+from harness.report.page.engine_table import engine_notes, engine_table
 from harness.report.page.headline import headline, losslessness_counts
 from harness.report.page.race import build_race
 from harness.report.page.render import render
@@ -99,6 +100,8 @@ def page(run: RunData, drawn: Mapping[str, Chart], browser: Browser, theirs: lis
         run_to_run=run_to_run_text(run.summary),
         arms=tables.arms_table(run),
         matrix=tables.matrix_table(run),
+        engines=engine_table(run),
+        engine_notes=engine_notes(run),
         strength=tables.strength_table(run),
         rates=facts.rates(run),
         others=tables.others_table(run),

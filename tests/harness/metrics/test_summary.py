@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.metrics.definitions import BY_NAME, DEFINITIONS, as_markdown, fill_in
+from harness.metrics.definitions import BY_NAME, DEFINITIONS, OF_ENGINES, as_markdown, fill_in
 from harness.metrics.summary import COLUMNS, build_summary, plain, read_summary, summarise, summary_of
 from harness.records.files import SUMMARY_CSV, SUMMARY_JSON
 from harness.records.journal import GenerationRow, Journal
@@ -52,7 +52,8 @@ def test_there_is_a_row_per_arm_and_category_and_one_over_all(summary: dict[str,
 
 def test_every_number_has_a_definition_and_every_definition_a_number(summary: dict[str, Any]) -> None:
     for row in summary["rows"]:
-        assert tuple(row) == COLUMNS == tuple(summary["definitions"])
+        assert tuple(row) == COLUMNS
+    assert (*COLUMNS, *(one.name for one in OF_ENGINES)) == tuple(summary["definitions"])
     cell = {"dataset", "category", "batch_size", "arm", "num_draft_tokens", "other", "other_num_draft_tokens"}
     assert set(summary["pairs"][0]) - cell <= set(BY_NAME)
 
@@ -217,7 +218,7 @@ def test_the_document_holds_the_current_definitions() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     assert fill_in(text) == text, "run: python -m harness.metrics.definitions docs/metrics.md"
     assert len(BY_NAME) == len(DEFINITIONS)
-    for definition in DEFINITIONS:
+    for definition in (*DEFINITIONS, *OF_ENGINES):
         assert f"| `{definition.name}` | {definition.unit} |" in as_markdown()
         assert "|" not in definition.text + definition.unit
     with pytest.raises(ValueError, match="markers"):
