@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH := $(shell sed -n 's/^\(torch==.*\)/\1/p' constraints.txt)
+LLAMA := $(shell sed -n 's/.*"\(xllamacpp==[^"]*\)".*/\1/p' pyproject.toml)
 ARGS ?=
 FAST := tests/test_house.py tests/test_docs.py tests/harness/metrics tests/harness/records tests/harness/tasks \
 	tests/drafters/test_sampling.py tests/drafters/test_positions.py tests/harness/decoding/test_verify.py \
@@ -75,13 +76,13 @@ test-vllm: setup ## vLLM's CPU build in an environment of its own, held against 
 	PYTHON=$(PYTHON) bash tools/vllm/environment.sh
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
 
-test-llama: .venv-llama/.ready ## llama.cpp in an environment of its own, held against the harness on the embedded families
-	OMP_NUM_THREADS=1 .venv-llama/bin/python -m pytest -n 2 --dist loadscope -m llama tests/llama $(ARGS)
+test-llama: setup .venv-llama/.ready ## llama.cpp's server from its wheel, held against the harness on the embedded families
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m llama tests/llama $(ARGS)
 
-.venv-llama/.ready: pyproject.toml constraints.txt
+# The wheel alone: the harness talks to a process of this Python.
+.venv-llama/.ready: pyproject.toml
 	$(PYTHON) -m venv .venv-llama
-	.venv-llama/bin/python -m pip install --quiet "$(TORCH)"
-	.venv-llama/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,llama]"
+	.venv-llama/bin/python -m pip install --quiet --no-deps "$(LLAMA)"
 	@touch $@
 
 clean: ## take away .venv, and all runs in outputs

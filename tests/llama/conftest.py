@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
+
+from harness.config.engine import EngineConfig
+from harness.errors import InputError
+from harness.vocabulary import LLAMA_CPP
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "llama" in (config.option.markexpr or "") and importlib.util.find_spec("xllamacpp"):
+    if "llama" in (config.option.markexpr or "") and is_there():
         return
     for item in items:
         if item.get_closest_marker("llama") is not None:
             item.add_marker(pytest.mark.skip(reason="needs llama.cpp: make test-llama"))
+
+
+def is_there() -> bool:
+    try:
+        EngineConfig(name=LLAMA_CPP).interpreter()
+    except InputError:
+        return False
+    return True

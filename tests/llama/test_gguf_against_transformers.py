@@ -16,9 +16,12 @@ from typing import Any
 import pytest
 import torch
 
-from harness.engines.llama_cpp.script import load
+from harness.config.engine import EngineConfig
+from harness.engines.llama_cpp.engine import SCRIPT
 from harness.engines.llama_cpp.settings import as_attributes
+from harness.engines.worker import WorkerProcess
 from harness.gguf.write import export
+from harness.vocabulary import LLAMA_CPP
 from tests.helpers import gguf_models as models
 
 pytestmark = pytest.mark.llama
@@ -35,9 +38,12 @@ EXACT = {
 def serving(target: Path) -> Iterator[str]:
     """The address of a server on the loopback that runs the file."""
     settings: dict[str, Any] = {"model": str(target), **EXACT}
-    answer, server = load(as_attributes(settings))
-    yield answer["url"]
-    del server
+    python = EngineConfig(name=LLAMA_CPP).interpreter()
+    worker = WorkerProcess(python, SCRIPT, {}, target.with_suffix(".log"), "llama.cpp")
+    try:
+        yield worker.ask("load", 60.0, settings=as_attributes(settings))["url"]
+    finally:
+        worker.close()
 
 
 def ask(url: str, prompt: list[int]) -> dict[str, Any]:
