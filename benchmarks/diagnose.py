@@ -1,6 +1,6 @@
 """Plants wrong wirings into copies of the shipped drafters' configs and counts how many the diagnosis finds.
 
-    python -m benchmarks.diagnose [--family dense|e2b] [--prompts 32] [--tokens 64] [--anchors 1000]
+    python -m benchmarks.diagnose [--family dense|e2b] [--drafter mtp|dflash] [--prompts 84] [--anchors 2000]
 
 Every shipped drafter is first diagnosed as it is, where no other wiring may be better. A planted case is a hit where
 the best of the better wirings is decided by the entry that was edited. Exits with 1 where a shipped drafter is doubted,
@@ -156,6 +156,7 @@ def row_of(family: str, kind: str, case: Case | None, found: Diagnosis, seconds:
         "found": None if best is None else best.wiring.name, "found_key": None if best is None else best.wiring.key,
         "found_accepted": None if best is None else accepted(best.anchors).value,
         "better": [one.wiring.name for one in found.better], "seconds": seconds,
+        "wirings": {one.wiring.name: [one.gain.value, one.gain.low, one.gain.high] for one in found.others},
     }  # fmt: skip
 
 
@@ -164,6 +165,8 @@ def rows(family: str, options: argparse.Namespace, folder: Path) -> Iterator[Con
     target = load_target(asset(source + "target"), execution="eager")
     answers = answered(target, asset(source + "target"), options.prompts, options.tokens)
     for kind, cases in CASES.items():
+        if options.drafter not in (kind, "both"):
+            continue
         shipped = Path(asset(source + kind))
         for case in (None, *cases):
             path = str(shipped) if case is None else planted(shipped, folder / family / kind / case.name, case)
@@ -175,9 +178,10 @@ def rows(family: str, options: argparse.Namespace, folder: Path) -> Iterator[Con
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--family", default="both", choices=(*FOLDERS, "both"))
-    parser.add_argument("--prompts", type=int, default=32)
+    parser.add_argument("--drafter", default="both", choices=(*K, "both"))
+    parser.add_argument("--prompts", type=int, default=84)
     parser.add_argument("--tokens", type=int, default=64, help="of an answer, at most")
-    parser.add_argument("--anchors", type=int, default=1000)
+    parser.add_argument("--anchors", type=int, default=2000)
     options = parser.parse_args()
     warn_if_busy()
     before, table = hardware(), list[Config]()
@@ -196,7 +200,8 @@ def main() -> int:
     print(f"{sum(row['hit'] for row in shipped)} of {len(shipped)} shipped drafters read as they are best, "
           f"{share:.0%} of {len(cases)} planted cases found")  # fmt: skip
     result = {"goal": GOAL, "share": share, "prompts": options.prompts, "anchors": options.anchors, "rows": table}
-    keep("diagnose", result, before, options.family)
+    what = options.family if options.drafter == "both" else f"{options.family}-{options.drafter}"
+    keep("diagnose", result, before, what)
     return 0 if share >= GOAL and all(row["hit"] for row in shipped) else 1
 
 

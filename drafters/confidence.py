@@ -10,19 +10,15 @@ from drafters.base import Sampling
 
 
 class ConfidenceWatch(DraftLimit):
-    """Proposes every draft, and keeps what the confidence stops of `drafters.adaptive` would have judged by.
+    """Proposes every draft, and keeps what a confidence stop of `drafters.adaptive` would have judged it by.
 
-    `best` [B, k] is the probability of each slot's likeliest token (`max_prob`), `head` [B, k] what the checkpoint's
-    confidence head gives, None without one. Both are those of the round that was proposed last.
+    `best` [B, k] is the probability of each slot's likeliest token (`max_prob`); where the checkpoint has a confidence
+    head (`reads_confidence`) it is the head's answer (`head`). It is that of the round that was proposed last.
     """
-
-    def __init__(self, has_head: bool = False) -> None:
-        self.reads_confidence = has_head
 
     def begin(self, batch_size: int, k: int, sampling: Sampling, device: torch.device, *, drawn: bool) -> None:
         self.drawn = drawn
         self.best = torch.zeros(batch_size, k, device=device)
-        self.head: Tensor | None = torch.zeros(batch_size, k, device=device) if self.reads_confidence else None
 
     def saw(self, slot: int, scores: Tensor) -> None:
         self.best[:, slot] = self._likeliest(scores)
@@ -31,7 +27,7 @@ class ConfidenceWatch(DraftLimit):
         self.best.copy_(self._likeliest(scores))
 
     def saw_confidence(self, log_odds: Tensor) -> None:
-        self.head = log_odds.sigmoid()
+        self.best.copy_(log_odds.sigmoid())
 
     def _likeliest(self, scores: Tensor) -> Tensor:
         """The largest probability [...] of `scores` [..., V]: logits, or q where drafts are drawn."""

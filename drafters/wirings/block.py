@@ -83,6 +83,7 @@ class BlockWirings:
 
         def build(watch: ConfidenceWatch) -> Drafter:
             model: BlockModel = changes.get("model", self.model)
+            watch.reads_confidence = model.confidence_head is not None
             made = DFlashDrafter(
                 twin(model, config=config), input_embedding_scale=changes.get("scale", self.drafter.scale), limit=watch
             )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,7 +24,10 @@ ROWS = 16  # answers side by side
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """Another wiring on the same anchors as the one that was read; `gain` is the difference in accepted drafts."""
+    """Another wiring on the same anchors as the one that was read; `gain` is the difference in accepted drafts.
+
+    A wiring that is worse beyond its interval is tried on no further answers, so its anchors may be fewer.
+    """
 
     wiring: Wiring
     anchors: Anchors
@@ -34,6 +38,11 @@ class Other:
     def is_better(self) -> bool:
         """Beyond an interval that holds for all wirings at once."""
         return self.gain.low is not None and self.gain.low > 0
+
+    @property
+    def is_worse(self) -> bool:
+        """Likewise."""
+        return self.gain.high is not None and self.gain.high < 0
 
 
 @dataclass(slots=True)
@@ -62,7 +71,7 @@ class Diagnosis:
     absent: tuple[Wiring, ...] = ()
     prompts: int = 0
     answers: int = 0
-    doubts: tuple[str, ...] = field(default=())
+    confidence_of: str = "max_prob"  # or head: what the drafter's confidence is, as `stop` names it
 
     @property
     def better(self) -> list[Other]:
@@ -99,36 +108,46 @@ def diagnose(
     known = wirings_of(drafter, target.config.to_dict())
     as_read, others = known[0], [one for one in known[1:] if one.applies and wirings]
     taps = {tap for one in (as_read, *others) for tap in one.taps}
-    stride, clock = stride_for(usable, anchors), Clock()
-    walked: list[Anchors] = []
-    sampled: dict[str, list[Anchors]] = {one.name: [] for one in (as_read, *others)}
-    for number, batch in enumerate(batches(usable, rows), start=1):
-        say(f"{name}: answers {number * rows - rows + 1} to {min(number * rows, len(usable))} of {len(usable)}")
+    stride, clock, alive = stride_for(usable, anchors), Clock(), list(others)
+    walked, ours, theirs = list[Anchors](), list[Anchors](), {one.name: list[Anchors]() for one in others}
+    done = 0
+    for batch in in_any_order(list(batches(usable, rows))):
+        say(f"{name}: {done} of {len(usable)} answers, {len(alive)} of {len(others)} other wirings are left")
         started = now(target)
         shown = show(target, batch, taps, 2 * (k + 2) + stride)
         after_target = now(target)
         walked.append(draft_along(target, as_read, shown, k, next_round, k + 1))
         after_walk = now(target)
         first, step = offsets_of(batch, stride), every(stride)
-        sampled[as_read.name].append(draft_along(target, as_read, shown, k, step, stride, first))
+        ours.append(draft_along(target, as_read, shown, k, step, stride, first))
         after_sample = now(target)
         clock.target_s += after_target - started
         clock.walk_s += after_walk - after_target
         clock.sample_s += after_sample - after_walk
-        for one in others:
-            sampled[one.name].append(draft_along(target, one, shown, k, step, stride, first))
-    ours = Anchors.joined(sampled[as_read.name])
+        for one in alive:
+            theirs[one.name].append(draft_along(target, one, shown, k, step, stride, first))
+        alive = [one for one in alive if not compared(one, theirs[one.name], ours, len(others)).is_worse]
+        done += len(batch)
     return Diagnosis(
-        name, k, stride, Anchors.joined(walked), ours, clock,
-        tuple(compared(one, Anchors.joined(sampled[one.name]), ours, len(others)) for one in others),
+        name, k, stride, Anchors.joined(walked), Anchors.joined(ours), clock,
+        tuple(compared(one, theirs[one.name], ours, len(others)) for one in others),
         tuple(one for one in known if not one.applies),
         len({one.prompt_number for one in usable}), len(usable),
+        "head" if getattr(getattr(drafter, "model", None), "confidence_head", None) is not None else "max_prob",
     )  # fmt: skip
 
 
-def compared(wiring: Wiring, anchors: Anchors, as_read: Anchors, comparisons: int) -> Other:
-    same = bool((anchors.stood == as_read.stood).all())
-    return Other(wiring, anchors, difference(anchors, as_read, comparisons), same)
+def in_any_order(of: list[tuple[Answered, ...]]) -> list[tuple[Answered, ...]]:
+    """The batches, each of like lengths, in an order that has nothing to do with length."""
+    random.Random(0).shuffle(of)
+    return of
+
+
+def compared(wiring: Wiring, theirs: Sequence[Anchors], ours: Sequence[Anchors], comparisons: int) -> Other:
+    """A wiring against the one as read, on the batches that it was tried on: the first ones."""
+    there, here = Anchors.joined(theirs), Anchors.joined(ours[: len(theirs)])
+    same = bool((there.stood == here.stood).all())
+    return Other(wiring, there, difference(there, here, comparisons), same)
 
 
 def accepted(anchors: Anchors) -> Mean:

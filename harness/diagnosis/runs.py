@@ -55,6 +55,7 @@ class Report:
             "rounds": asdict(accepted(found.walked)),
             "wirings": [wiring_row(one) for one in found.others],
             "absent": [{"wiring": one.name, "key": one.key, "reason": one.reason} for one in found.absent],
+            "confidence_of": found.confidence_of,
             "confidence": [asdict(one) for one in by_position(found.sampled)],
         }
 

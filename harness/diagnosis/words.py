@@ -92,10 +92,12 @@ def _error(one: Mean) -> str:
 def wiring_lines(found: Diagnosis) -> Iterator[str]:
     """The table of wirings, and the verdict."""
     yield ""
-    yield f"  accepted drafts from {len(found.sampled)} places, and the difference from the wiring as read"
+    yield f"  accepted drafts from {len(found.sampled)} places, and the difference from the wiring as read on the same"
+    yield "  places; one that is clearly worse is tried on no further ones"
     yield f"  {'as read':<{WIDTH}} {accepted(found.sampled).value:6.3f}"
     for one in sorted(found.others, key=lambda one: -one.gain.value):
-        yield f"  {one.wiring.name:<{WIDTH}} {accepted(one.anchors).value:6.3f}  {gained(one)}"
+        some = f", {len(one.anchors)} places" if len(one.anchors) < len(found.sampled) else ""
+        yield f"  {one.wiring.name:<{WIDTH}} {accepted(one.anchors).value:6.3f}  {gained(one)}{some}"
     for absent in found.absent:
         yield f"  {absent.name:<{WIDTH}} does not apply: {absent.reason}"
     yield ""
@@ -129,7 +131,7 @@ def confidence_lines(found: Diagnosis) -> Iterator[str]:
     if not table[-1].count:
         return
     yield ""
-    yield "  confidence (max_prob) of drafts that were reached"
+    yield f"  confidence ({found.confidence_of}) of drafts that were reached"
     yield f"  {'position':<10}{'drafts':>8}{'confidence':>12}{'stood':>8}{'ECE':>8}{'Brier':>8}"
     for one in table:
         if one.count and (one.position is None or one.position <= SHOWN):
