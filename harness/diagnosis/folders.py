@@ -14,6 +14,7 @@ from harness.decoding.decoder import DecodeSettings
 from harness.decoding.loop import decode
 from harness.diagnosis.forcing import Answered
 from harness.diagnosis.measure import ANCHORS, ROWS, diagnose
+from harness.diagnosis.recorded import quiet_loading
 from harness.diagnosis.runs import Report
 from harness.errors import InputError
 from harness.target.devices import dtype_of, parse_device
@@ -32,6 +33,7 @@ def diagnose_folder(
 
     Raises InputError for a folder that is no drafter, or one that does not fit.
     """
+    quiet_loading()
     layout = find_layout(read_model_config(resolve_folder(drafter, "PATH", weights=False), drafter))
     if layout is None:
         raise InputError(f"--measure: {drafter} is a target, expected a drafter's folder")

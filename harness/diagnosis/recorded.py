@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from transformers.utils import logging
 
 from drafters.adaptive import OPTIONS
 from drafters.registry import kind_of
@@ -97,9 +99,16 @@ def choose_arms(recording: Recording, name: str | None) -> list[Arm]:
 
 def open_target(recording: Recording) -> Target:
     """The run's target, loaded for eager passes."""
+    quiet_loading()
     target = recording.config.target
     options = {"execution": "eager", **target.loading}
     return load_target(str(target.path), parse_device(target.device), recording.dtype, **options)
+
+
+def quiet_loading() -> None:
+    """No bar of transformers where nobody watches."""
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
 
 
 def open_drafter(arm: Arm, target: Target) -> Any:
