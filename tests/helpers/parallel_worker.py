@@ -15,7 +15,7 @@ from harness import generate, load_drafter, load_target
 from tests.helpers import tiny_models as tiny
 
 NETWORKS: dict[str, Any] = {"mtp": tiny.assistant_model, "dflash": tiny.dflash_model}
-PROMPT, NEW, K = tiny.prompt(40), 24, 4
+PROMPT, NEW, K = tiny.prompt(40), 12, 4
 SHARABLE = {"num_global_key_value_heads": 2}  # one head cannot be shared by two
 
 
