@@ -9,7 +9,7 @@ FAST := tests/test_house.py tests/test_docs.py tests/harness/metrics tests/harne
 	tests/drafters/test_sampling.py tests/drafters/test_positions.py tests/harness/decoding/test_verify.py \
 	tests/harness/decoding/test_generate.py -m "not slow"
 
-.PHONY: help setup compare lint test tests test-fast test-transformers test-launchers test-sweep test-mutations test-vllm test-llama clean
+.PHONY: help setup compare docs example lint test tests test-fast test-transformers test-launchers test-sweep test-mutations test-vllm test-llama clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -27,6 +27,14 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 compare: setup ## compare MTP and DFlash on the embedded pair, with 14 prompts of each kind
 	$(BIN)/python -m harness dataset.limit=98 $(ARGS)
+
+docs: setup ## the documentation as a site, in site/
+	$(BIN)/python -m tools.reference docs/reference.md
+	$(BIN)/mkdocs build --strict
+
+example: setup ## the example report of the documentation, on an idle machine
+	$(BIN)/python -m harness dataset.limit=28 hydra.run.dir=outputs/example
+	mkdir -p docs/example && sed "s#$(CURDIR)/##g" outputs/example/report.html > docs/example/index.html
 
 lint: setup ## style and types
 	$(BIN)/ruff check .

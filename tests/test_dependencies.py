@@ -10,7 +10,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = {"benchmarks", "conf", "drafters", "harness", "hydra_plugins", "tests"}
+OURS = {"benchmarks", "conf", "drafters", "harness", "hydra_plugins", "tests", "tools"}
 #: Imported where they happen to be installed: torch brings triton, and vLLM has an environment of its own.
 OPTIONAL = {"triton", "vllm"}
 

@@ -134,3 +134,9 @@ def test_the_readme_is_short_and_its_example_runs(
     monkeypatch.chdir(ROOT)
     exec(example, {})
     assert re.fullmatch(r"\[\d+(, \d+)*\]\n", capsys.readouterr().out)
+
+
+def test_the_example_report_is_small_and_names_no_path_of_a_machine() -> None:
+    text = (ROOT / "docs/example/index.html").read_text(encoding="utf-8")
+    assert len(text.encode()) < 500_000
+    assert re.findall(r"/(?:home|root|tmp|work|Users)/[^\"<\s]*", text) == []

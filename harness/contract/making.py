@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from transformers import AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
+
 from drafters.base import Drafter
 from drafters.checkpoints.files import resolve_folder
 from drafters.registry import Kind, resolve
@@ -25,6 +28,7 @@ def open_subject(kind: Kind, target: str, path: str | None, options: dict[str, A
     `target` is a name of EMBEDDED, a folder or a hub id. Raises InputError for a target or a drafter that cannot be
     made, and for a trained drafter without a checkpoint.
     """
+    disable_progress_bar()  # the checks' lines are the progress
     if target in EMBEDDED and path is None and kind.trained:
         path = beside(target, kind.name)
     if kind.trained and path is None:
@@ -55,8 +59,6 @@ def network_of(kind: Kind, path: str, target: Target) -> Any:
 
 def shipped_prompts(folder: Path, target: Target) -> list[list[int]]:
     """Beginnings of shipped prompts as the target's tokenizer reads them, of different lengths."""
-    from transformers import AutoTokenizer
-
     tokenizer = AutoTokenizer.from_pretrained(folder)
     lines = (ASSETS / "prompts.jsonl").read_text(encoding="utf-8").splitlines()
     texts = [json.loads(line)["messages"][0]["content"] for line in lines[:: max(1, len(lines) // PROMPTS)]]
