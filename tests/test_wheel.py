@@ -65,7 +65,7 @@ def test_what_a_first_run_reads_is_there(wheel: set[str], needed: str) -> None:
 
 def test_templates_styles_and_scripts_of_the_page_are_there(wheel: set[str]) -> None:
     endings = {Path(path).suffix for path in wheel if path.startswith("harness/report/")}
-    assert {".html", ".css", ".js"} <= endings
+    assert {".jinja", ".css", ".js"} <= endings
 
 
 def test_its_command_is_a_function_that_exists() -> None:
