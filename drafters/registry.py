@@ -55,6 +55,8 @@ class Kind:
     about: str = ""
     #: Light and dark, each unlike every other colour of the report; None: one of its spare colours.
     colour: tuple[str, str] | None = None
+    #: The shape of its points, one of `harness/report/charts/palette.py`'s; empty: one of the report's spare shapes.
+    shape: str = ""
     #: Whether its best k is worth a calibration.
     competes: bool = True
     #: Whether it calibrates the harness: tables show it, no headline or ranking counts it.
@@ -94,7 +96,8 @@ KINDS: dict[str, Kind] = {
             costs="drafters.costs.gemma4:assistant_shape",
             title="MTP",
             about="Gemma 4's assistant: chains one token after another",
-            colour=("#2b6cb0", "#73b3f0"),
+            colour=("#0072b2", "#56b4e9"),
+            shape="circle",
             engines={
                 "vllm": EngineMethod("mtp", conventions={"position": "anchor-1"}),
                 "llama_cpp": EngineMethod(
@@ -113,7 +116,8 @@ KINDS: dict[str, Kind] = {
             default_k=None,
             title="DFlash",
             about="a block-diffusion drafter: denoises a masked block in one pass",
-            colour=("#c9561c", "#f39b64"),
+            colour=("#d55e00", "#f0a030"),
+            shape="square",
             engines={
                 "vllm": EngineMethod(
                     "dflash", conventions={"in_block": "layer_types", "input_embedding_scale": 1.0}
@@ -126,7 +130,8 @@ KINDS: dict[str, Kind] = {
             drafter="drafters.controls:PromptLookupDrafter",
             title="Prompt lookup",
             about="copies the tokens that followed the last n-gram before",
-            colour=("#2f855a", "#66c494"),
+            colour=("#39915a", "#35a172"),
+            shape="triangle",
             control=True,
             may_be_silent=True,
             low_because="the answers repeat little of what stands before them, so lookup has nothing to copy",
@@ -141,7 +146,8 @@ KINDS: dict[str, Kind] = {
             drafter="drafters.controls:OracleDrafter",
             title="Oracle",
             about="replays the baseline's answer: the upper bound of a perfect drafter",
-            colour=("#6b4fbb", "#b3a0f2"),
+            colour=("#b22263", "#dcb4c4"),
+            shape="plus",
             competes=False,
             control=True,
             replays=True,
@@ -151,7 +157,8 @@ KINDS: dict[str, Kind] = {
             drafter="drafters.controls:RandomDrafter",
             title="Random",
             about="draws tokens by chance: the lower bound",
-            colour=("#a33a73", "#e58dbb"),
+            colour=("#143c95", "#f5f5ec"),
+            shape="cross",
             competes=False,
             control=True,
             guesses=True,
