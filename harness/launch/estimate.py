@@ -41,7 +41,8 @@ class JobEstimate:
 def print_plan(jobs: Sequence[tuple[Job, RunConfig]], sweep: Sweep | None = None) -> None:
     """Print the table of jobs. The caller reports dropped ones."""
     # As Text: rich reads plain strings as markup, in which `drafter=[mtp,dflash]` loses its list.
-    table = Table(title=Text(f"{len(jobs)} jobs" + (f" in {sweep.folder}" if sweep else "")))
+    count = f"{len(jobs)} job{'' if len(jobs) == 1 else 's'}"
+    table = Table(title=Text(count + (f" in {sweep.folder}" if sweep else "")))
     for name in ("job", "state", "overrides", "generations", "weights", "time"):
         table.add_column(name, overflow="fold")
     pace = seconds_per_generation(jobs, sweep)

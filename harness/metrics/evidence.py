@@ -67,7 +67,7 @@ def acceptance_doubts(row: Mapping[str, Any], kind: str) -> Iterator[Doubt]:
             "acceptance_full",
             "error",
             f"{accepted} of {drafted} drafted tokens accepted over {row['prompts']} prompts, more than an honest "
-            f"drafter's {FULL_RATE:.0%}; check that no tap or position shows the drafter its own answer",
+            f"drafter's {FULL_RATE:.0%}; check that no hidden state or position shows the drafter its own answer",
         )
     drafting, first = first_drafts(row)
     if at_most(first, drafting, LOW_RATE) <= ERROR_RATE:

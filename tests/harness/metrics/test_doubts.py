@@ -44,7 +44,7 @@ def doubts(
 def full(accepted: int, prompts: int = 10) -> str:
     return (
         f"{accepted} of 1600 drafted tokens accepted over {prompts} prompts, more than an honest drafter's 99%; check "
-        "that no tap or position shows the drafter its own answer"
+        "that no hidden state or position shows the drafter its own answer"
     )
 
 
