@@ -16,13 +16,14 @@ help: ## this list
 
 setup: $(VENV)/.ready ## everything that the other targets need, in .venv
 
-# torch first and alone: later installs keep this build.
+# torch first and alone: later installs keep this build. Of axe-playwright-python the tests read axe-core alone
+# (MPL-2.0), in the Chromium that is there: without its dependencies no second browser driver comes along.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet "$(TORCH)"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
-	$(BIN)/python -m pip install --quiet --no-deps "dflash==0.1.0"
+	$(BIN)/python -m pip install --quiet --no-deps "dflash==0.1.0" "axe-playwright-python==0.1.8"
 	@touch $@
 
 compare: setup ## compare MTP and DFlash on the embedded pair, with 14 prompts of each kind

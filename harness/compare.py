@@ -36,9 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m harness.compare", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="a run directory, or any folder of them")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the files go")
+    parser.add_argument("--url", default="", help="where they will lie on the web, for the picture of a link")
     options = parser.parse_args(arguments)
     from harness.report.leaderboard.board import leaderboard
+    from harness.report.places import web_folder
 
+    url = web_folder(options.url) if options.url else ""
     board = leaderboard(options.folders)
     # Imported after reading: the error for a mistyped folder should not wait for a drawing library.
     from harness.report.leaderboard.page import markdown, notes, write_leaderboard
@@ -48,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for text in notes(board):
         say(f"warning: {text}")
     try:
-        say(f"files: {', '.join(map(str, write_leaderboard(board, out)))}")
+        say(f"files: {', '.join(map(str, write_leaderboard(board, out, url)))}")
     except OSError as error:
         code, reason = explain(error)
         if options.out or code != EXIT_BAD_INPUT:

@@ -11,12 +11,14 @@ from pathlib import Path
 __all__ = ["write_report"]
 
 
-def write_report(run_dir: str | Path) -> Path:
+def write_report(run_dir: str | Path, url: str = "") -> Path:
     """Write `report.html` and the folder `report/` (PNG charts, CSV data) of a run; return the page's path.
+
+    `url` is the folder on the web where the page will lie, for the picture beside a link to it.
 
     Raises InputError for damaged records and OSError if nothing can be written.
     """
     # Imported late: a run must be able to start, and to end, without a drawing library.
     from harness.report.page.build import build
 
-    return build(run_dir)
+    return build(run_dir, url)

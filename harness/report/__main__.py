@@ -6,18 +6,22 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from harness.entry import command, tell
 from harness.errors import EXIT_OK, InputError
 from harness.records.files import find_runs
 from harness.report import write_report
+from harness.report.places import web_folder
 
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m harness.report", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="a run directory, or a sweep of them")
+    parser.add_argument("--url", default="", help="the folder on the web where DIR will lie, for the picture of a link")
     options = parser.parse_args(arguments)
+    url = web_folder(options.url) if options.url else ""
     worst = EXIT_OK
     for folder in options.folders:
         try:
@@ -27,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         for run_dir in found:
             try:
-                print(write_report(run_dir))
+                below = run_dir.relative_to(folder).as_posix()
+                print(write_report(run_dir, url and url + (f"{quote(below)}/" if below != "." else "")))
             except Exception as error:  # a run without a report must not cost the others theirs
                 worst = max(worst, tell(error))
     return worst

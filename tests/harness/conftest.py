@@ -45,4 +45,4 @@ def command(monkeypatch: pytest.MonkeyPatch, own_signals: None) -> Iterator[Call
 def blank_charts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports without pictures, for tests of runs that look at none: drawing is half of a short run's time."""
     monkeypatch.setattr("harness.report.page.build.draw", lambda *_: {})
-    monkeypatch.setattr("harness.report.leaderboard.page.k_charts", lambda *_: {})
+    monkeypatch.setattr("harness.report.leaderboard.page.leaderboard_charts", lambda *_: {})

@@ -61,6 +61,7 @@ def write_run(
     tokens: int = 90,
     arms: dict[str, ArmShape] | None = None,
     repeats: int = 1,
+    batch_size: int = 1,
     seed: int = 0,
     ties: int = 0,
     mismatches: int = 0,
@@ -92,6 +93,7 @@ def write_run(
             for arm, shape in {"baseline": None, **arms}.items():
                 row = GenerationRow(prompt.prompt_id, arm, status="error", error="OutOfMemoryError: <b>made up</b>")
                 row.category, row.dataset, row.repeat = prompt.category, "synthetic", repeat
+                row.batch_size = batch_size
                 row.num_draft_tokens = shape.k if shape else 0
                 row.prompt_tokens = len(prompt.turns[0]) // 4
                 last = arm == [*arms, ""][len(arms) - 1]
@@ -107,7 +109,8 @@ def write_run(
                 rounds = decode(rng, length - 1, shape, EASE[prompt.category])
                 row.decode_s = sum(r.draft_s + r.verify_s + r.other_s for r in rounds) * 1.002
                 if measured:
-                    row.peak_memory_bytes, row.wall_share_s = 10**9 + 10**6 * row.num_draft_tokens, row.decode_s + 0.05
+                    row.peak_memory_bytes = 10**9 + 10**6 * row.num_draft_tokens
+                    row.wall_share_s = (row.decode_s + 0.05) / batch_size
                     row.score, row.thinking_tokens = float(index % 2), 3
                     row.process = repeat
                 if shape:

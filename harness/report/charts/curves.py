@@ -9,11 +9,11 @@ from matplotlib.ticker import MaxNLocator
 
 from harness.metrics.curve import Point, best, crossings
 from harness.records.files import REDRAFTED
-from harness.report.charts.drawing import Chart, finish, legend_text, new_figure
+from harness.report.charts.drawing import Chart, Mark, finish, legend_text, new_figure
 from harness.report.charts.palette import light
 from harness.report.charts.ratios import ratio_axis
-from harness.report.names import listed, times
-from harness.report.page.data import RunData, Series, colour_of
+from harness.report.names import known, listed, span, times
+from harness.report.page.data import RunData, Series, colour_of, marker_of
 from harness.vocabulary import ALL
 
 Curves = Mapping[str, Sequence[Point]]
@@ -47,31 +47,39 @@ def curve_chart(run: RunData, curves: Curves) -> Chart | None:
     if not arms:
         return None
     figure, axes = new_figure(3.9)
+    marks = []
     for one, points in arms:
-        colour = colour_of(one)
+        colour, shape = colour_of(one), marker_of(one)
         bounded = [p for p in points if p.low is not None and p.high is not None]
         axes.fill_between([p.k for p in bounded], [p.low or 0 for p in bounded], [p.high or 0 for p in bounded],
                           color=colour, alpha=0.15, linewidth=0)  # fmt: skip
-        axes.plot([p.k for p in points], [p.speedup or 1 for p in points], "o-", color=colour, markersize=3.5,
-                  label=legend_text(one.label))  # fmt: skip
+        axes.plot([p.k for p in points], [p.speedup or 1 for p in points], marker=shape, color=colour, markersize=4,
+                  markerfacecolor=light("card"), label=legend_text(one.label))  # fmt: skip
         for p in (p for p in points if p.measured):
-            axes.plot(p.k, p.speedup or 1, "D", color=colour, markersize=8)
+            axes.plot(p.k, p.speedup or 1, shape, color=colour, markersize=8)
         top = best(points)
         if top is not None:
             axes.plot(
-                top.k, top.speedup or 1, "o", markersize=13, markerfacecolor="none", color=colour, markeredgewidth=1.6
+                top.k, top.speedup or 1, "o", markersize=15, markerfacecolor="none", color=colour, markeredgewidth=1.6
             )
+        marks += [Mark(axes, p.k, p.speedup or 1, _point_text(one, p, top)) for p in points]
     axes.axhline(1, color=light("muted"), linewidth=1.2)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlabel("draft tokens per round (k)")
     ratio_axis(axes, "y", "decode speedup over the baseline")
     axes.legend(loc="best")
-    return finish(figure, NAME, "Speedup against k, from this run alone", curve_note(run, arms))
+    return finish(figure, NAME, "Speedup against k, from this run alone", curve_note(run, arms), marks)
+
+
+def _point_text(one: Series, p: Point, top: Point | None) -> str:
+    inside = f" ({span(p.low, p.high)})" if known(p.low) and known(p.high) else ""
+    kind = "measured" if p.measured else "predicted"
+    return f"{one.label}, k={p.k}: {times(p.speedup)}{inside}, {kind}" + (", the best k" if p == top else "")
 
 
 def curve_note(run: RunData, arms: Sequence[tuple[Series, list[Point]]]) -> str:
     """The chart in words: each arm's best k, where the faster arm changes, and what the prediction leaves out."""
-    said = ["Diamond: measured. Ringed: the best k."]
+    said = ["Large and filled: measured. Ringed: the best k."]
     for one, points in arms:
         top = best(points)
         if top is not None:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend as MatplotlibLegend
 
 from harness.report.charts.palette import follow_page, light
 
-WIDTH = 5.2  # inches: readable at half the page's width and on a phone
+WIDTH = 5.2  # inches: readable at half the page's width
+NARROW = 3.25  # inches: on a phone's 300 pixels the smallest text has 12
+SVG_DPI = 72  # matplotlib's own for SVG: a point is a unit of the drawing
 PNG_DPI = 160
 
 # Any: matplotlib types its settings as a literal of every name it knows, which differ by version.
@@ -57,15 +60,30 @@ STYLE: Any = {
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A value of a chart that the page can read out: `text` at (x, y) in data of `axes`; `link` leads to more."""
+
+    axes: Axes
+    x: float
+    y: float
+    text: str
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
-    """A finished chart: `svg` for the page (safe markup) and `png` for a file, both from the same figure."""
+    """A finished chart: `svg` and `narrow` for wide and narrow pages (safe markup), `png` for a file, of one figure.
+
+    `values` counts the marks.
+    """
 
     name: str
     title: str
     svg: str
+    narrow: str
     png: bytes
     note: str = ""
-    links: Mapping[str, str] = field(default_factory=dict)
+    values: int = 0
 
 
 #: Whether the current charts show a synthetic run: a PNG leaves its page and must say so itself.
@@ -91,14 +109,42 @@ def new_figure(height: float = 3.3, width: float = WIDTH) -> tuple[Figure, Axes]
     return figure, figure.add_subplot()
 
 
-def finish(figure: Figure, name: str, title: str, note: str = "", tips: Mapping[str, str] | None = None) -> Chart:
-    """`figure` as a finished chart. `tips` maps the link of a point to its tooltip."""
+@dataclass(frozen=True, slots=True)
+class Legend:
+    """A legend outside the axes, `where` as matplotlib says it; a narrow drawing has two columns at most."""
+
+    where: str
+    columns: int
+
+    def draw(self, figure: Figure, most: int) -> MatplotlibLegend:
+        return figure.legend(
+            loc=f"outside {self.where}", ncols=min(most, self.columns), handletextpad=0.4, columnspacing=1.2
+        )
+
+
+def finish(
+    figure: Figure,
+    name: str,
+    title: str,
+    note: str = "",
+    marks: Sequence[Mark] = (),
+    legend: Legend | None = None,
+) -> Chart:
+    """`figure` as a finished chart, with the values of `marks` for readers who point at them or walk through them."""
     title = f"Synthetic: {title}" if _synthetic.get() else title
-    svg = to_svg(figure, name, title, tips or {})
+    width, height = figure.get_size_inches()
+    narrow_height = height if width <= WIDTH else height * NARROW / width
+    svg = {}
+    for narrow, size, most in ((True, (NARROW, narrow_height), 2), (False, (width, height), 9)):
+        figure.set_size_inches(size)
+        drawn = legend.draw(figure, most) if legend else None
+        svg[narrow] = to_svg(figure, name, title, marks, narrow=narrow)
+        if drawn and narrow:
+            drawn.remove()
     figure.suptitle(title, fontsize=12, color=light("ink"))
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=PNG_DPI, facecolor="white")
-    return Chart(name, title, svg, png.getvalue(), note)
+    return Chart(name, title, svg[False], svg[True], png.getvalue(), note, len(marks))
 
 
 def legend_text(name: str) -> str:
@@ -106,14 +152,16 @@ def legend_text(name: str) -> str:
     return f" {name}" if name.startswith("_") else name
 
 
-def to_svg(figure: Figure, name: str, title: str, tips: Mapping[str, str]) -> str:
+def to_svg(figure: Figure, name: str, title: str, marks: Sequence[Mark] = (), *, narrow: bool = False) -> str:
     """`figure` as markup for the page, whose colours follow the reader's preference and whose text uses its font.
 
     `name` seeds the ids, which matplotlib would draw at random: the same figure gives the same markup, and the charts
-    of one page do not share an id.
+    of one page do not share an id. The narrow drawing holds the places of the marks, the wide one their texts as well.
     """
     out = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": name}):
+    salt = f"{name}-narrow" if narrow else name
+    figure.set_dpi(SVG_DPI)
+    with matplotlib.rc_context({"svg.hashsalt": salt}):
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :]
@@ -121,10 +169,17 @@ def to_svg(figure: Figure, name: str, title: str, tips: Mapping[str, str]) -> st
     box = re.search(r'viewBox="[^"]+"', head)
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r'<(g|text) id="[^"]*"', r"<\1", body)
-    # Links lead to anchors of the same page, so they must not open a window.
-    body = body.replace(' target="_blank"', "")
-    for link, words in tips.items():
-        marker = f'<a xlink:href="{link}">'
-        body = body.replace(marker, f'<a href="{link}"><title>{escape(words)}</title>')
     label = escape(title, quote=True)
-    return f'<svg role="img" aria-label="{label}" {box.group() if box else ""}>{follow_page(body)}'
+    overlay = "".join(_placed(figure, mark, narrow) for mark in marks)
+    body = body.replace("</svg>", f'<g class="marks">{overlay}</g></svg>') if overlay else body
+    kind = "narrow" if narrow else "wide"
+    return f'<svg class="{kind}" role="img" aria-label="{label}" {box.group() if box else ""}>{follow_page(body)}'
+
+
+def _placed(figure: Figure, mark: Mark, narrow: bool) -> str:
+    """One mark as an invisible circle over its value, in the drawing's own units; the layout must have been made."""
+    x, y = mark.axes.transData.transform((mark.x, mark.y))
+    y = figure.bbox.height - y
+    link = f' data-link="{escape(mark.link, quote=True)}"' if mark.link and not narrow else ""
+    text = "" if narrow else f"<title>{escape(mark.text)}</title>"
+    return f'<circle class="mark" cx="{x:.1f}" cy="{y:.1f}" r="7"{link}>{text}</circle>'

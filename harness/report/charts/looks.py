@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.report.charts.drawing import Chart, finish, legend_text, new_figure
-from harness.report.charts.palette import arm_colour, light
-from harness.report.names import arm_name, clean, percent
+from harness.report.charts.drawing import Chart, Mark, finish, legend_text, new_figure
+from harness.report.charts.palette import arm_colour, light, marker
+from harness.report.names import arm_name, clean, percent, span, times
 from harness.report.page.data import RunData
 from harness.vocabulary import BASELINE
 
@@ -25,17 +25,24 @@ def looks_chart(run: RunData) -> Chart | None:
     margin = (run.summary.get("until") or {}).get("margin")
     if margin is not None:
         axes.axhspan(1 / (1 + margin), 1 + margin, color=light("muted"), alpha=0.2, linewidth=0)
+    marks: list[Mark] = []
     axes.axhline(1.0, color=light("axis"), linewidth=1)
     for place, ((arm, _, other), points) in enumerate(lines.items()):
         seen, values, lows, highs = zip(*points, strict=True)
-        against = "" if other == BASELINE else f" against {arm_name(clean(other))}"
-        style: dict[str, Any] = {"color": light(arm_colour(arm, place)), "linestyle": "--" if against else "-"}
-        axes.plot(seen, values, marker="o", markersize=4, label=legend_text(arm_name(clean(arm)) + against), **style)
+        label = arm_name(clean(arm)) + ("" if other == BASELINE else f" against {arm_name(clean(other))}")
+        name = arm_colour(arm, place)
+        style: dict[str, Any] = {"color": light(name), "linestyle": "-" if other == BASELINE else "--"}
+        axes.plot(seen, values, marker=marker(name), markersize=5, label=legend_text(label), **style)
         axes.fill_between(seen, lows, highs, color=style["color"], alpha=0.15, linewidth=0)
+        marks += [
+            Mark(axes, prompts, value, f"{label}, {prompts} prompts: {times(value)} ({span(low, high)})")
+            for prompts, value, low, high in points
+        ]
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}×")
     axes.yaxis.set_minor_formatter(lambda value, _: "")
+    axes.set_ylabel("decode speedup, log scale")
     axes.set_xlabel("prompts seen")
     axes.legend(loc="best")
     note = "" if margin is None else f"The band around 1 is the margin of {percent(margin)}."
-    return finish(figure, "looks", "Decode speedup at each look", note)
+    return finish(figure, "looks", "Decode speedup at each look", note, marks)

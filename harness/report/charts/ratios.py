@@ -47,7 +47,7 @@ class RatioLocator(Locator):
 
 
 def ratio_axis(axes: Axes, which: str, label: str) -> None:
-    """Make axis `which` (`x` or `y`) a logarithmic axis of ratios, named `label` unless empty."""
+    """Make axis `which` (`x` or `y`) a logarithmic axis of ratios, named `label` unless empty; the name says "log"."""
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(RatioLocator())
@@ -55,4 +55,4 @@ def ratio_axis(axes: Axes, which: str, label: str) -> None:
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
     if label:
-        axis.set_label_text(label)
+        axis.set_label_text(f"{label}, log scale")

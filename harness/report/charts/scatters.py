@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 
-from harness.report.charts.drawing import Chart, finish, legend_text, new_figure
-from harness.report.charts.palette import CATEGORY_COLOURS, category_colour, light
+from harness.report.charts.drawing import Chart, Legend, Mark, finish, legend_text, new_figure
+from harness.report.charts.palette import CATEGORY_COLOURS, category_colour, light, marker
 from harness.report.charts.ratios import ratio_axis, square
-from harness.report.names import clean, number
-from harness.report.page.data import RunData, colour_of
+from harness.report.names import clean, number, times
+from harness.report.page.data import RunData, Series, colour_of, marker_of
 from harness.vocabulary import ALL
 
 #: Above this number of points a scatter is drawn as an image, without a link per point.
@@ -25,20 +28,27 @@ def prediction_chart(run: RunData, table: pd.DataFrame) -> Chart | None:
     if table.empty:
         return None
     figure, axes = new_figure(4.5)
+    marks: list[Mark] = []
     for one in run.drafting:
         own = table[table["label"] == one.label]
         whole = own["category"] == ALL
-        axes.scatter(
-            own[~whole]["predicted_speedup"], own[~whole]["speedup_decode"], s=34, alpha=0.5, color=colour_of(one), lw=0
-        )
-        x, y = own[whole]["predicted_speedup"], own[whole]["speedup_decode"]
-        axes.scatter(x, y, s=95, color=colour_of(one), label=legend_text(one.label))
+        look: dict[str, Any] = {"color": colour_of(one), "marker": marker_of(one)}
+        large: dict[str, Any] = {"s": 95, "label": legend_text(one.label)}
+        for part, style in ((~whole, {"s": 34, "alpha": 0.5, "lw": 0}), (whole, large)):
+            axes.scatter(own[part]["predicted_speedup"], own[part]["speedup_decode"], **look, **style)
+        marks += [_prediction(axes, one, row) for row in own.to_dict("records")]
     values = table[["predicted_speedup", "speedup_decode"]].to_numpy(dtype=float)
     square(axes, values)
-    axes.set_xlabel("predicted: tokens per round / cost of a round")
-    axes.set_ylabel("measured")
+    axes.set_xlabel("predicted: tokens per round / cost of a round, log scale")
+    axes.set_ylabel("measured, log scale")
     axes.legend(loc="upper left")
-    return finish(figure, "predicted", "Measured against predicted speedup")
+    return finish(figure, "predicted", "Measured against predicted speedup", marks=marks)
+
+
+def _prediction(axes: Axes, one: Series, row: dict[Hashable, Any]) -> Mark:
+    where = "all categories" if row["category"] == ALL else clean(row["category"])
+    x, y = row["predicted_speedup"], row["speedup_decode"]
+    return Mark(axes, x, y, f"{one.label}, {where}: measured {times(y)}, predicted {times(x)}")
 
 
 def scatter_chart(run: RunData, table: pd.DataFrame, links: dict[str, str]) -> Chart | None:
@@ -61,14 +71,15 @@ def scatter_chart(run: RunData, table: pd.DataFrame, links: dict[str, str]) -> C
     if points.empty:
         return None
     figure, axes = new_figure(4.5)
-    tips = _points(axes, points, links)
+    names = tuple(one.label for one in arms) if duel else ("tokens per round", arms[0].label)
+    marks = _points(axes, points, links, names)
     if duel:
         square(axes, points[["x", "y"]].to_numpy(dtype=float))
-        first, second = (one.label for one in arms)
+        first, second = names
         axes.text(0.03, 0.97, f"{second} faster", transform=axes.transAxes, va="top", color=light("muted"))
         axes.text(0.97, 0.03, f"{first} faster", transform=axes.transAxes, ha="right", color=light("muted"))
-        axes.set_xlabel(f"speedup with {first}")
-        axes.set_ylabel(f"speedup with {second}")
+        axes.set_xlabel(f"speedup with {first}, log scale")
+        axes.set_ylabel(f"speedup with {second}, log scale")
         title = f"{first} against {second}, prompt by prompt"
     else:
         axes.axhline(1, color=light("muted"), linewidth=1.2)
@@ -76,34 +87,33 @@ def scatter_chart(run: RunData, table: pd.DataFrame, links: dict[str, str]) -> C
         ratio_axis(axes, "y", f"speedup with {arms[0].label}")
         title = f"{arms[0].label}, prompt by prompt"
     count = points["category"].nunique()
-    if count > 1:
-        figure.legend(loc="outside lower center", ncols=min(4, count), handletextpad=0.2, columnspacing=1.2)
-    note = "" if tips else f"{number(len(points), 0)} prompts, drawn as an image."
-    return finish(figure, "prompts", title, note, tips)
+    legend = Legend("lower center", min(4, count)) if count > 1 else None
+    note = "" if marks else f"{number(len(points), 0)} prompts, drawn as an image."
+    return finish(figure, "prompts", title, note, marks, legend)
 
 
-def _points(axes: Axes, points: pd.DataFrame, links: dict[str, str]) -> dict[str, str]:
-    """Draw one collection per category; return the tooltip of each linked point by its link."""
-    linked = len(points) <= MAX_LINKED_POINTS
+def _points(axes: Axes, points: pd.DataFrame, links: dict[str, str], names: Sequence[str]) -> list[Mark]:
+    """Draw one collection per category; return a mark per point, unless there are too many. `names`: of x and y."""
+    few = len(points) <= MAX_LINKED_POINTS
     sizes = points["category"].value_counts()
     named = list(sizes.index[: CATEGORY_COLOURS - 1 if len(sizes) > CATEGORY_COLOURS else CATEGORY_COLOURS])
     group = points["category"].where(points["category"].isin(named), "others")
-    tips: dict[str, str] = {}
+    marks = []
     for place, category in enumerate(dict.fromkeys([*named, *group])):
         own = points[group == category]
-        drawn = axes.scatter(
+        colour = category_colour(place)
+        axes.scatter(
             own["x"],
             own["y"],
-            s=38 if linked else 9,
-            alpha=0.75 if linked else 0.35,
+            s=38 if few else 9,
+            alpha=0.75 if few else 0.35,
             linewidths=0,
-            color=light(category_colour(place)),
+            color=light(colour),
+            marker=marker(colour),
             label=legend_text(clean(category)),
-            rasterized=not linked,
+            rasterized=not few,
         )
-        if linked:
-            drawn.set_urls([links.get(prompt) for prompt in own["prompt_id"]])
-            for prompt, x, y in zip(own["prompt_id"], own["x"], own["y"], strict=True):
-                if prompt in links:
-                    tips[links[prompt]] = f"{clean(prompt)} ({clean(category)}): {number(x)}, {number(y)}"
-    return tips
+        for prompt, of, x, y in own[["prompt_id", "category", "x", "y"]].itertuples(index=False) if few else ():
+            said = f"{clean(prompt)} ({clean(of)}): {names[0]} {number(x)}, {names[1]} {number(y)}"
+            marks.append(Mark(axes, x, y, said, links.get(prompt, "")))
+    return marks

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.report.manifest_words import at, decoding, short
+from harness.report.manifest_words import at, decoding, machine, short, target_name
 from harness.report.names import number, percent
 
 UNKNOWN = "unknown"
@@ -47,33 +47,18 @@ class Difference:
         return f"different {self.condition.name}: {'; '.join(parts)}"
 
 
-def _hardware(manifest: Manifest) -> Any:
-    device = str(at(manifest, "hardware", "device") or at(manifest, "target", "device") or "")
-    if not device.startswith("cuda"):
-        processor = at(manifest, "hardware", "cpu")
-        if at(manifest, "threads", "milliseconds"):  # each run has the count that was fastest for it
-            return processor and f"{processor}, {at(manifest, 'hardware', 'cpu_count')} cores, threads by speed"
-        threads = at(manifest, "hardware", "torch_threads")
-        return processor and f"{processor}, {threads} thread{'' if threads == 1 else 's'}"
-    gpu = at(manifest, "hardware", "gpu") or {}
-    limit = gpu.get("power.limit")
-    return ", ".join(filter(None, [gpu.get("name"), limit and f"limit {limit}"]))
-
-
 def _known(value: Any) -> str:
     return UNKNOWN if value in (None, "") else str(value)
 
 
 def target_words(manifest: Manifest) -> str:
-    """The target's name in the run's configuration, with the hash of its weights."""
-    name = at(manifest, "config", "target", "name")
-    digest = short(at(manifest, "models", "target", "weights_hash"))
-    return _known(_target(manifest) if name in (None, "path") else f"{name} {digest}".strip())
+    """The target's name with the hash of its weights."""
+    return _known(f"{target_name(manifest)} {short(at(manifest, 'models', 'target', 'weights_hash'))}".strip())
 
 
 def hardware_words(manifest: Manifest) -> str:
     """Processor or GPU."""
-    return _known(_hardware(manifest))
+    return _known(machine(manifest))
 
 
 def date_of(manifest: Manifest) -> str:
@@ -82,10 +67,17 @@ def date_of(manifest: Manifest) -> str:
 
 
 def _target(manifest: Manifest) -> Any:
-    digest = at(manifest, "models", "target", "weights_hash")
-    path = at(manifest, "models", "target", "path")
-    name = str(path).rstrip("/").rpartition("/")[2] if path else ""
-    return f"{name} {short(digest)}".strip() if name or digest else None
+    """The weights' hash, for those who compare; a run of an earlier version has a path at most."""
+    return short(at(manifest, "models", "target", "weights_hash")) or target_name(manifest) or None
+
+
+def _prompts(manifest: Manifest) -> Any:
+    dataset, count = at(manifest, "prompts", "dataset"), at(manifest, "prompts", "count")
+    return f"{count} prompts of {dataset}" if dataset and count else None
+
+
+def _template(manifest: Manifest) -> Any:
+    return target_name(manifest) and f"that of {target_name(manifest)}"
 
 
 def _versions(manifest: Manifest) -> Any:
@@ -101,13 +93,13 @@ def _source(manifest: Manifest) -> Any:
 
 
 CONDITIONS: tuple[Condition, ...] = (
-    Condition("hardware", _hardware),
-    Condition("target", _target, words=target_words),
+    Condition("hardware", machine),
+    Condition("target", _target, words=target_name),
     Condition("dtype", lambda m: str(at(m, "target", "dtype") or "").removeprefix("torch.")),
     Condition("attention", lambda m: at(m, "target", "attention")),
     Condition("execution", lambda m: at(m, "target", "execution") or at(m, "config", "execution")),
-    Condition("prompts", lambda m: short(at(m, "prompts", "rendered_sha256"))),
-    Condition("chat template", lambda m: short(at(m, "prompts", "template_sha256"))),
+    Condition("prompts", lambda m: short(at(m, "prompts", "rendered_sha256")), words=_prompts),
+    Condition("chat template", lambda m: short(at(m, "prompts", "template_sha256")), words=_template),
     Condition("thinking", lambda m: at(m, "prompts", "thinking")),
     Condition("longest answer", lambda m: at(m, "config", "max_new_tokens")),
     Condition("decoding", decoding),
@@ -126,8 +118,12 @@ def differences(manifests: Mapping[str, Manifest]) -> list[Difference]:
         for label, manifest in manifests.items():
             alike.setdefault(condition.value(manifest), []).append(label)
         if len(alike) > 1:
-            values = [(condition.said(manifests[labels[0]]), labels) for labels in alike.values()]
-            found.append(Difference(condition, tuple(values)))
+            said = [condition.said(manifests[labels[0]]) for labels in alike.values()]
+            # One name for two things: the value that differs stands beside it.
+            values = [
+                text if said.count(text) == 1 else f"{text} {value}" for text, value in zip(said, alike, strict=True)
+            ]
+            found.append(Difference(condition, tuple(zip(values, alike.values(), strict=True))))
     return found
 
 
@@ -151,7 +147,7 @@ def facts(manifests: Sequence[Manifest], datasets: Sequence[str]) -> str:
     counts = [str(at(manifest, "prompts", "count")) for manifest in manifests if at(manifest, "prompts", "count")]
     shared = {name: _several(_BY_NAME[name].said(manifest) for manifest in manifests) for name in ("decoding", "dtype")}
     parts = [
-        f"target {_several(map(target_words, manifests))}",
+        f"target {_several(map(_BY_NAME['target'].said, manifests))}",
         f"dataset {_several(datasets) or UNKNOWN}" + (f", {_several(counts)} prompts" if counts else ""),
         *(f"{name} {value}" for name, value in shared.items()),
         f"machine {_several(map(hardware_words, manifests))}",

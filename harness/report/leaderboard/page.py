@@ -2,63 +2,64 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from harness.metrics.summary import overall
 from harness.records.csv_text import csv_text
-from harness.records.files import replace_file
+from harness.records.files import REPORT, replace_file
+from harness.report.charts.cards import CardBar, card
+from harness.report.charts.drawing import Chart, drawing
 from harness.report.charts.palette import arm_colour
-from harness.report.leaderboard.board import RANKED_TOGETHER, Leaderboard, Run, kind_of
-from harness.report.leaderboard.headline import (
-    TITLES,
-    estimate,
-    headline,
-    legend,
-    pace_warnings,
-    plain,
-    records,
-    varying,
-    who,
-)
+from harness.report.leaderboard.batches import pareto_charts
+from harness.report.leaderboard.board import Leaderboard, Run, kind_of
+from harness.report.leaderboard.conditions import date_of
+from harness.report.leaderboard.headline import competing, headline, legend, pace_warnings, records, who
 from harness.report.leaderboard.k_charts import k_charts
-from harness.report.names import NONE, arm_name, clean, is_control, known, number, percent, span, times
+from harness.report.leaderboard.tables import BATCHES, BEST, CONTROLS, PAIRS, RANKING, tables
+from harness.report.names import arm_name, clean, is_control, listed, number
 from harness.report.page.headline import DISTURBED
 from harness.report.page.render import render
-from harness.report.page.tables import Cell, Line, Table, accuracy_cell, speedup_cell, verdict_cell
-from harness.vocabulary import ALL
+from harness.report.places import without_places
+from harness.vocabulary import ALL, BASELINE
 
 NAME = "leaderboard"
-FLOOR_TITLES = {
-    "strength": "Strength",
-    "baseline_strength": "Baseline’s strength",
-    "speedup_at_floor": "Speedup at the floor",
-}
+CARD = f"{NAME}_card.png"
 UNPAIRED = (
     "Each speedup is paired with the baseline of its own run. Rows of different runs are not paired with each other: "
     "where their intervals overlap, run both arms in one run to tell them apart."
 )
 
 
-def write_leaderboard(board: Leaderboard, folder: Path) -> list[Path]:
-    """Write leaderboard.md, .csv, .html and, if k varies, charts as PNG; return their paths."""
+def write_leaderboard(board: Leaderboard, folder: Path, url: str = "") -> list[Path]:
+    """Write leaderboard.md, .csv, .html with its card, and charts as PNG if k or the batch size varies.
+
+    Returns their paths. `url` is empty, or the folder on the web where the page will lie.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    charts = k_charts(board)
+    charts = leaderboard_charts(board)
+    links = run_links(board, folder)
     contents: dict[str, bytes] = {
         f"{NAME}.md": markdown(board).encode("utf-8", "replace"),
         f"{NAME}.csv": csv_text(board.rows).encode("utf-8"),
         **{f"{chart.name}.png": chart.png for chart in charts.values()},
+        CARD: draw_card(board),
     }
     page = render(
         "leaderboard.html.jinja",
         headline=headline(board),
         legend=legend(board),
         notes=notes(board),
-        differences=board.differences,
-        tables=tables(board),
+        tables=tables(board, links),
         charts=charts,
-        runs=[(run.label, str(run.folder)) for run in board.runs],
+        card=f"{url}{CARD}",
+        runs=[(clean(run.label), links.get(run.label, ""), summed_up(run)) for run in board.runs],
         unpaired=UNPAIRED,
+        names={"RANKING": RANKING, "BEST": BEST, "BATCHES": BATCHES},
+        short={CONTROLS: "Controls", BATCHES: "Batch size", PAIRS: "Head to head"},
         groups=board.groups,
         synthetic=board.synthetic,
     )
@@ -66,6 +67,49 @@ def write_leaderboard(board: Leaderboard, folder: Path) -> list[Path]:
     for name, content in contents.items():
         replace_file(folder / name, content)
     return [folder / name for name in contents]
+
+
+def leaderboard_charts(board: Leaderboard) -> dict[str, Chart]:
+    """Every chart of the leaderboard that has data, by name."""
+    with drawing(board.synthetic):
+        return {**k_charts(board), **pareto_charts(board)}
+
+
+def run_links(board: Leaderboard, folder: Path) -> dict[str, str]:
+    """The page of each run that has one, relative to `folder`, as a URL by the run's label."""
+    return {
+        run.label: quote(Path(os.path.relpath(run.folder / REPORT, folder.resolve())).as_posix())
+        for run in board.runs
+        if (run.folder / REPORT).exists()
+    }
+
+
+def summed_up(run: Run) -> str:
+    """A run in one line: its arms with k, batch size, prompts and date."""
+    rows = overall(run.summary)
+    arms = [f"{arm_name(clean(row['arm']))} k={row['num_draft_tokens']}" for row in rows if row["arm"] != BASELINE]
+    sizes = sorted({int(row["batch_size"]) for row in rows})
+    prompts = max((int(row.get("prompts") or 0) for row in rows), default=0)
+    parts = [", ".join(arms), f"batch {listed([str(size) for size in sizes])}" if sizes != [1] and sizes else ""]
+    parts += [f"{number(prompts, 0)} prompt{'' if prompts == 1 else 's'}", date_of(run.manifest)]
+    return " · ".join(filter(None, parts))
+
+
+def draw_card(board: Leaderboard) -> bytes:
+    """The card of the leaderboard as PNG: its verdict, and every arm at its best."""
+    verdict = headline(board)
+    first = records(competing(board).drop_duplicates(["group", "arm"]))
+    bars = [
+        CardBar(
+            who(row["arm"], row["num_draft_tokens"]),
+            *(row[f"speedup_decode{end}"] for end in ("", "_low", "_high")),
+            arm_colour(str(row["arm"]), place),
+        )
+        for place, row in enumerate(first)
+    ]
+    setting = legend(board)[0] if len(board.groups) == 1 else f"{len(board.groups)} groups that are not comparable"
+    runs = f"{len(board.runs)} run{'' if len(board.runs) == 1 else 's'}"
+    return card(verdict.title, [f"{runs} · {setting}"], bars if len(board.groups) == 1 else [], verdict.tone)
 
 
 def notes(board: Leaderboard) -> list[str]:
@@ -79,7 +123,7 @@ def notes(board: Leaderboard) -> list[str]:
         for guard in run.summary.get("guards") or []:
             if _spoils(run, guard):
                 arm = f"{arm_name(clean(guard['arm']))}, " if guard.get("arm") else ""
-                said.append(f"{run.label}: {arm}{guard['code']}: {guard['message']}")
+                said.append(f"{run.label}: {arm}{guard['code']}: {without_places(str(guard['message']))}")
     return [clean(text) for text in said]
 
 
@@ -111,91 +155,6 @@ def markdown(board: Leaderboard) -> str:
             )
         lines.append("")
     return "\n".join([*lines, UNPAIRED, ""])
-
-
-def tables(board: Leaderboard) -> list[tuple[str, Table, str]]:
-    """(heading, table, title of its first column) of each table that has lines."""
-    made = [
-        ("Leaderboard", _rows_table(board, controls=False), "Arm"),
-        ("Controls, not ranked", _rows_table(board, controls=True), "Arm"),
-        ("Best k", _best_table(board), "Category"),
-        ("Head to head, within one run", _pairs_table(board), "Arms"),
-    ]
-    return [(heading, table, first) for heading, table, first in made if table.lines]
-
-
-def _rows_table(board: Leaderboard, *, controls: bool) -> Table:
-    rows = board.overall[board.overall["kind"].map(is_control) == controls]
-    differing = varying(rows, [*RANKED_TOGETHER, "temperature"])
-    scored = rows["accuracy"].notna().any()
-    columns = [*(TITLES[name] for name in differing), "Speedup", "Same output?", "End to end", "Tokens/round"]
-    together = ["throughput_tok_s"] if (rows["batch_size"] > 1).any() else []
-    columns += ["Drafts accepted", "Tokens/s", *(["Tokens/s, all rows"] if together else [])]
-    columns += [*(["Accuracy"] if scored else []), "Prompts", "Run"]
-    floors = [name for name in FLOOR_TITLES if rows[name].notna().any()]
-    columns[-2:-2] = [FLOOR_TITLES[name] for name in floors]
-    lines = []
-    for row in records(rows):
-        void = bool(known(row["verdict_mismatch"]) and row["verdict_mismatch"])
-        cells = [Cell(plain(row[name])) for name in differing]
-        cells += [speedup_cell(row), verdict_cell(row), Cell(times(row["speedup_end_to_end"]))]
-        cells += [Cell(number(row["acceptance_length"])), Cell(percent(row["acceptance_rate"]))]
-        cells += [Cell(number(row[name], 1)) for name in ("decode_tok_s", *together)]
-        cells += [accuracy_cell(row)] if scored else []
-        cells += [Cell((times if name == "speedup_at_floor" else number)(row[name])) for name in floors]
-        cells += [Cell(number(row["paired_prompts"], 0))]
-        cells += [Cell(clean(row["run"]), "synthetic" if row["synthetic"] else "")]
-        lines.append(_line(row["arm"], row["num_draft_tokens"], cells, void))
-    return Table(tuple((name, "") for name in columns), tuple(lines))
-
-
-def _best_table(board: Leaderboard) -> Table:
-    """The best k: categories down, arms across, with the other k that are as good."""
-    best = board.best
-    differing = varying(best, RANKED_TOGETHER)
-    arms = {arm: is_control(kind) for arm, kind in zip(best["arm"], best["kind"], strict=True)}
-    lines = []
-    for _, own in best.groupby([*RANKED_TOGETHER, "category"], sort=False):
-        found = {row["arm"]: row for row in records(own)}
-        first = next(iter(found.values()))
-        label = "all categories" if first["category"] == ALL else clean(first["category"])
-        where = ", ".join(f"{TITLES[name].lower()} {plain(first[name])}" for name in differing)
-        lines.append(Line(label, "", tuple(_best_cell(found.get(arm)) for arm in arms), where))
-    titles = (f"{arm_name(clean(arm))}{', a control' if control else ''}" for arm, control in arms.items())
-    return Table(tuple((title, "") for title in titles), tuple(lines))
-
-
-def _best_cell(row: dict[str, Any] | None) -> Cell:
-    if row is None:
-        return Cell(NONE)
-    if not known(row["speedup_decode_low"]):
-        # Without an interval no k is better than another: the highest figure is no choice.
-        said = f"tried {row['tried']}\nhighest at k = {row['best_k']}: {estimate(row)}"
-        return Cell("too few prompts", said, "quiet")
-    said = f"{times(row['speedup_decode'])}, {span(row['speedup_decode_low'], row['speedup_decode_high'])}"
-    said += f"\nas good: {row['as_good']}" if row["as_good"] else ""
-    return Cell(f"k = {row['best_k']}", said, "" if is_control(row["kind"]) else "best")
-
-
-def _pairs_table(board: Leaderboard) -> Table:
-    differing = varying(board.pairs, ["group", "dataset", "batch_size"])
-    names = [*(TITLES[name] for name in differing), "Times as fast", "Verdict", "Prompts", "Run"]
-    lines = []
-    for row in records(board.pairs):
-        words = str(row["speedup_decode_words"] or "not distinguishable")
-        tone = {"faster": "good", "slower": "bad", "void": "bad"}.get(words, "quiet")
-        interval = span(row["speedup_decode_low"], row["speedup_decode_high"])
-        cells = [*(Cell(plain(row[name])) for name in differing), Cell(times(row["speedup_decode"]), interval)]
-        cells += [Cell(words, tone=tone), Cell(number(row["paired_prompts"], 0)), Cell(clean(row["run"]))]
-        other = who(row["other"], row["other_num_draft_tokens"])
-        line = _line(row["arm"], row["num_draft_tokens"], cells)
-        lines.append(Line(line.label, line.colour, line.cells, f"{line.mark} against {other}"))
-    return Table(tuple((name, "") for name in names), tuple(lines))
-
-
-def _line(arm: object, k: object, cells: Sequence[Cell], void: bool = False) -> Line:
-    mark = f"k = {k}" if k else ""
-    return Line(arm_name(clean(arm)), arm_colour(str(arm)), tuple(cells), mark, void)
 
 
 def _one_line(text: str) -> str:

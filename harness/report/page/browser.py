@@ -13,6 +13,7 @@ import pandas as pd
 
 from harness.report.names import clean, compact, known, number
 from harness.report.page.data import RunData
+from harness.report.places import without_places
 from harness.vocabulary import BASELINE, VERDICTS
 
 MAX_PROMPTS = 200
@@ -150,7 +151,7 @@ def _output(
     row: Mapping[str, Any], rounds: list[list[int]], base: Mapping[str, Any] | None, speedup: float | None
 ) -> dict[str, Any]:
     if row["status"] != "ok":
-        return {"verdict": "error", "note": _cut(clean(row["error"] or "failed"))}
+        return {"verdict": "error", "note": _cut(clean(without_places(row["error"] or "failed")))}
     ids = list(row["token_ids"]) if isinstance(row.get("token_ids"), list) else []
     texts = _pieces(row, ids)
     emitted = sum(r[2] for r in rounds)

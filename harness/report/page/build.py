@@ -15,9 +15,10 @@ from harness.report.charts import forests, looks, rounds, scatters
 from harness.report.charts.curves import NAME, Curves, curve_chart, curve_table
 from harness.report.charts.drawing import Chart, drawing
 from harness.report.charts.reliability import reliability_chart
-from harness.report.names import run_to_run_text, stopped_text
+from harness.report.names import clean, run_to_run_text, stopped_text
 from harness.report.page import chart_data, facts, tables
 from harness.report.page.browser import Browser, build_browser
+from harness.report.page.card import CARD, draw_card
 from harness.report.page.data import RunData, read_run
 from harness.report.page.diagnosis import read_diagnoses
 from harness.report.page.diagnosis import rows as diagnosis_rows
@@ -25,13 +26,16 @@ from harness.report.page.engine_table import engine_notes, engine_table
 from harness.report.page.headline import headline, losslessness_counts
 from harness.report.page.race import build_race
 from harness.report.page.render import render
+from harness.report.places import command_text
 from harness.report.published.page_rows import Published, published, published_csv
 
 FOLDER = "report"
 
 
-def build(run_dir: str | Path) -> Path:
+def build(run_dir: str | Path, url: str = "") -> Path:
     """Write `report.html` and the folder `report/` (PNG charts, CSV data) of a run; return the page's path.
+
+    `url` is empty, or the folder on the web where the page will lie: platforms fetch pictures by absolute addresses.
 
     Raises InputError for damaged records and OSError if nothing can be written.
     """
@@ -58,8 +62,9 @@ def build(run_dir: str | Path) -> Path:
         replace_file(folder / f"{name}.csv", csv_text(table))
     if theirs:
         replace_file(folder / "published.csv", published_csv(theirs))
+    replace_file(folder / CARD, draw_card(run))
     path = run.run_dir / REPORT
-    replace_file(path, page(run, drawn, browser, theirs).encode("utf-8", "replace"))
+    replace_file(path, page(run, drawn, browser, theirs, url).encode("utf-8", "replace"))
     return path
 
 
@@ -84,7 +89,7 @@ def draw(
     return {chart.name: chart for chart in made if chart is not None}
 
 
-def page(run: RunData, drawn: Mapping[str, Chart], browser: Browser, theirs: list[Published]) -> str:
+def page(run: RunData, drawn: Mapping[str, Chart], browser: Browser, theirs: list[Published], url: str = "") -> str:
     """The report as HTML."""
     race = build_race(run, browser.data)
     return render(
@@ -111,6 +116,8 @@ def page(run: RunData, drawn: Mapping[str, Chart], browser: Browser, theirs: lis
         browser=browser,
         race=race,
         browser_json=json.dumps({**browser.data, "race": race}, separators=(",", ":")),
+        card=f"{url}{FOLDER}/{CARD}",
+        command=clean(command_text(run.manifest)),
         ran=facts.what_ran(run),
         drafters=facts.drafters(run),
         definitions=run.summary.get("definitions", {}),

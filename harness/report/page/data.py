@@ -15,7 +15,7 @@ from harness.records.files import NOTHING_YET, PROMPTS
 from harness.records.frames import read_generations, read_rounds
 from harness.records.prompts import KeptPrompt, read_prompts
 from harness.records.stored import read_manifest, warn_once
-from harness.report.charts.palette import arm_colour, light
+from harness.report.charts.palette import arm_colour, light, marker
 from harness.report.names import arm_name, clean, is_control
 from harness.vocabulary import ALL, BASELINE, HARNESS
 
@@ -145,3 +145,8 @@ def _key(row: SummaryRow) -> Key:
 def colour_of(one: Series) -> str:
     """A series' colour in charts, as hex."""
     return light(one.colour)
+
+
+def marker_of(one: Series) -> str:
+    """The shape of a series' points in charts, as matplotlib names it."""
+    return marker(one.colour)

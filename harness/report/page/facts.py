@@ -7,9 +7,10 @@ from itertools import pairwise
 from typing import Any
 
 from harness.config import EMBEDDED
-from harness.report.manifest_words import at, decoding, short
+from harness.report.manifest_words import at, decoding, machine, short, target_name
 from harness.report.names import arm_name, bytes_text, clean, number
 from harness.report.page.data import RunData
+from harness.report.places import short_path, without_places
 
 LATER_SHOWN = 4
 NOTHING = ("", "–", "None")
@@ -39,19 +40,20 @@ def noise(run: RunData) -> str:
 
 
 def subtitle(run: RunData) -> list[str]:
-    """The line above the headline: target, prompts, lengths, hardware."""
+    """The line above the headline: target, arms with k, prompts, decoding, lengths, dtype, processor or GPU, date."""
     manifest = run.manifest
-    target = at(manifest, "config", "target", "name")
-    target = at(manifest, "models", "target", "path") if target in (None, "path") else target
     categories = len(run.categories)
     prompts = max((int(row.get("prompts") or 0) for row in run.rows.values()), default=0)
+    arms = dict.fromkeys(f"{arm_name(clean(one.arm))} k={one.num_draft_tokens}" for one in run.contenders)
     said = [
-        clean(str(target).rstrip("/").rpartition("/")[2]) if target else "",
+        target_name(manifest).rstrip("/").rpartition("/")[2],
+        ", ".join(arms),
         f"{number(prompts, 0)} prompts" + (f" in {categories} categories" if categories > 1 else ""),
         decoding(manifest),
         f"up to {at(manifest, 'config', 'max_new_tokens')} tokens" if at(manifest, "config", "max_new_tokens") else "",
+        f"batch {at(manifest, 'config', 'batch_size')}" if (at(manifest, "config", "batch_size") or 1) != 1 else "",
         str(at(manifest, "target", "dtype") or "").removeprefix("torch."),
-        _device(manifest),
+        machine(manifest) or _device(manifest),
         str(manifest.get("created", ""))[:10],
     ]
     return [clean(part) for part in said if part not in NOTHING]
@@ -64,7 +66,8 @@ def what_ran(run: RunData) -> list[tuple[str, str]]:
     prompts = manifest.get("prompts") or {}
     config = manifest.get("config") or {}
     pairs: list[tuple[str, Any]] = [
-        ("Target", at(manifest, "models", "target", "path")),
+        ("Folder", run.run_dir.resolve().name),
+        ("Target", short_path(str(at(manifest, "models", "target", "path") or ""))),
         ("dtype", at(manifest, "target", "dtype")),
         ("Device", _device(manifest)),
         ("Attention", at(manifest, "target", "attention")),
@@ -89,9 +92,9 @@ def what_ran(run: RunData) -> list[tuple[str, str]]:
         ("Run key", run.summary.get("run_key")),
         ("Started", manifest.get("created")),
         ("Attempts", len(manifest.get("attempts") or []) or None),
-        ("Command", " ".join(map(str, manifest.get("command") or []))),
     ]
-    return [(name, clean(value)) for name, value in pairs if value is not None and str(value) not in NOTHING]
+    known = [(name, str(value)) for name, value in pairs if value is not None and str(value) not in NOTHING]
+    return [(name, clean(without_places(value))) for name, value in known]
 
 
 def drafters(run: RunData) -> list[tuple[str, str]]:
@@ -100,7 +103,7 @@ def drafters(run: RunData) -> list[tuple[str, str]]:
     for arm in run.manifest.get("arms") or []:
         model = at(run.manifest, "models", str(arm["name"])) or {}
         parts = [
-            str(model.get("path") or arm.get("kind")),
+            short_path(str(model["path"])) if model.get("path") else str(arm.get("kind")),
             f"{number(model['parameters'], 0)} parameters" if model.get("parameters") else "",
             bytes_text(model.get("bytes")) if model.get("bytes") else "",
             f"k = {arm['num_draft_tokens']}" if arm.get("num_draft_tokens") else "",

@@ -18,7 +18,8 @@ from harness.vocabulary import PACKAGE
 
 TEMPLATES = PACKAGE / "report" / "templates"
 #: Joined, the one script of a page: its hash is what the Content-Security-Policy allows.
-SCRIPTS = ("browser.js", "race.js")
+SCRIPTS = ("browser.js", "race.js", "charts.js", "sorting.js", "scrolling.js", "copy.js")
+SECTION = re.compile(r'<section id="([\w-]+)"(?: data-nav="([^"]*)")?[^>]*>\s*<h2[^>]*>(.*?)</h2>', re.DOTALL)
 
 
 @cache
@@ -31,8 +32,13 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"times": names.times, "number": names.number, "percent": names.percent}
+    made.filters |= {"times": names.times, "number": names.number, "percent": names.percent, "sections_of": sections_of}
     return made
+
+
+def sections_of(markup: str) -> list[tuple[str, Markup]]:
+    """The contents list of `markup`: id and name of every section, the heading where it has no shorter name."""
+    return [(place, Markup(short or heading)) for place, short, heading in SECTION.findall(markup)]
 
 
 def render(template: str, **values: Any) -> str:
@@ -48,7 +54,7 @@ def render(template: str, **values: Any) -> str:
         name: _data_block(value) if name.endswith("_json") else value for name, value in values.items()
     }
     if isinstance(safe.get("charts"), Mapping):
-        safe["svg"] = {name: Markup(chart.svg) for name, chart in safe["charts"].items()}
+        safe["svg"] = {name: Markup(chart.svg + chart.narrow) for name, chart in safe["charts"].items()}
     return (
         environment()
         .get_template(template)

@@ -12,6 +12,7 @@ from harness.metrics.summary import SummaryRow
 from harness.report.floor_words import strength_text
 from harness.report.names import NONE, arm_name, bytes_text, clean, known, number, percent, span, times
 from harness.report.page.data import RunData, Series
+from harness.report.places import without_places
 from harness.vocabulary import ALL, BASELINE, VERDICTS
 
 SEVERITIES = ("error", "warning", "info")
@@ -27,12 +28,17 @@ OTHERS_LENGTHS = (
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One table cell: `small` print beneath `text`, `tone` for the colour, `heat` from -1 (slower) to 1 (faster)."""
+    """One table cell: `small` print beneath `text`, `tone` for the colour, `heat` from -1 (slower) to 1 (faster).
+
+    `sort` is the figure by which a reader's script sorts the column; `link` leads to another page.
+    """
 
     text: str
     small: str = ""
     tone: str = ""
     heat: float | None = None
+    sort: float | None = None
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,8 @@ def _arm_line(run: RunData, one: Series) -> Line:
     row = run.row(one)
     is_baseline = one.arm == BASELINE
     void = bool(row.get("verdict_mismatch"))
+    # A share of the drafts falls with k: it compares arms of one k only.
+    apart = "quiet" if len({each.num_draft_tokens for each in run.drafting}) > 1 else ""
     speedup = Cell("1.00×", "the reference") if is_baseline else speedup_cell(row)
     end = Cell("1.00×") if is_baseline else Cell(times(row.get("speedup_end_to_end")), _span_of(row, "end_to_end"))
     memory = "peak_memory_bytes" if is_baseline else "peak_memory_over_baseline_bytes"
@@ -96,8 +104,8 @@ def _arm_line(run: RunData, one: Series) -> Line:
         Cell(number(row.get("decode_tok_s"), 1)),
         end,
         Cell(number(row.get("acceptance_length"))),
-        Cell(percent(row.get("acceptance_rate"))),
-        Cell(percent(row.get("verified_slots_used"))),
+        Cell(percent(row.get("acceptance_rate")), tone=apart),
+        Cell(percent(row.get("verified_slots_used")), tone=apart),
         accuracy_cell(row),
         Cell(number(row.get("ttft_ms"), 1, " ms"), f"p95 {number(row.get('ttft_p95_ms'), 1, ' ms')}"),
         Cell(plus + bytes_text(row.get(memory))),
@@ -254,7 +262,7 @@ def guard_list(run: RunData) -> list[dict[str, Any]]:
         {
             "severity": guard["severity"],
             "code": str(guard["code"]).replace("_", " "),
-            "message": clean(guard["message"]),
+            "message": clean(without_places(str(guard["message"]))),
             "where": ", ".join(
                 filter(
                     None,

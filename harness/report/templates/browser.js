@@ -129,7 +129,9 @@
         const chip = make("button");
         const output = prompt.arms[arm.label];
         if (!["exact", "none"].includes(output.verdict)) chip.append(make("span", "dot v-" + output.verdict));
-        chip.append(arm.label);
+        const swatch = make("i", "swatch");
+        swatch.style.setProperty("--s", "var(--" + arm.colour + "-shape)");
+        chip.append(swatch, arm.label);
         chip.type = "button";
         chip.style.setProperty("--c", "var(--" + arm.colour + ")");
         chip.setAttribute("aria-pressed", String(open.has(arm.label)));
@@ -145,6 +147,7 @@
     const outputs = make("div", "outputs");
     for (const arm of arms) if (open.has(arm.label)) outputs.append(showOutput(arm, prompt.arms[arm.label], line));
     detail.replaceChildren(...parts, outputs, line);
+    for (const pane of detail.querySelectorAll(".asked, .text")) if (pane.scrollHeight > pane.clientHeight) pane.tabIndex = 0;
   };
 
   const choose = (index) => {
@@ -180,6 +183,8 @@
   for (const node of [search, category, verdict]) node.addEventListener("input", filter);
   window.addEventListener("hashchange", follow);
   root.hidden = false;
+  // The first prompt to show is the one where the arms differ most.
+  if (data.race && data.race.order.length) choose(data.race.order[0]);
   filter();
   follow();
 })();

@@ -23,7 +23,7 @@ from harness.report import write_report
 from harness.report.console import JSON_FIELDS, arms_table, json_line, notes, published_table
 from harness.report.leaderboard import board as boards
 from harness.report.leaderboard.page import markdown, write_leaderboard
-from harness.report.leaderboard.page import tables as leaderboard_tables
+from harness.report.leaderboard.tables import tables as leaderboard_tables
 from harness.report.names import NONE, is_control
 from harness.report.page import data, tables
 from harness.report.published.catalogue import read_published

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.report import write_report
 from tests.helpers import generated_runs as synthetic
-from tests.helpers.chromium import Page, chromium, find_chromium
+from tests.helpers.chromium import Page
 
 pytestmark = pytest.mark.browser
 SHOWN = "[...document.querySelectorAll('#prompt-list button')].filter(b => !b.hidden).length"
@@ -22,15 +21,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tmp_path_factory.mktemp("run"), prompts=15, tokens=40, mismatches=1, errors=1, arms=arms
     )
     return write_report(folder)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    binary = find_chromium()
-    if binary is None:
-        pytest.skip("no Chromium on this machine")
-    with chromium(binary) as page:
-        yield page
 
 
 @pytest.fixture
@@ -61,7 +51,7 @@ def test_the_browser_filters_by_text_category_and_verdict(page: Page) -> None:
     assert page.run(SHOWN) == 15
     filter_by(page, "filter-category", "maths")
     assert page.run(SHOWN) == 3
-    assert page.run("document.querySelector('#prompt-detail h3').textContent").startswith("maths-001")
+    assert page.run("document.querySelector('#prompt-detail h3').textContent").startswith("maths-")
     filter_by(page, "filter-text", "PROMPT NUMBER 6:")
     assert page.run(SHOWN) == 1
     filter_by(page, "filter-text", "written nowhere")
@@ -101,17 +91,64 @@ def test_a_script_in_a_prompt_stays_text(page: Page) -> None:
     assert page.run("document.querySelectorAll('.asked *').length") == 0
 
 
-def test_a_point_of_the_scatter_leads_to_its_prompt(page: Page) -> None:
-    count = page.run("document.querySelectorAll('#chart-prompts a').length")
-    assert count == 15
-    link = page.run("document.querySelectorAll('#chart-prompts a')[7].getAttribute('href')")
-    page.run("document.querySelectorAll('#chart-prompts a')[7].dispatchEvent(new MouseEvent('click', {bubbles: true}))")
+POINTS = "document.querySelectorAll('#chart-prompts svg.wide .mark')"
+TIP = "document.querySelector('#chart-prompts .tip').textContent"
+
+
+def point_at(page: Page, index: int, kind: str, pointer: str) -> None:
+    """An event of the pointer on the middle of a point of the scatter."""
+    page.run(
+        f"{{const p = {POINTS}[{index}]; const r = p.getBoundingClientRect();"
+        f" p.dispatchEvent(new PointerEvent({kind!r}, {{bubbles: true, pointerType: {pointer!r},"
+        " clientX: r.x + r.width / 2, clientY: r.y + r.height / 2}))}"
+    )
+
+
+def test_a_point_of_the_scatter_says_its_figures_and_leads_to_its_prompt(page: Page) -> None:
+    assert page.run(f"{POINTS}.length") == 15
+    link = page.run(f"{POINTS}[7].dataset.link")
+    point_at(page, 7, "pointermove", "mouse")
+    assert "MTP" in page.run(TIP) and "DFlash" in page.run(TIP)
+    point_at(page, 7, "click", "mouse")
     page.run("new Promise(done => setTimeout(done, 50))")
     chosen = page.run("document.querySelector('#prompt-list [aria-selected=true]').dataset.index")
     assert link == f"#p{chosen}"
 
 
+def test_a_finger_reads_a_point_before_it_follows_the_link(page: Page) -> None:
+    point_at(page, 3, "click", "touch")
+    assert "MTP" in page.run(TIP) and page.run("location.hash") == ""
+    point_at(page, 3, "click", "touch")
+    assert page.run("location.hash") == page.run(f"{POINTS}[3].dataset.link")
+
+
+def test_a_chart_is_one_tab_stop_and_the_arrow_keys_read_its_values(page: Page) -> None:
+    stops = "document.querySelectorAll('#prediction a, #prediction button, #prediction [tabindex]').length"
+    assert page.run(stops) == page.run("document.querySelectorAll('#prediction .chart').length") == 2
+    page.run("document.querySelector('#chart-prompts .chart').focus()")
+
+    def press(key: str) -> str:
+        event = f"new KeyboardEvent('keydown', {{key: {key!r}, bubbles: true, cancelable: true}})"
+        page.run(f"document.querySelector('#chart-prompts .chart').dispatchEvent({event})")
+        return str(page.run(TIP))
+
+    first = press("Home")
+    assert press("ArrowRight") != first == press("ArrowLeft")
+    press("End")
+    assert page.run("document.querySelectorAll('#chart-prompts svg.wide .mark.on').length") == 1
+    press("Enter")
+    assert page.run("location.hash").startswith("#p")
+    assert press("Escape") == ""
+
+
+def test_every_chart_has_values_to_read(page: Page) -> None:
+    charts = "[...document.querySelectorAll('.chart')]"
+    assert page.run(f"{charts}.every(c => c.tabIndex === 0 && c.getAttribute('aria-label').includes('arrow keys'))")
+    assert page.run("document.querySelectorAll('.mark title').length") == 0, "no second tip of the browser's own"
+
+
 def test_the_list_can_be_walked_with_the_keyboard(page: Page) -> None:
+    page.run("document.querySelector('#prompt-list button').click()")
     down = "new KeyboardEvent('keydown', {key: 'ArrowDown', bubbles: true, cancelable: true})"
     page.run(f"document.querySelector('#prompt-list button').dispatchEvent({down})")
     assert page.run("document.querySelector('#prompt-list [aria-selected=true]').dataset.index") == "1"
@@ -152,7 +189,7 @@ def test_without_scripts_everything_but_the_browser_is_there(browser: Page, repo
         browser.open(report)
         document = browser.call("DOM.getDocument", depth=0)["root"]["nodeId"]
         found = browser.call("DOM.querySelectorAll", nodeId=document, selector="figure svg, noscript")["nodeIds"]
-        assert len(found) == 9
+        assert len(found) == 2 * 8 + 1
         assert browser.problems == []
     finally:
         browser.call("Emulation.setScriptExecutionDisabled", value=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import struct
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import pytest
 from harness.errors import InputError
 from harness.report import write_report
 from harness.report.__main__ import main
+from harness.report.charts.palette import light
+from harness.vocabulary import ASSETS, PACKAGE, ROOT
 from tests.helpers import generated_runs as synthetic
 
 CHARTS = ("speedup", "duel", "acceptance_unconditional", "acceptance_conditional", "time_per_round", "time_per_token")
@@ -72,6 +75,48 @@ def test_sections_come_in_order_with_the_verdict_first(page: str) -> None:
     assert ids == list(SECTIONS)
 
 
+def test_the_first_line_names_target_arms_with_k_and_processor(page: str) -> None:
+    line = page[page.index('<p class="eyebrow">') :].partition("</p>")[0]
+    assert "synthetic-target · MTP k=4, DFlash k=7 · 15 prompts in 5 categories · greedy" in line
+    assert "Imaginary CPU, 1 thread · 2026-01-01" in line
+
+
+def test_the_contents_list_leads_to_every_section(page: str) -> None:
+    contents = page[page.index('<nav class="contents"') : page.index("</nav>")]
+    linked = re.findall(r'href="#([\w-]+)"', contents)
+    sections = re.findall(r'<section id="([\w-]+)"', page)
+    assert linked == sections and len(linked) > 6
+
+
+def test_a_link_to_the_page_has_title_description_and_card(run_dir: Path, page: str) -> None:
+    meta = {a.get("property") or a.get("name"): a.get("content") for tag, a in Reader(page).tags if tag == "meta"}
+    title = page[page.index("<title>") + 7 : page.index("</title>")]
+    assert meta["og:title"] == title and str(meta["og:description"]).startswith(("MTP", "DFlash"))
+    assert [meta[f"og:image{part}"] for part in ("", ":width", ":height")] == ["report/card.png", "1200", "630"]
+    header = (run_dir / "report" / "card.png").read_bytes()[:24]
+    assert header.startswith(b"\x89PNG") and struct.unpack(">II", header[16:]) == (1200, 630)
+
+
+def test_no_path_of_the_machine_is_on_the_page(tmp_path: Path) -> None:
+    where = {"target": {"path": "/home/somebody/models/gemma", "weights_hash": "ab" * 32}}
+    folder = synthetic.write_run(
+        tmp_path / "run", prompts=6, tokens=20, errors=1,
+        manifest={
+            "models": {**where, "mtp": {"path": str(ASSETS / "mtp")}},
+            "command": [
+                str(PACKAGE / "__main__.py"), "dataset.path=/home/somebody/my.jsonl", f"hydra.run.dir={tmp_path}/a"
+            ],
+        },
+    )  # fmt: skip
+    error = folder / "generations.jsonl"
+    error.write_text(error.read_text().replace("OutOfMemoryError", "cannot read /home/somebody/cache/x.bin"))
+    (folder / "summary.json").unlink()
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert "<code>python -m harness dataset.path=my.jsonl</code>" in text
+    assert "harness/assets/mtp" in text and "<dd>gemma</dd>" in text and "cannot read x.bin" in text
+    assert not [place for place in (str(tmp_path), str(ROOT), "/home/somebody") if place in text]
+
+
 def test_the_noise_stands_below_the_doubts(page: str) -> None:
     header = page[: page.index("</header>")]
     assert "<p class=\"note\">Noise: the baseline" in header
@@ -123,9 +168,9 @@ def test_charts_follow_the_reader_s_colours_and_lie_beside_the_page_as_png(run_d
         assert f'id="chart-{name}"' in page
         assert (run_dir / "report" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     svgs = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
-    assert len(svgs) == 8
+    assert len(svgs) == 2 * 8, "a wide and a narrow drawing of each"
     assert all("var(--ink)" in svg or "var(--muted)" in svg for svg in svgs)
-    assert not any("#2b6cb0" in svg for svg in svgs)
+    assert not any(light("arm-mtp") in svg for svg in svgs)
 
 
 def test_ids_within_charts_are_unique(page: str) -> None:
@@ -184,8 +229,8 @@ def test_records_alone_are_enough(tmp_path: Path) -> None:
 
 
 def test_the_same_run_gives_the_same_report(run_dir: Path, page: str, tmp_path: Path) -> None:
-    shutil.copytree(run_dir, tmp_path / "copy")
-    assert write_report(tmp_path / "copy").read_text(encoding="utf-8") == page
+    shutil.copytree(run_dir, tmp_path / run_dir.name)
+    assert write_report(tmp_path / run_dir.name).read_text(encoding="utf-8") == page
 
 
 def test_published_figures_stand_beside_ours(tmp_path: Path) -> None:
@@ -218,6 +263,20 @@ def test_the_command_rebuilds_every_report_below_a_folder(tmp_path: Path, capsys
     (tmp_path / "empty").mkdir()
     assert main([str(tmp_path / "empty")]) == 2
     assert "expected a run directory" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("blank_charts")
+def test_a_page_that_will_be_published_has_its_picture_by_an_absolute_address(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    synthetic.write_run(tmp_path / "a sweep" / "0", prompts=2, tokens=8)
+    assert main([str(tmp_path / "a sweep"), "--url", "https://example.org/runs"]) == 0
+    page = (tmp_path / "a sweep" / "0" / "report.html").read_text(encoding="utf-8")
+    assert 'property="og:image" content="https://example.org/runs/0/report/card.png"' in page
+    capsys.readouterr()
+    assert main([str(tmp_path / "a sweep"), "--url", "example.org"]) == 2
+    [error] = capsys.readouterr().err.splitlines()
+    assert error == "error: --url=example.org: expected an address that begins with https:// or http://"
 
 
 def test_damaged_records_are_named(tmp_path: Path) -> None:
