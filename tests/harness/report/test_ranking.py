@@ -10,7 +10,8 @@ import pytest
 
 from harness.compare import main
 from harness.report.leaderboard.board import Leaderboard, leaderboard
-from harness.report.leaderboard.page import markdown, notes, tables
+from harness.report.leaderboard.page import markdown, notes
+from harness.report.leaderboard.tables import tables
 from harness.report.page.tables import Table
 from tests.helpers import generated_runs as synthetic
 from tests.helpers.generated_runs import write_at_k
