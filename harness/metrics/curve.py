@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.metrics.cells import SECONDS, generation_index
+from harness.metrics.cost_curve import smoothed
 from harness.metrics.pairing import LABEL, PROMPT, prompt_times
 from harness.metrics.statistics import CONFIDENCE, RESAMPLES, SEED, paired_speedup
 from harness.metrics.walk import Answer, rounds_at
@@ -74,6 +75,7 @@ def curves(
     owner = generation_index(rounds, table)
     found: dict[str, list[Point]] = {}
     base = table[table["arm"] == BASELINE]
+    costs = None if costs is None else smoothed(costs)
     for arm in [name for name in dict.fromkeys(table["arm"]) if name != BASELINE]:
         places = np.flatnonzero((table["arm"] == arm) & (table["status"] == OK))
         parts = arm_times(table.loc[places], rounds, owner)
