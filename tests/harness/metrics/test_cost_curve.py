@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -67,7 +68,7 @@ def test_a_rising_curve_never_falls_nor_leaves_what_was_measured(measured: list[
     drawn, error = rising(list(enumerate(measured)))
     curve = list(drawn.values())
     if len(measured) >= 4:
-        assert all(later >= earlier - 1e-9 for earlier, later in zip(curve, curve[1:], strict=False))
+        assert all(later >= earlier - 1e-9 for earlier, later in pairwise(curve))
     assert min(measured) - 1e-9 <= min(curve) and max(curve) <= max(measured) + 1e-9
     assert error >= 0
 
