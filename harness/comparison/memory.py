@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from drafters.checkpoints.files import Stored, stored_bytes
@@ -173,11 +173,9 @@ def available_bytes(device: torch.device) -> int | None:
     if device.type == "cuda":
         return max(torch.cuda.mem_get_info(device)[0] - GPU_RESERVE, 0)
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
+        return int(psutil.virtual_memory().available)
+    except OSError:  # a system that hides it
         return None
-    sizes = [line.split()[1:] for line in lines if line.startswith("MemAvailable:")]
-    return int(sizes[0][0]) * 1024 if sizes and len(sizes[0]) == 2 and sizes[0][0].isdigit() else None
 
 
 def shortage(memory: Memory, *devices: torch.device, held: int = 0) -> str | None:

@@ -10,14 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from filelock import lock_descriptor
 
 from harness.errors import InputError
 from harness.progress import warn
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such lock
-    fcntl = None  # type: ignore[assignment]
 
 
 def choose_device(name: str, place: int | None) -> str:
@@ -34,8 +30,9 @@ def lock_path(device: torch.device) -> Path:
     if device.type == "cuda":
         index = device.index if device.index is not None else torch.cuda.current_device()
         name = f"gpu-{getattr(torch.cuda.get_device_properties(index), 'uuid', index)}"
-    # By number: a user of a container need not have a name.
-    return Path(tempfile.gettempdir()) / f"drafthouse-{os.getuid()}-{name}.lock"
+    # By number: a user of a container need not have a name. On Windows the folder is the user's own.
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return Path(tempfile.gettempdir()) / f"drafthouse-{user}-{name}.lock"
 
 
 @contextmanager
@@ -45,7 +42,7 @@ def hold_device(device: torch.device, *, share: bool, wait: bool) -> Iterator[No
     Raises InputError for a GPU that another run holds, or waits for it with `wait`; warns for a CPU, whose cores may
     suffice for two runs. With `share` nothing is held.
     """
-    if share or fcntl is None:
+    if share:
         yield
         return
     try:
@@ -56,22 +53,30 @@ def hold_device(device: torch.device, *, share: bool, wait: bool) -> Iterator[No
         return
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-            taken = f"target.device={device} is being timed by another run (process {holder})"
-            if device.type == "cpu":
-                warn(f"{taken}: times of both are not to be trusted (share_device=true if that is meant)")
-            elif not wait:
-                raise InputError(f"{taken}: expected a free device, or share_device=true") from None
-            else:
-                print(f"waiting: {taken}", file=sys.stderr, flush=True)
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            free = lock_descriptor(descriptor, blocking=False)
+            if not free:
+                taken = f"target.device={device} is being timed by another run (process {holder(descriptor)})"
+                if device.type == "cpu":
+                    warn(f"{taken}: times of both are not to be trusted (share_device=true if that is meant)")
+                elif not wait:
+                    raise InputError(f"{taken}: expected a free device, or share_device=true")
+                else:
+                    print(f"waiting: {taken}", file=sys.stderr, flush=True)
+                    free = lock_descriptor(descriptor)
+            if free:
+                os.ftruncate(descriptor, 0)
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                os.write(descriptor, f"{os.getpid()}\n".encode())
         except OSError as error:  # a file system without locks
             warn(f"no lock for {device} ({error}): another run on it goes unnoticed")
-        else:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def holder(descriptor: int) -> str:
+    """The process that noted itself in the lock's file."""
+    try:
+        return os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+    except OSError:  # Windows reads no locked byte
+        return "unknown"

@@ -17,6 +17,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from drafters.checkpoints.files import weight_files
 from harness.config import RunConfig
 from harness.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
@@ -193,12 +195,9 @@ def _alive(note: Mapping[str, Any]) -> bool:
     if note.get("host") != socket.gethostname():
         return True  # a process of another machine cannot be checked
     try:
-        os.kill(int(note["pid"]), 0)
-    except (ProcessLookupError, KeyError, TypeError, ValueError):
+        return psutil.pid_exists(int(note["pid"]))
+    except (KeyError, TypeError, ValueError):
         return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _write(run_dir: Path, note: Mapping[str, Any]) -> None:

@@ -48,7 +48,7 @@ def clock_guards(readings: Sequence[ClockReading]) -> list[Guard]:
         message = f"the GPU reports {', '.join(names)}: clocks were not steady, times may drift"
         found.append(Guard("throttled_clocks", "warning", message))
     if readings and all(reading.gpu and reading.gpu_reasons is None for reading in readings):
-        message = "nvidia-smi did not say whether the GPU held its clocks: throttling would not be noticed"
+        message = "the driver did not say whether the GPU held its clocks: throttling would not be noticed"
         found.append(Guard("unread_clocks", "info", message))
     counted = [reading.cpu_throttle_events for reading in readings if reading.cpu_throttle_events is not None]
     if counted and counted[-1] > counted[0]:

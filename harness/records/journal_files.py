@@ -14,11 +14,6 @@ from harness.errors import InputError
 from harness.records.files import naming
 from harness.records.stored import warn_once
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such lock; there two runs in one directory are the user's to avoid
-    fcntl = None  # type: ignore[assignment]
-
 BLOCK = 1 << 16
 
 
@@ -57,18 +52,16 @@ def open_for_append(path: Path) -> FileIO:
 
 
 def open_locked(path: Path) -> FileIO:
+    """The file opened for this process alone until it is closed. Raises InputError while another one holds it."""
+    from filelock import lock_descriptor  # 0.1 s that readers need not wait for
+
     file = open_for_append(path)
-    if fcntl is None:
-        return file
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    free = True  # on a network file system without locks
+    with contextlib.suppress(OSError):
+        free = lock_descriptor(file.fileno(), blocking=False)
+    if not free:
         file.close()
-        raise InputError(
-            f"hydra.run.dir={path.parent}: another process is writing this run; expected one at a time"
-        ) from error
-    except OSError:
-        pass  # a network file system without locks
+        raise InputError(f"hydra.run.dir={path.parent}: another process is writing this run; expected one at a time")
     return file
 
 

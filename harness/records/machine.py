@@ -9,17 +9,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
+from harness.records.nvml import gpu_facts
+
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "numpy", "hydra-core")
-GPU_FIELDS = (
-    "driver_version",
-    "power.limit",
-    "clocks.max.sm",
-    "clocks.max.mem",
-    "persistence_mode",
-    "mig.mode.current",
-)
 
 
 def versions() -> dict[str, str | None]:
@@ -58,18 +53,17 @@ def hardware(device: torch.device) -> dict[str, Any]:
             "memory_bytes": properties.total_memory,
             "compute_capability": f"{properties.major}.{properties.minor}",
             "multiprocessors": properties.multi_processor_count,
-            **_nvidia_smi(str(getattr(properties, "uuid", ""))),
+            **gpu_facts(str(gpu_name(device))),
         }
     return described
 
 
-def _nvidia_smi(uuid: str) -> dict[str, str]:
-    query = ["nvidia-smi", f"--query-gpu={','.join(GPU_FIELDS)}", "--format=csv,noheader"]
-    line = _output([*query, *([f"--id=GPU-{uuid}"] if uuid else [])])
-    if not line:
-        return {}
-    values = [value.strip() for value in line.splitlines()[0].split(",")]
-    return dict(zip(GPU_FIELDS, values, strict=True)) if len(values) == len(GPU_FIELDS) else {}
+def gpu_name(device: torch.device) -> str | None:
+    """NVML's name of `device` (harness.records.nvml); None for no GPU."""
+    if device.type != "cuda":
+        return None
+    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+    return str(device.index or 0) if uuid is None else f"GPU-{uuid}"
 
 
 def cpu_name() -> str:
@@ -85,8 +79,8 @@ def cpu_name() -> str:
 
 def _memory_bytes() -> int | None:
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
+        return int(psutil.virtual_memory().total)
+    except OSError:  # a system that hides it
         return None
 
 
