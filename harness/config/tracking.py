@@ -20,6 +20,7 @@ class TrackingConfig:
     mode: str = "auto"
     group: str | None = None
     tags: list[str] = field(default_factory=list)
+    arm_runs: bool | None = None
 
     def __post_init__(self) -> None:
         one_of(self.name, TRACKERS, "tracking")

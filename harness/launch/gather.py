@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.config import TrackingConfig
 from harness.entry import say
 from harness.errors import InputError
 from harness.launch.state import STATES, Sweep
@@ -15,14 +16,14 @@ from harness.metrics.summary import COLUMNS, flat, read_summary
 from harness.progress import warn
 from harness.records.csv_text import csv_text
 from harness.records.files import SUMMARY_JSON, replace_file
-from harness.report.leaderboard.board import leaderboard
+from harness.report.leaderboard.board import Leaderboard, leaderboard
 
 TABLE = "sweep.csv"
 ABOUT = ("job", "state", "overrides", "reason")
 
 
-def finish(sweep: Sweep) -> None:
-    """Write `sweep.csv` and, from the jobs that have numbers, the leaderboard."""
+def finish(sweep: Sweep, tracking: TrackingConfig | None = None) -> None:
+    """Write `sweep.csv` and, from the jobs that have numbers, the leaderboard; in W&B too where `tracking` says so."""
     rows = list(rows_of(sweep))
     if unknown := sorted({name for row in rows for name in row} - {*ABOUT, *COLUMNS}):
         warn(f"{TABLE} leaves out {', '.join(unknown)}: figures without a definition in this version")
@@ -32,12 +33,14 @@ def finish(sweep: Sweep) -> None:
     say(f"sweep: {ended or 'no jobs'}; {sweep.folder / TABLE}")
     if counted["done"]:
         try:
-            show_leaderboard(sweep.folder)
+            board = show_leaderboard(sweep.folder)
+            if tracking is not None and tracking.name != "none":
+                track(tracking, board, sweep.folder)
         except Exception as error:  # the numbers are safe; a table over them can be built again
             warn(f"no leaderboard ({type(error).__name__}: {error})")
 
 
-def show_leaderboard(folder: Path) -> None:
+def show_leaderboard(folder: Path) -> Leaderboard:
     """Print the leaderboard over all runs below `folder`, and write its files there."""
     board = leaderboard([folder])
     # A sweep must be able to begin without a drawing library.
@@ -47,6 +50,18 @@ def show_leaderboard(folder: Path) -> None:
     for text in notes(board):
         warn(text)
     say(f"files: {', '.join(map(str, write_leaderboard(board, folder.resolve())))}")
+    return board
+
+
+def track(tracking: TrackingConfig, board: Leaderboard, folder: Path) -> None:
+    """The leaderboard as a run in the tracker, whose outage is a warning."""
+    from harness.report.tracking.board import track_leaderboard
+    from harness.report.tracking.tracker import quietly, switched_off
+
+    if not switched_off():  # the jobs have said so
+        where = quietly("write the leaderboard", lambda: track_leaderboard(tracking, board, folder))
+        if where:
+            say(f"W&B: leaderboard, {where}")
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -28,17 +28,18 @@ def rounds_of(accepted: list[int], k: int) -> list[Round]:
 
 
 def record(
-    run_dir: Path, *, prompts: int = 6, verdict: str = "exact", arms: tuple[str, ...] = ("mtp", "dflash")
+    run_dir: Path, *, prompts: int = 6, verdict: str = "exact", arms: tuple[str, ...] = ("mtp", "dflash"), k: int = K
 ) -> Path:
-    """A baseline of 12 rounds per prompt, and arms that need 4 rounds (accepting 2 of 3 each)."""
-    names = {"baseline": 0, **dict.fromkeys(arms, K)}
+    """A baseline of 12 rounds per prompt, and arms that need 4 rounds (accepting 2 of `k` each), or 6 for k=1."""
+    names = {"baseline": 0, **dict.fromkeys(arms, k)}
+    kept = min(k, 2)
     with Journal(run_dir, {"config": {"drafters": {arm: {"kind": arm} for arm in arms}}}) as journal:
         for index in range(prompts):
-            for arm, k in names.items():
-                rounds = rounds_of([2] * 4 if k else [0] * 12, k)
+            for arm, drafted in names.items():
+                rounds = rounds_of([kept] * (12 // (kept + 1)) if drafted else [0] * 12, drafted)
                 tokens = list(range(TOKENS))
                 row = GenerationRow(f"p{index}", arm, "odd" if index % 2 else "even", dataset="made", token_ids=tokens)
-                row.num_draft_tokens, row.prompt_tokens = k, 20
+                row.num_draft_tokens, row.prompt_tokens = drafted, 20
                 row.text, row.finish_reason = "<b>text</b>", "length"
                 # A little different for each prompt, so that intervals have a width.
                 row.prefill_s = 0.05
@@ -48,7 +49,7 @@ def record(
         manifest: dict[str, Any] = {
             "run_key": journal.run_key,
             "created": "2026-01-02T03:04:05+00:00",
-            "arms": [{"name": arm, "kind": arm, "num_draft_tokens": k} for arm, k in names.items()],
+            "arms": [{"name": arm, "kind": arm, "num_draft_tokens": own} for arm, own in names.items()],
             "config": {"seed": 0, "max_new_tokens": TOKENS, "hub": {"api_key": "s3cr3t"}},
             "attempts": [{"started": "2026-01-02T03:04:05+00:00"}],
         }

@@ -46,7 +46,12 @@ class Written:
     run: Any = None
     summary: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
-    history: dict[str, Any] = field(default_factory=dict)  # nested keys joined by slashes
+    history: dict[str, Any] = field(default_factory=dict)  # the last value of each key; nested ones joined by slashes
+    rows: list[dict[str, Any]] = field(default_factory=list)  # of the history, in order, without wandb's own keys
+    axes: dict[str, str] = field(default_factory=dict)  # the step metric of each key, or of each pattern
+    hidden: set[str] = field(default_factory=set)
+    artifact: str | None = None
+    aliases: list[str] = field(default_factory=list)
     artifact_files: list[str] = field(default_factory=list)
     exit_code: int | None = None
 
@@ -74,16 +79,28 @@ def _read(path: Path) -> Written:
         elif kind == "summary":
             found.summary |= {_key(item): json.loads(item.value_json) for item in record.summary.update}
         elif kind == "history":
-            found.history |= {_key(item): json.loads(item.value_json) for item in record.history.item}
-        elif kind == "artifact" and record.artifact.type == "run":
-            found.artifact_files = [entry.path for entry in record.artifact.manifest.contents]
+            row = {_key(item): json.loads(item.value_json) for item in record.history.item}
+            found.history |= row
+            found.rows.append({name: value for name, value in row.items() if not name.startswith("_")})
+        elif kind == "metric":
+            name = record.metric.name or record.metric.glob_name
+            if record.metric.step_metric:
+                found.axes[name] = record.metric.step_metric
+            if record.metric.options.hidden:
+                found.hidden.add(name)
+        elif kind == "artifact":
+            _take(found, record.artifact)
         elif kind == "request" and record.request.WhichOneof("request_type") == "log_artifact":
-            artifact = record.request.log_artifact.artifact
-            if artifact.type == "run":
-                found.artifact_files = [entry.path for entry in artifact.manifest.contents]
+            _take(found, record.request.log_artifact.artifact)
         elif kind == "exit":
             found.exit_code = record.exit.exit_code
     return found
+
+
+def _take(found: Written, artifact: Any) -> None:
+    if artifact.type in ("run", "leaderboard"):  # and no table of wandb's own
+        found.artifact, found.aliases = artifact.name, list(artifact.aliases)
+        found.artifact_files = [entry.path for entry in artifact.manifest.contents]
 
 
 def _key(item: Any) -> str:

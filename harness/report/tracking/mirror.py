@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -23,13 +25,17 @@ from harness.records.files import (
     SUMMARY_JSON,
 )
 from harness.records.frames import read_generations, read_rounds
+from harness.records.paths import without_places
+from harness.records.stored import read_manifest
+from harness.report.tracking.described import SHARED, aliases, arm_rows, artifact_name, drafting_arms, fastest
+from harness.report.tracking.history import define, prompt_rows
 from harness.vocabulary import ALL
 
 TABLE_ROWS = 10_000  # the rows of a table that wandb shows; the artifact holds all
-ARTIFACT_FILES = (
-    *(SUMMARY_JSON, SUMMARY_CSV, MANIFEST, REPORT, ROUNDS, GENERATIONS, RUN_KEY, COSTS, CURVE),
-    "errors.log",
-)
+ERRORS = "errors.log"
+ARTIFACT_FILES = (SUMMARY_JSON, SUMMARY_CSV, REPORT, ROUNDS, GENERATIONS, RUN_KEY, COSTS, CURVE)
+#: Files that name places of the machine; the artifact holds them without.
+CLEANED_FILES = (MANIFEST, ERRORS)
 GENERATION_COLUMNS = (
     "prompt_id", "category", "arm", "turn", "repeat", "num_draft_tokens", "prompt_tokens", "new_tokens", "prefill_s",
     "decode_s", "finish_reason", "status", "error", "verdict", "score", "text",
@@ -37,12 +43,26 @@ GENERATION_COLUMNS = (
 
 
 def mirror(run: Any, run_dir: Path) -> None:
-    """Log summary figures, tables, plots and the files of `run_dir` to the open wandb run `run`."""
-    summary = read_summary(run_dir)
+    """Log summary figures, history, tables, plots, the page and the files of `run_dir` to the open wandb run `run`."""
+    summary, manifest = read_summary(run_dir), read_manifest(run_dir)
+    rows = arm_rows(summary, manifest)
     # Plain figures first: they survive if a table cannot be sent.
-    run.summary.update(summary_figures(summary) | curve_figures(run_dir))
-    run.log(tables(run_dir, summary))
-    run.log_artifact(artifact(run, run_dir))
+    run.summary.update(summary_figures(summary) | curve_figures(run_dir) | fastest(rows))
+    if len(rows) == 1:
+        run.summary.update(rows[0])
+    define(run, list(drafting_arms(manifest)))
+    for row in (*prompt_rows(read_generations(run_dir), read_rounds(run_dir)), *rows):
+        run.log(row)
+    run.log(tables(run_dir, summary, rows) | page(run_dir / REPORT))
+    run.log_artifact(artifact(run_dir, manifest), aliases=aliases(manifest))
+
+
+def page(path: Path) -> dict[str, Any]:
+    """The page at `path` as a panel, named after its file; empty without it."""
+    import wandb
+
+    # As it is: wandb's own style sheet would change its colours.
+    return {path.stem: wandb.Html(path, inject=False)} if path.is_file() else {}
 
 
 def summary_figures(summary: dict[str, Any]) -> dict[str, Any]:
@@ -89,8 +109,11 @@ def positions(summary: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["arm", "position", "unconditional", "conditional"])
 
 
-def tables(run_dir: Path, summary: dict[str, Any]) -> dict[str, Any]:
-    """Per-prompt, per-round, per-category and per-position tables, and the position curves as a plot."""
+def tables(run_dir: Path, summary: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Per-prompt, per-round, per-category, per-arm and per-position tables, and the position curves as a plot.
+
+    `rows` are those of described.arm_rows: W&B joins the `tables/arms` of several runs into one.
+    """
     import wandb
 
     generations = read_generations(run_dir)
@@ -101,6 +124,7 @@ def tables(run_dir: Path, summary: dict[str, Any]) -> dict[str, Any]:
         "tables/prompts": table(generations.reindex(columns=list(GENERATION_COLUMNS))),
         "tables/rounds": table(rounds),
         "tables/summary": table(categories),
+        "tables/arms": arms_table(rows),
         "tables/positions": table(curves),
     }
     if len(curves):
@@ -117,11 +141,11 @@ def tables(run_dir: Path, summary: dict[str, Any]) -> dict[str, Any]:
     if len(speedups):
         logged["tables/k_curve"] = table(speedups)
         drawn = speedups[(speedups["category"] == ALL) & speedups["speedup"].notna()]
-        by_arm = [(str(arm), part) for arm, part in drawn.groupby("arm", sort=False)]
+        lines = {str(arm): part for arm, part in drawn.groupby("arm", sort=False)}
         logged["plots/speedup_by_k"] = wandb.plot.line_series(
-            xs=[list(part["k"]) for _, part in by_arm],
-            ys=[list(part["speedup"]) for _, part in by_arm],
-            keys=[arm for arm, _ in by_arm],
+            xs=[list(part["k"]) for part in lines.values()],
+            ys=[list(part["speedup"]) for part in lines.values()],
+            keys=list(lines),
             title="Decode speedup against k, from one run",
             xname="draft tokens per round (k)",
         )
@@ -136,12 +160,25 @@ def table(frame: pd.DataFrame) -> Any:
     return wandb.Table(columns=list(shown.columns), data=shown.where(shown.notna(), None).values.tolist())
 
 
-def artifact(run: Any, run_dir: Path) -> Any:
-    """The report and the raw files as a wandb artifact."""
+def arms_table(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """`described.arm_rows` as a wandb table, with the same columns in every run."""
+    return table(pd.DataFrame(list(rows), columns=["target", "dataset", "batch_size", "arm", "k", *SHARED]))
+
+
+def artifact(run_dir: Path, manifest: Mapping[str, Any]) -> Any:
+    """The report and the raw files as a wandb artifact, a version of the results of its target and dataset."""
     import wandb
 
-    content = wandb.Artifact(f"run-{run.id}", type="run", description="A run directory of the harness")
+    about = {"arms": drafting_arms(manifest), "run_key": manifest.get("run_key"), "created": manifest.get("created")}
+    content = wandb.Artifact(
+        artifact_name("results", [manifest]), type="run", description="A run directory of the harness", metadata=about
+    )
     for name in ARTIFACT_FILES:
         if (run_dir / name).is_file():
             content.add_file(str(run_dir / name), name=name)
+    for name in CLEANED_FILES:
+        if (run_dir / name).is_file():
+            text = (run_dir / name).read_text(encoding="utf-8", errors="replace")
+            with content.new_file(name, encoding="utf-8") as file:
+                file.write(json.dumps(without_places(manifest), indent=1) if name == MANIFEST else without_places(text))
     return content

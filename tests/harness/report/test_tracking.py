@@ -6,7 +6,9 @@ import builtins
 import hashlib
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,13 +18,13 @@ from harness import upload
 from harness.comparison import manifest
 from harness.config import TrackingConfig, read_config
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
-from harness.records.files import MANIFEST, SUMMARY_JSON
+from harness.records.files import MANIFEST, REPORT, SUMMARY_JSON
 from harness.report.tracking import mirror
 from harness.report.tracking import tracker as tracking
 from tests.helpers.recorded_run import record
 from tests.helpers.wandb_file import Written, read_back, records
 
-OFFLINE = TrackingConfig("wandb", mode="offline", tags=["mine"])
+OFFLINE = TrackingConfig("wandb", mode="offline", tags=["mine"], arm_runs=False)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +122,65 @@ def test_the_artifact_holds_the_raw_files(run_dir: Path) -> None:
     }  # fmt: skip
 
 
+def test_the_artifact_is_a_version_of_the_results_of_its_target_and_dataset(run_dir: Path) -> None:
+    manifest = manifest_of(run_dir) | {"prompts": {"dataset": "gsm8k"}, "git": {"commit": "0123456789abcdef"}}
+    manifest["config"] |= {"target": {"name": "31b"}}
+    (run_dir / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    written = tracked(run_dir)
+    assert written.artifact == "results-31b-gsm8k"
+    assert {*written.aliases} == {"latest", "k3", "2026-01-02", "0123456789"}
+
+
+def test_the_page_is_a_panel(run_dir: Path) -> None:
+    (run_dir / REPORT).write_text("<html><p>the page</p></html>", encoding="utf-8")
+    written = tracked(run_dir)
+    assert written.history["report/_type"] == "html-file"
+    [file] = run_dir.glob(f"wandb/*run-*/files/{written.history['report/path']}")
+    assert file.read_text(encoding="utf-8") == "<html><p>the page</p></html>", "as it is"
+
+
+def test_every_prompt_and_every_arm_is_a_row_of_history_over_its_own_axis(run_dir: Path) -> None:
+    written = tracked(run_dir)
+    prompts = [row for row in written.rows if "prompt" in row]
+    assert [row["prompt"] for row in prompts] == [1, 2, 3, 4, 5, 6]
+    assert {row["prompts/mtp/acceptance_length"] for row in prompts} == {3.0}
+    assert [row["prompts/dflash/speedup_decode"] for row in prompts] == pytest.approx([2.5] * 6)
+    assert prompts[0]["prompts/baseline/decode_tok_s"] == pytest.approx(100.0)
+    assert written.axes["prompts/*"] == "prompt"
+    arms = [row for row in written.rows if "arm" in row]
+    assert [(row["arm"], row["k"]) for row in arms] == [("dflash", 3), ("mtp", 3)]
+    assert written.axes["speedup_decode"] == written.axes["acceptance_length"] == "k"
+    assert "mtp/*" in written.hidden and "mtp/speedup_decode" not in written.hidden
+
+
+def test_no_place_of_this_machine_is_sent(run_dir: Path, tmp_path: Path) -> None:
+    manifest = manifest_of(run_dir)
+    manifest["config"]["dataset"] = {"path": str(tmp_path / "my prompts.jsonl")}
+    manifest["command"] = ["harness", f"dataset.path={tmp_path}/my.jsonl"]
+    manifest["models"] = {"target": {"path": f"{tmp_path}/checkpoints/mine"}}
+    (run_dir / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    (run_dir / "errors.log").write_text(f'  File "{tmp_path}/harness/run.py", line 3\n', encoding="utf-8")
+    written = tracked(run_dir)
+    assert str(tmp_path) not in json.dumps(written.config)
+    assert written.config["dataset"]["path"] == ".../my prompts.jsonl"
+    assert written.config["manifest"]["command"] == ["harness", "dataset.path=.../my.jsonl"]
+    assert written.config["target_name"] == "mine"
+    assert {"manifest.json", "errors.log"} <= {*written.artifact_files}
+
+
+def test_the_run_says_where_it_is_when_it_begins_and_ends(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tracked(run_dir)
+    [begun, ended] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("W&B: ")]
+    [folder] = run_dir.glob("wandb/offline-run-*")
+    assert begun == f"W&B: offline, in {folder}"
+    assert ended == f"W&B: `wandb sync {folder}` sends the run"
+
+
+def test_an_online_run_is_its_link() -> None:
+    run = SimpleNamespace(offline=False, url="https://wandb.example/me/drafthouse/runs/7")
+    assert tracking.link(run) == tracking.link(run, ended=True) == "https://wandb.example/me/drafthouse/runs/7"
+
+
 def test_a_failed_job_ends_as_failed(run_dir: Path) -> None:
     assert tracked(run_dir, exit_code=3).exit_code == 3
 
@@ -185,9 +246,26 @@ def test_auto_is_offline_where_there_are_no_credentials(
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     assert tracking.choose_mode("auto") == "offline"
     assert "stays offline" in capsys.readouterr().err
-    monkeypatch.setenv("WANDB_MODE", "online")
-    assert tracking.choose_mode("auto") == "online"
     assert tracking.choose_mode("offline") == "offline"
+
+
+@pytest.mark.parametrize(("mode", "variable"), [("online", ""), ("auto", "online"), ("auto", "run")])
+def test_online_without_a_login_stays_offline_with_one_line(
+    mode: str, variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", variable)
+    monkeypatch.setattr("wandb.login", lambda **_: False)
+    assert tracking.choose_mode(mode) == "offline"
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"{'tracking.mode=online' if mode == 'online' else f'WANDB_MODE={variable}'} without a login" in line
+    monkeypatch.setattr("wandb.login", lambda **_: True)
+    assert tracking.choose_mode(mode) == "online"
+
+
+def test_wandbs_offline_keeps_a_run_here_whatever_it_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setattr("wandb.login", lambda **_: pytest.fail("asked for credentials"))
+    assert tracking.choose_mode("online") == "offline"
 
 
 @pytest.mark.parametrize("word", ["dryrun", "offline"])
@@ -277,7 +355,9 @@ def test_upload_takes_a_sweep_as_one_group_and_marks_failures(tmp_path: Path) ->
     assert upload.main([str(tmp_path / "my-sweep"), "--mode", "offline"]) == EXIT_OK
     written = read_back(tmp_path)
     assert {one.run.run_group for one in written} == {"my-sweep"}
-    assert sorted(one.exit_code or 0 for one in written) == [0, 1]
+    jobs = [one for one in written if one.run.job_type == "mtp+dflash"]
+    assert sorted(one.exit_code or 0 for one in jobs) == [0, 1]
+    assert Counter(one.run.job_type for one in written) == {"mtp+dflash": 2, "arm": 4, "leaderboard": 1}
 
 
 def test_upload_summarises_a_run_that_was_killed_before_it_could(run_dir: Path) -> None:
