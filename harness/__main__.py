@@ -26,7 +26,7 @@ from harness.vocabulary import CONF
 
 
 @cache
-def job_runner() -> Callable[[DictConfig], int]:
+def job_runner() -> Callable[[DictConfig], tuple[int, float | None]]:
     """`run_job`, with torch and all that a job needs loaded once. Frozen: a collection takes 0.3 s less."""
     from harness.launch.job import run_job
 
@@ -35,15 +35,18 @@ def job_runner() -> Callable[[DictConfig], int]:
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-def job(composed: DictConfig) -> int:
-    """One job of Hydra's. Raises KeyboardInterrupt where it was interrupted."""
+def job(composed: DictConfig) -> float:
+    """One job of Hydra's: its exit code, or the value of `sweep.objective`, which a search maximises.
+
+    Raises KeyboardInterrupt where it was interrupted.
+    """
     say_first_line(composed)
-    code = job_runner()(composed)
+    code, objective = job_runner()(composed)
     exit_codes.jobs.append(code)
     if code == EXIT_INTERRUPTED:
         # Out of Hydra at once: the rest of a sweep must not start.
         raise KeyboardInterrupt
-    return code
+    return code if objective is None else objective
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

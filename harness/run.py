@@ -30,6 +30,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from harness.comparison.borrowing import borrow
 from harness.comparison.calibration import SampleBatch, calibrate
 from harness.comparison.comparison import Comparison
 from harness.comparison.deciding.earlier import leave_behind, take_earlier
@@ -49,7 +50,6 @@ from harness.comparison.recorder import Recorder
 from harness.comparison.run_identity import KNOWN_ONCE_LOADED, run_identity, upgrade
 from harness.comparison.schedule import Group, Share, groups_of
 from harness.comparison.threads import Threads
-from harness.comparison.throttling import gpu_name
 from harness.comparison.watchdog import check_summary
 from harness.config import RunConfig
 from harness.decoding.thread_race import passes_of, thread_count_kept
@@ -58,6 +58,7 @@ from harness.engines.arms import check_servers
 from harness.engines.comparison import EngineComparison
 from harness.engines.facts import engine_facts
 from harness.engines.support import check_engine, differing_conventions
+from harness.entry import say
 from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, GuardError, InputError
 from harness.metrics.guards import Guard
 from harness.metrics.mark_guards import mark_guards
@@ -67,6 +68,7 @@ from harness.records.disturbance import stops_counted
 from harness.records.files import check_writable
 from harness.records.identity import check
 from harness.records.journal import Journal
+from harness.records.machine import gpu_name
 from harness.records.prompts import write_prompts
 from harness.report import write_report
 from harness.report.page.headline import DISTURBED
@@ -225,6 +227,8 @@ def run(
         if material.stopping is not None:
             material.stopping.write(run_dir)
         gpu = gpu_name(facts.device)
+        if config.sweep.share_baseline and group is not None and share == Share():
+            say(f"baseline: {borrow(config, journal, identity, manifest, threads, material.groups)}")
         take_earlier(run_dir, identity, gpu)
         write_published(run_dir, config, {arm["name"]: arm["num_draft_tokens"] for arm in arms})
         tracker = stack.enter_context(start_tracking(config.tracking, run_dir, manifest, group))

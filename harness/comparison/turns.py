@@ -13,11 +13,13 @@ import torch
 
 from harness.comparison.judge import Judgement
 from harness.comparison.recorder import Recorded, Recorder, Turn
-from harness.comparison.throttling import gpu_name, read_clocks
+from harness.comparison.throttling import read_clocks
 from harness.comparison.watchdog import Watch
 from harness.metrics.clocks import ClockReading, record_of
+from harness.progress import speedups_text
 from harness.records import disturbance
 from harness.records.journal import GenerationKey
+from harness.records.machine import gpu_name
 from harness.records.rounds import Generation
 from harness.vocabulary import BASELINE
 
@@ -76,12 +78,15 @@ class TurnDecoder:
             missing = [prompt for prompt in turn.group.prompts if turn.key(prompt, arm) not in self.done]
             if not missing:
                 continue
-            recorder.progress.show(f"{turn.group.prompts[0].prompt_id} {arm}")
+            recorder.progress.show(f"{turn.group.prompts[0].prompt_id} {arm}{self.so_far()}")
             result = self.decode_arm(turn, arm, known)
             rows = recorder.rows(turn, arm, result, engine=self.engine, num_draft_tokens=self.arms.k[arm])
             if arm == BASELINE:
                 known |= {row.prompt_id: row.token_ids for row, _ in rows if row.status == "ok"}
             finished += [(row, rounds) for row, rounds in rows if row.key not in self.done]
+            for row, _ in rows:
+                if row.status == "ok":
+                    recorder.progress.took(arm, len(row.token_ids) - 1, row.decode_s)
             recorder.progress.advance(len(missing))
         self.clocks = self.read_clocks()
         for row, _ in finished:
@@ -120,6 +125,11 @@ class TurnDecoder:
         # Outside the handler, where the traceback no longer keeps the failed arm's tensors alive.
         self.arms.drop(arm)
         return text
+
+    def so_far(self) -> str:
+        """The speedups so far, pooled over tokens; empty before there are any."""
+        found = speedups_text(self.recorder.progress.speedups(BASELINE).items())
+        return f" ({found} so far)" if found else ""
 
     def read_clocks(self) -> ClockReading:
         """Between turns, where a look at the hardware disturbs nothing that is timed."""

@@ -24,11 +24,12 @@ from harness.config.dataset import DatasetConfig
 from harness.config.decoding import DecodingConfig, VerificationConfig
 from harness.config.engine import EngineConfig
 from harness.config.scoring import ScoringConfig
+from harness.config.sweep import SweepConfig
 from harness.config.target import EMBEDDED, TargetConfig
 from harness.config.tracking import TrackingConfig
 from harness.config.until import UntilConfig
 from harness.errors import InputError
-from harness.vocabulary import BASELINE, EXECUTIONS
+from harness.vocabulary import BASELINE, EXECUTIONS, HARNESS
 
 
 @dataclass
@@ -47,6 +48,7 @@ class RunConfig:
     num_draft_tokens: int | None = None
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     until: UntilConfig = field(default_factory=UntilConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     costs: bool = True
     curve: CurveConfig = field(default_factory=CurveConfig)
     diagnose: bool = False
@@ -73,6 +75,8 @@ class RunConfig:
         one_of(self.execution, EXECUTIONS, "execution")
         if self.restarts > 1:
             self._check_restarts()
+        if self.sweep.share_baseline:
+            self._check_sharing()
         for arm in self.arms:
             if arm.synthetic_acceptance and not self.decoding.greedy:
                 raise InputError(
@@ -104,6 +108,17 @@ class RunConfig:
         for reason, applies in reasons.items():
             if applies:
                 raise InputError(f"restarts={self.restarts} with {reason}; expected 1")
+
+    def _check_sharing(self) -> None:
+        """Raise InputError where a baseline of another job would not be the one that this run decodes."""
+        reasons = {
+            f"engine={self.engine.name}: an engine decodes its own baseline": self.engine.name != HARNESS,
+            f"restarts={self.restarts}: each process renews its baseline": self.restarts > 1,
+            "until: it looks at intervals while prompts come in": self.until.asked,
+        }
+        for reason, applies in reasons.items():
+            if applies:
+                raise InputError(f"sweep.share_baseline=true with {reason}; expected false")
 
     @cached_property
     def arms(self) -> tuple[Arm, ...]:

@@ -16,10 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 from harness.config import read_config
 from harness.entry import reason_of, say, tell
 from harness.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
+from harness.launch import live
 from harness.launch.data_parallel import processes, run_data_parallel
 from harness.launch.device_lock import choose_device, hold_device
 from harness.launch.estimate import print_plan
 from harness.launch.model_parallel import run_model_parallel
+from harness.launch.objective import check_objective, objective_of
 from harness.launch.restarts import run_restarts
 from harness.launch.resume import resume_hint
 from harness.launch.state import Job, end_job, fingerprint, set_aside, start_job
@@ -40,13 +42,18 @@ class Place:
     number: int | None = None
 
 
-def run_job(composed: DictConfig) -> int:
-    """Run one job and return its exit code; a sweep's job leaves a note of it in its folder."""
+def run_job(composed: DictConfig) -> tuple[int, float | None]:
+    """Run one job; returns its exit code, and the value of its objective if it has one.
+
+    A sweep's job leaves a note of its end in its folder.
+    """
     hydra_config = HydraConfig.get()
     run_dir = Path(hydra_config.runtime.output_dir)
     if hydra_config.mode != RunMode.MULTIRUN:
-        return attempt(composed, Place(run_dir))[0]
-    say(f"job {run_dir.name}: {hydra_config.job.override_dirname}")
+        return attempt(composed, Place(run_dir))[0], None
+    table = live.current
+    if table is None or table.live is None:
+        say(f"job {run_dir.name}: {hydra_config.job.override_dirname}")
     launcher = str(hydra_config.launcher.get("_target_"))
     number = None if launcher.endswith("BasicLauncher") else int(hydra_config.job.num)
     try:
@@ -55,9 +62,15 @@ def run_job(composed: DictConfig) -> int:
         asked = ""  # the attempt says what is wrong
     start_job(run_dir, asked)
     started = time.monotonic()
+    if table is not None:
+        table.begin(int(run_dir.name))
     code, reason = attempt(composed, Place(run_dir, Path(hydra_config.sweep.dir), number))
-    end_job(run_dir, code, reason, time.monotonic() - started)
-    return code
+    seconds = time.monotonic() - started
+    end_job(run_dir, code, reason, seconds)
+    if table is not None:
+        table.end(int(run_dir.name), "failed" if code else "done", reason, seconds)
+    objective = composed.get("sweep", {}).get("objective")
+    return code, None if objective is None else objective_of(objective, run_dir, code)
 
 
 def attempt(composed: DictConfig, place: Place) -> tuple[int, str | None]:
@@ -71,6 +84,7 @@ def attempt(composed: DictConfig, place: Place) -> tuple[int, str | None]:
     outcome: Outcome | None
     try:
         config = read_config(composed)
+        check_objective(config)
         if config.plan:
             print_plan([(Job(0, []), config)])
             return EXIT_OK, None
@@ -94,7 +108,8 @@ def attempt(composed: DictConfig, place: Place) -> tuple[int, str | None]:
                     outcome = decode(config, run_dir, command=sys.argv, group=group)
         if outcome is None:  # the first process of this run prints for it
             return EXIT_OK, None
-        show(outcome, [BASELINE, *(arm.name for arm in config.arms)], json=config.json or not sys.stdout.isatty())
+        if live.current is None or live.current.live is None:  # there the job's row says it
+            show(outcome, [BASELINE, *(arm.name for arm in config.arms)], json=config.json or not sys.stdout.isatty())
     except KeyboardInterrupt:
         say(f"interrupted: {hint}")
         return EXIT_INTERRUPTED, "interrupted"

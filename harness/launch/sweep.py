@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from harness.comparison.plan import preflight
 from harness.config import RunConfig, read_config
 from harness.entry import say, tell
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
+from harness.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_OK, InputError
 from harness.launch import exit_codes
 from harness.launch.estimate import print_plan
 from harness.launch.gather import finish
+from harness.launch.live import SweepTable
+from harness.launch.objective import check_objective, objective_of
+from harness.launch.search import best, search
 from harness.launch.state import SWEEP, Job, Sweep, fingerprint, read_sweep, setting
 from harness.metrics.summary import overall, read_summary
 from harness.records.identity import changes_nothing
@@ -29,51 +35,153 @@ def launch(
     start: Callable[[list[list[str]]], Sequence[Any]],
 ) -> Sequence[Any]:
     """Run the remaining jobs of a sweep. `start` is the launcher's: it takes the overrides of the jobs that fit."""
-    folder = Path(str(master.hydra.sweep.dir))
     try:
-        sweep = read_sweep(folder) if (folder / SWEEP).exists() else Sweep(folder)
+        running = Running(master, compose, start)
     except InputError as error:
-        say(f"error: {error}")
-        exit_codes.sweeps.append(EXIT_BAD_INPUT)
-        return []
-    asked: list[tuple[Job, RunConfig | None]] = []
+        return refuse(error)
     for one in overrides:
-        job = sweep.job_for(_identifying(one))
-        asked.append((job, check(job, partial(compose, one))))
-    sweep.refresh()
-    for job, config in asked:
-        if config is not None and job.state == "done" and (left := left_to_do(folder / str(job.job), config)):
-            job.state, job.reason = "pending", left
-    labels = sweep.labels()
-    for job, _ in asked:
-        if job.state == "dropped":
-            say(f"dropped {job.job} ({labels[job.job]}): {job.reason}")
-    if _wants_plan(master, asked):
-        print_plan([(job, config) for job, config in asked if config is not None], sweep)
+        running.ask(one)
+    running.look_back()
+    if running.plans:
+        print_plan([(job, config) for job, config, _ in running.asked if config is not None], running.sweep)
         exit_codes.sweeps.append(EXIT_OK)
         return []
-    folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(master, folder / "multirun.yaml")
-    todo = [(job, one) for (job, _), one in zip(asked, overrides, strict=True) if job.state not in ("dropped", "done")]
-    finished = sum(job.state == "done" for job, _ in asked)
-    if finished:
-        say(f"skipped {finished} finished jobs")
-    sweep.write()
-    results: Sequence[Any] = []
-    code = EXIT_OK
-    try:
-        if todo:
-            results = start([[*one, f"hydra.sweep.subdir={job.job}"] for job, one in todo])
-            for result in results:
-                code = max(code, _code_of(result))
-    finally:
-        sweep.refresh().write()
-    if all(job.state == "dropped" for job, _ in asked):
-        code = EXIT_BAD_INPUT
-    code = max([code, *(job.exit_code or EXIT_OK for job, _ in asked if job.state == "failed")])
-    finish(sweep)
-    exit_codes.sweeps.append(code)
+    with running.shown():
+        results = running.decode(running.asked)
+    running.conclude()
     return results
+
+
+def launch_search(
+    master: DictConfig,
+    space: Sequence[Override],
+    trials: int,
+    *,
+    compose: Callable[[list[str]], DictConfig],
+    start: Callable[[list[list[str]]], Sequence[Any]],
+) -> Sequence[Any]:
+    """Run the jobs of a search (harness.launch.search), each chosen after the results of those before."""
+    try:
+        running = Running(master, compose, start)
+        running.expected = trials
+        if running.plans:
+            say(f"search: up to {trials} jobs, each chosen after the results of those before; nothing to list yet")
+            exit_codes.sweeps.append(EXIT_OK)
+            return []
+        with running.shown():
+            found = search(space, trials, running.value_of)
+    except InputError as error:
+        return refuse(error)
+    running.conclude()
+    top, objective = best(found), master.sweep.objective
+    if top is None:
+        say(f"search: no job has a value of {objective}")
+    else:
+        varied = " ".join(one for one in top.overrides if not all(one in trial.overrides for trial in found))
+        say(f"search: {objective} is {top.value:.4g} at best, with {varied}; {len(found)} jobs of {trials} trials")
+    return []
+
+
+def refuse(error: InputError) -> Sequence[Any]:
+    """Say why nothing runs."""
+    say(f"error: {error}")
+    exit_codes.sweeps.append(EXIT_BAD_INPUT)
+    return []
+
+
+Asked = tuple[Job, RunConfig | None, list[str]]  # a job, its configuration if it fits, its overrides
+
+
+class Running:
+    """A sweep that is being run: the jobs that were asked for, and the worst of their exit codes.
+
+    Raises InputError for a folder whose sweep cannot be read.
+    """
+
+    def __init__(
+        self,
+        master: DictConfig,
+        compose: Callable[[list[str]], DictConfig],
+        start: Callable[[list[list[str]]], Sequence[Any]],
+    ) -> None:
+        self.master, self.compose, self.start = master, compose, start
+        self.folder = Path(str(master.hydra.sweep.dir))
+        self.sweep = read_sweep(self.folder) if (self.folder / SWEEP).exists() else Sweep(self.folder)
+        self.asked: list[Asked] = []
+        self.code = EXIT_OK
+        self.expected: int | None = None  # jobs, where not all are asked for yet
+        self.table: SweepTable | None = None
+
+    @property
+    def plans(self) -> bool:
+        """Whether the jobs are to be listed, and not run."""
+        return bool(self.master.get("plan")) or any(config.plan for _, config, _ in self.asked if config is not None)
+
+    def ask(self, overrides: list[str]) -> Asked:
+        """Add the job of these overrides, checked."""
+        job = self.sweep.job_for(_identifying(overrides))
+        one = (job, check(job, partial(self.compose, overrides)), overrides)
+        self.asked.append(one)
+        return one
+
+    def look_back(self) -> None:
+        """Learn what earlier starts of this sweep finished, and say what does not fit."""
+        self.sweep.refresh()
+        for job, config, _ in self.asked:
+            if config is not None and job.state == "done" and (left := left_to_do(self.folder / str(job.job), config)):
+                job.state, job.reason = "pending", left
+        labels = self.sweep.labels()
+        for job, _, _ in self.asked:
+            if job.state == "dropped":
+                say(f"dropped {job.job} ({labels[job.job]}): {job.reason}")
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show the jobs while they run."""
+        here = str(self.master.hydra.launcher.get("_target_")).endswith("BasicLauncher")
+        self.table = SweepTable(self.sweep, here=here, expected=self.expected)
+        with self.table.shown():
+            yield
+
+    def decode(self, asked: Sequence[Asked]) -> Sequence[Any]:
+        """Run those of `asked` that are left."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.master, self.folder / "multirun.yaml")
+        todo = [(job, overrides) for job, _, overrides in asked if job.state not in ("dropped", "done")]
+        finished = sum(job.state == "done" for job, _, _ in asked)
+        if finished:
+            say(f"skipped {finished} finished job{'' if finished == 1 else 's'}")
+        self.sweep.write()
+        if self.table is not None:
+            self.table.add([job for job, _, _ in asked if job.state != "dropped"])
+        results: Sequence[Any] = []
+        try:
+            if todo:
+                results = self.start([[*one, f"hydra.sweep.subdir={job.job}"] for job, one in todo])
+                for result in results:
+                    self.code = max(self.code, _code_of(result))
+        finally:
+            self.sweep.refresh().write()
+        return results
+
+    def value_of(self, overrides: list[str]) -> float:
+        """Run the job of `overrides`, unless it is finished; gives the value of its objective."""
+        one = self.ask(overrides)
+        job, config, _ = one
+        self.look_back()
+        if config is None or config.sweep.objective is None:
+            return math.nan
+        self.decode([one])
+        code = EXIT_OK if job.state == "done" else job.exit_code or EXIT_CRASH
+        return objective_of(config.sweep.objective, self.folder / str(job.job), code)
+
+    def conclude(self) -> None:
+        """Write the tables, and keep the exit code."""
+        if all(job.state == "dropped" for job, _, _ in self.asked):
+            self.code = EXIT_BAD_INPUT
+        failed = [job.exit_code or EXIT_OK for job, _, _ in self.asked if job.state == "failed"]
+        finish(self.sweep, next((config.tracking for _, config, _ in self.asked if config is not None), None))
+        exit_codes.sweeps.append(max([self.code, *failed]))
 
 
 def check(job: Job, compose: Callable[[], DictConfig]) -> RunConfig | None:
@@ -82,6 +190,7 @@ def check(job: Job, compose: Callable[[], DictConfig]) -> RunConfig | None:
         composed = compose()
         config = read_config(strip_hydra(composed))
         preflight(config)
+        check_objective(config)
     except InputError as error:
         job.state, job.reason, job.fingerprint = "dropped", str(error), None
         return None
@@ -107,10 +216,6 @@ def left_to_do(run_dir: Path, config: RunConfig) -> str | None:
 def strip_hydra(composed: DictConfig) -> DictConfig:
     """The job's own keys, as Hydra hands them to the job."""
     return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-
-
-def _wants_plan(master: DictConfig, asked: Sequence[tuple[Job, RunConfig | None]]) -> bool:
-    return bool(master.get("plan")) or any(config.plan for _, config in asked if config is not None)
 
 
 def _identifying(overrides: Sequence[str]) -> list[str]:

@@ -29,6 +29,8 @@ UNCHANGING = (
     "plan",
     "share_device",
     "json",
+    "sweep.objective",
+    "sweep.trials",
     "hydra",
     "engine.start_timeout_s",
 )

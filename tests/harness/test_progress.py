@@ -67,7 +67,7 @@ def test_the_clock_ticks_while_nothing_is_timed_and_stands_still_otherwise(monke
     console = Console(file=io.StringIO(), width=120, force_terminal=True)
     with RunProgress(4, console) as progress:
         assert progress.bar is not None
-        monkeypatch.setattr(progress.bar, "refresh", drawn.release)
+        monkeypatch.setattr(progress.bar, "draw", lambda label, done: drawn.release())
         progress.announce("compiling mtp")
         assert all(drawn.acquire(timeout=10) for _ in range(5)), "redrawn without a generation"
         progress.announce("costs of every k", timed=True)

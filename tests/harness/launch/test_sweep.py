@@ -16,6 +16,7 @@ from harness import status
 from harness.comparison import models
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.launch import job as job_module
+from harness.records import disturbance
 from harness.report.leaderboard.board import leaderboard
 from harness.vocabulary import ROOT
 from tests.helpers.checkpoint_folders import write_prompts
@@ -65,6 +66,28 @@ def tokens(folder: Path) -> dict[tuple[str, ...], list[int]]:
     found = {(job, line["prompt_id"], line["arm"]): line["token_ids"] for job, line in lines}
     assert len(found) == len(lines), "every prompt exactly once"
     return found
+
+
+def test_a_job_takes_over_the_baseline_of_another_but_for_a_sample(
+    overrides: list[str], tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(disturbance, "note", lambda *_: None)  # what a busy machine decoded is not borrowed
+    grid = [*overrides, "drafter=mtp,dflash", "num_draft_tokens=2", "costs=false"]
+    assert sweep(command, tmp_path / "own", *grid) == EXIT_OK
+    assert sweep(command, tmp_path / "lent", *grid, "sweep.share_baseline=true") == EXIT_OK
+    assert tokens(tmp_path / "lent") == tokens(tmp_path / "own"), "what is borrowed changes no token"
+    lines = [json.loads(line) for line in (tmp_path / "lent" / "1" / "generations.jsonl").read_text().splitlines()]
+    lent = {(line["arm"], line["prompt_id"]): line.get("borrowed_from") for line in lines}
+    [first, second] = sorted({prompt for _, prompt in lent})
+    assert lent[("baseline", first)] is None and lent[("baseline", second)] == "0"
+    assert {lender for (arm, _), lender in lent.items() if arm != "baseline"} == {None}
+    assert {line["verdict"] for line in lines if line["arm"] == "dflash"} == {"exact"}
+    summary = json.loads((tmp_path / "lent" / "1" / "summary.json").read_text())
+    assert "1 of 2 baselines were decoded in job 0, not beside the arms" in summary["noise"]["text"]
+    assert "borrowed_baseline" in {guard["code"] for guard in summary["guards"]}
+    dflash = next(row for row in summary["rows"] if row["arm"] == "dflash")
+    assert dflash["paired_prompts"] == 2
 
 
 def test_a_plan_lists_the_jobs_that_fit_and_runs_none(
