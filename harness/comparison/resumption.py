@@ -24,7 +24,7 @@ def settled(
 
     `baselines` are the arms that `names` are judged against, their own engine's last. With `together` the arms of a
     prompt are decoded beside each other, so all of them count or none; otherwise an arm counts as long as its
-    baselines do.
+    baselines do. What was borrowed from another job counts by itself (harness.comparison.borrowing).
     """
     kept = {key for key, row in rows.items() if not retry_errors or row["status"] == "ok"}
     units: dict[tuple[str, int, int], set[GenerationKey]] = {}
@@ -38,7 +38,8 @@ def settled(
         """Whether all answers in this turn's history stay."""
         return BASELINE not in names or all((prompt_id, before, 0) in whole for before in range(turn))
 
-    return {key for (prompt_id, turn, _), keys in whole.items() if history_stays(prompt_id, turn) for key in keys}
+    stays = {key for (prompt_id, turn, _), keys in whole.items() if history_stays(prompt_id, turn) for key in keys}
+    return stays | {key for key in kept if key.arm in names and rows[key].get("borrowed_from")}
 
 
 def outlived(rows: Rows, key: GenerationKey, baselines: Sequence[str] = (BASELINE,)) -> bool:

@@ -28,6 +28,11 @@ UNSTEADY = 0.25
 BUSY_GENERATIONS = 0.1
 #: Number of generations whose pairwise slopes are fitted: more would hardly move the median slope.
 MOST_FITTED = 400
+#: Of prompts with a borrowed baseline (sweep.share_baseline), every so many keep one of their own, decoded beside.
+SAMPLE = 8
+#: The least number of generations on either side for a comparison of the two, and the difference that is a doubt.
+LEAST_SAMPLE = 3
+DRIFTED = 0.05
 SUMS = ("wall_s", "cpu_s", "waited_s", "others_s", "present_s", "stolen_s", "throttled_s", "pressure_s")
 
 
@@ -48,13 +53,25 @@ def noise_of(generations: pd.DataFrame) -> dict[str, Any]:
     if len(paces) >= LEAST_THIRDS:
         thirds = [float(np.median(part)) for part in np.array_split(paces, 3)]
         found |= {"pace_drift": thirds[2] / thirds[0] - 1, "pace_range": max(thirds) / min(thirds) - 1}
+    found |= borrowing(done)
     found["tainted"], found["of"] = int((done["taint"].fillna("") != "").sum()), len(done)
     found["machine"] = totals(done)
     return {**found, "text": _text(found)}
 
 
+def relative_paces_of(generations: pd.DataFrame, chosen: pd.Index) -> Floats:
+    """`relative_paces` of those baselines that are `chosen`."""
+    paces = paces_by_generation(generations)
+    return np.asarray(paces[paces.index.isin(chosen)], dtype=np.float64)
+
+
 def relative_paces(generations: pd.DataFrame) -> Floats:
     """The baseline's pace over its typical pace at that length, one value per generation, in order."""
+    return np.asarray(paces_by_generation(generations), dtype=np.float64)
+
+
+def paces_by_generation(generations: pd.DataFrame) -> pd.Series:
+    """`relative_paces` with the index of their rows."""
     chosen = (generations["arm"] == BASELINE) & (generations["new_tokens"] > 1) & (generations["decode_s"] > 0)
     rows = generations[chosen & ~generations["taint"].isin(UNTIMED)]
     paces = pd.Series(np.nan, index=rows.index)
@@ -62,7 +79,7 @@ def relative_paces(generations: pd.DataFrame) -> Floats:
         steps = (block["decode_s"] / (block["new_tokens"] - 1)).to_numpy()
         lengths = (block["prompt_tokens"] + block["new_tokens"] / 2).to_numpy()
         paces[block.index] = typical_steps(steps, lengths) / steps
-    return np.asarray(paces, dtype=np.float64)
+    return paces
 
 
 def typical_steps(steps: Floats, lengths: Floats) -> Floats:
@@ -77,6 +94,25 @@ def typical_steps(steps: Floats, lengths: Floats) -> Floats:
     slope = max(0.0, float(np.median(slopes))) if len(steps) >= LEAST_SPREAD and len(slopes) else 0.0
     line: Floats = np.median(steps - slope * lengths) + slope * lengths
     return line if (line > 0).all() else np.full(len(steps), np.median(steps))
+
+
+def borrowing(done: pd.DataFrame) -> dict[str, Any]:
+    """Baselines that another job decoded: `borrowed` of them, its number in `lenders`, and `borrowed_drift`.
+
+    That is the pace of those decoded beside the arms over that of the borrowed ones, less 1; None for too few of
+    either. Empty where nothing is borrowed.
+    """
+    base = done[done["arm"] == BASELINE]
+    lent = base["borrowed_from"].notna()
+    if not lent.any():
+        return {}
+    own, theirs = (relative_paces_of(done, base.index[chosen]) for chosen in (~lent, lent))
+    enough = min(len(own), len(theirs)) >= LEAST_SAMPLE
+    return {
+        "borrowed": int(lent.sum()),
+        "lenders": sorted({str(name) for name in base["borrowed_from"][lent]}),
+        "borrowed_drift": float(np.median(own) / np.median(theirs) - 1) if enough else None,
+    }
 
 
 def totals(generations: pd.DataFrame) -> dict[str, Any] | None:
@@ -114,9 +150,33 @@ def run_doubts(generations: pd.DataFrame, noise: Mapping[str, Any]) -> list[Guar
             "did other work, or did not hold its clocks"
         )
         found.append(Guard("unsteady_pace", "warning", message))
+    if noise.get("borrowed"):
+        found.append(_borrowed_guard(noise))
     found += _thread_guards(_records(table))
     readings = [reading_of(stored) for one in _records(table) for stored in one.get("clocks", [])]
     return found + clock_guards(readings)
+
+
+def _borrowed_guard(noise: Mapping[str, Any]) -> Guard:
+    """How far the speedups of a run with a borrowed baseline can be off."""
+    drift = noise["borrowed_drift"]
+    if drift is None:
+        message = f"{_borrowed_text(noise)}: the machine may have changed between the jobs"
+        return Guard("borrowed_baseline", "warning", message)
+    if abs(drift) > DRIFTED:
+        message = f"{_borrowed_text(noise)}: every speedup may be off by as much; run with sweep.share_baseline=false"
+        return Guard("borrowed_baseline", "warning", message)
+    return Guard("borrowed_baseline", "info", _borrowed_text(noise))
+
+
+def _borrowed_text(noise: Mapping[str, Any]) -> str:
+    lenders = ", ".join(noise["lenders"])
+    said = f"{noise['borrowed']} of {noise['generations']} baselines were decoded in job {lenders}, not beside the arms"
+    drift = noise["borrowed_drift"]
+    return said + (
+        ", and too few beside them to compare the pace" if drift is None
+        else f"; those decoded beside them were {abs(drift):.0%} {'faster' if drift >= 0 else 'slower'}"
+    )  # fmt: skip
 
 
 def _records(generations: pd.DataFrame) -> Sequence[Mapping[str, Any]]:
@@ -148,7 +208,9 @@ def _text(found: Mapping[str, Any]) -> str:
         part = "80 % of " if count >= LEAST_SPREAD else ""
         low, high = (f"{100 * (found[name] - 1):+.0f} %" for name in ("pace_low", "pace_high"))
         said = [f"the baseline's pace varied from {low} to {high} over the run ({part}{count} generations)"]
-    if found["pace_drift"] is not None:
+    if found.get("borrowed"):
+        said.append(_borrowed_text(found))
+    elif found["pace_drift"] is not None:
         said.append(f"{100 * found['pace_drift']:+.0f} % from its first third to its last")
     machine = found["machine"]
     if machine is not None and "others_s" in machine:

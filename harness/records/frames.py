@@ -47,14 +47,14 @@ def with_defaults(generations: pd.DataFrame) -> pd.DataFrame:
         "prompt_tokens": 0,
         "dataset": "prompts", "category": "uncategorised", "status": OK, "finish_reason": None, "verdict": None,
         "engine": HARNESS, "error": None, "taint": None, "score": None, "thinking_tokens": None,
-        "peak_memory_bytes": None, "prefill_s": 0.0, "decode_s": 0.0, "wall_share_s": None,
+        "peak_memory_bytes": None, "prefill_s": 0.0, "decode_s": 0.0, "wall_share_s": None, "borrowed_from": None,
     }  # fmt: skip
     for name, default in defaults.items():
         if name not in filled:
             filled[name] = pd.Series([default] * len(filled), index=filled.index, dtype=object)
         elif default is not None:
             filled[name] = filled[name].where(filled[name].notna(), default)
-    for name in ("finish_reason", "verdict", "error", "taint"):
+    for name in ("finish_reason", "verdict", "error", "taint", "borrowed_from"):
         filled[name] = filled[name].astype(object).where(filled[name].notna(), None)
     if "new_tokens" not in filled:
         tokens = filled["token_ids"] if "token_ids" in filled else pd.Series([[]] * len(filled), index=filled.index)

@@ -164,6 +164,15 @@ class Journal:
         append_lines(self._generations, lines)
         self.rows.update((key_of(line), line) for line in lines)
 
+    def borrow(self, folder: Path, keys: Collection[GenerationKey], lender: str) -> None:
+        """Copy the finished generations `keys` of another run, with their rounds, as `borrowed_from` the `lender`."""
+        found = {key_of(line): line for line in read_lines(folder / GENERATIONS)}
+        lines = [{**found[key], "borrowed_from": lender} for key in keys if key in found and key not in self.rows]
+        commits = {line["commit"] for line in lines}
+        append_lines(self._rounds, [one for one in read_lines(folder / ROUNDS_JOURNAL) if one["commit"] in commits])
+        append_lines(self._generations, lines)
+        self.rows.update((key_of(line), line) for line in lines)
+
     def close(self) -> None:
         self._rounds.close()
         self._generations.close()
