@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from benchmarks.conformance.draft_ties import TIE, KeepsLogits, gap_of
 from drafters.registry import KINDS
 from harness import generate, load_drafter, load_target
 from harness.config.engine import EngineConfig
@@ -26,6 +27,7 @@ from harness.engines.worker import WorkerProcess
 from harness.gguf.fit import spec_type
 from harness.gguf.read import read_header
 from harness.gguf.write import export
+from harness.records.rounds import Generation
 from harness.vocabulary import ASSETS, LLAMA_CPP
 from tests.helpers import drafter_folders as folders
 from tests.helpers.gguf_models import FAR, GATES
@@ -82,8 +84,8 @@ def far(folder: Path) -> None:
 
 def drafts_of_llama_cpp(
     tmp_path: Path, target: Path, folder: Path, k: int, prompts: list[list[int]]
-) -> list[tuple[list[int], dict[int, list[int]]]]:
-    """Per prompt, the server's tokens and what it drafts at each anchor position."""
+) -> list[tuple[Generation, dict[int, list[int]]]]:
+    """Per prompt, the server's answer and what it logs as drafted at each anchor position, {} where it logs none."""
     files = {name: export(source, tmp_path / f"{name}.gguf", "f32", target).path
              for name, source in (("target", target), ("drafter", folder))}  # fmt: skip
     header = read_header(files["drafter"], "drafter")
@@ -103,32 +105,44 @@ def drafts_of_llama_cpp(
             drafts.append([])
         drafts[-1].append(int(token))
     rounds = [[one for one in generation.rounds if one.drafted] for generation in made]
+    if not drafts:
+        return [(generation, {}) for generation in made]
     waiting = drafts[-sum(map(len, rounds)) :]  # those before belong to the first, uncounted prompt
     found = []
     for generation, of_prompt in zip(made, rounds, strict=True):
         mine, waiting = waiting[: len(of_prompt)], waiting[len(of_prompt) :]
         drafted = {one.position: draft[: one.drafted] for one, draft in zip(of_prompt, mine, strict=True)}
-        found.append((generation.token_ids, drafted))
+        found.append((generation, drafted))
     return found
 
 
 def compare(tmp_path: Path, target: Path, folder: Path, kind: str, k: int, options: dict[str, Any]) -> int:
-    """The number of equal drafts; fails where any differ."""
+    """The number of equal drafts; fails where one differs by more than a tie of the harness's logits.
+
+    The server logs no drafts of DFlash 2: its rounds accept as the harness's do.
+    """
     generator = torch.Generator().manual_seed(3)
     prompts = torch.randint(20, folders.VOCAB, (3, 9), generator=generator).tolist()
     loaded = load_target(target)
     drafter = load_drafter(kind, folder, target=loaded, **options)
+    drafter.limit = kept = KeepsLogits()  # type: ignore[attr-defined]
+    settings = {"num_draft_tokens": k, "max_new_tokens": NEW_TOKENS, "eos_token_ids": ENDS}
     equal = 0
-    for prompt, (tokens, theirs) in zip(
-        prompts, drafts_of_llama_cpp(tmp_path, target, folder, k, prompts), strict=True
-    ):
-        options = {"num_draft_tokens": k, "max_new_tokens": NEW_TOKENS, "eos_token_ids": ENDS}
-        made = generate(loaded, drafter, prompt, **options)
-        assert tokens == made.token_ids
-        ours = {one.position: list(one.draft_token_ids) for one in made.rounds}
-        for position in sorted(ours.keys() & theirs.keys()):
-            assert theirs[position] == ours[position][: len(theirs[position])], (prompt, position)
-            equal += len(theirs[position])
+    for prompt, (made, theirs) in zip(prompts, drafts_of_llama_cpp(tmp_path, target, folder, k, prompts), strict=True):
+        kept.rounds.clear()
+        ours = generate(loaded, drafter, prompt, **settings)
+        assert made.token_ids == ours.token_ids
+        accepted = {one.position: one.accepted for one in made.rounds}
+        for one, logits in zip(ours.rounds, kept.rounds[: len(ours.rounds)], strict=True):
+            found = theirs.get(one.position, [])
+            for place, (mine, other) in enumerate(zip(one.draft_token_ids, found, strict=False)):
+                assert mine == other or gap_of(logits[place], other) < TIE, (prompt, one.position, place)
+                equal += mine == other
+                if mine != other and kind == "mtp":
+                    break  # what is drafted behind it follows from it
+            if one.emitted == one.accepted + 1 and one.position in accepted and not theirs:
+                equal += one.drafted
+                assert accepted[one.position] == one.accepted
     return equal
 
 

@@ -111,3 +111,21 @@ def test_every_sampling_setting_is_sent_as_a_value() -> None:
     assert (drawn["temperature"], drawn["top_k"], drawn["top_p"], drawn["seed"]) == (0.5, 20, 0.9, 7)
     assert drawn["samplers"] == ["temperature", "top_k", "top_p"]  # the harness's order
     assert set(greedy) == set(drawn) and None not in drawn.values()
+
+
+def test_a_request_leaves_nothing_to_the_servers_defaults() -> None:
+    fake = FakeLlama(3, "draft-mtp")
+    with running(server_of(fake)) as url:
+        session = LlamaSession(url, MTP)
+        session.decode([PROMPT], Request(9, (1,), Sampling(0.5, 20, 0.9), seed=3))
+        session.decode([PROMPT], Request(9, ()))
+    drawn, greedy = fake.asked[-2:]
+    assert drawn == {
+        "prompt": PROMPT, "n_predict": 9, "ignore_eos": False, "return_tokens": True, "cache_prompt": False,
+        "stream": True, "timings_per_token": True, "seed": 3, "temperature": 0.5, "top_k": 20, "top_p": 0.9,
+        "samplers": ["temperature", "top_k", "top_p"], "min_p": 0.0, "typical_p": 1.0, "top_n_sigma": -1.0,
+        "xtc_probability": 0.0, "dynatemp_range": 0.0, "repeat_penalty": 1.0, "presence_penalty": 0.0,
+        "frequency_penalty": 0.0, "dry_multiplier": 0.0, "mirostat": 0,
+    }  # fmt: skip
+    off = {"ignore_eos": True, "temperature": 0.0, "top_k": 0, "top_p": 1.0, "seed": 0}
+    assert greedy == drawn | off
