@@ -23,3 +23,9 @@ def is_there() -> bool:
     except InputError:
         return False
     return True
+
+
+@pytest.fixture(autouse=True)
+def blank_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without pictures: drawing is half of a short run's time."""
+    monkeypatch.setattr("harness.report.page.build.draw", lambda *_: {})

