@@ -13,13 +13,13 @@ from harness.report.page.tables import Cell, Line, Table
 
 ABOUT = {definition.name: definition.text for definition in OF_ENGINES}
 COLUMNS = (
-    ("Over its own baseline", ABOUT["own_speedup"]),
-    ("Over the fastest baseline", ABOUT["speedup_over_fastest"]),
-    ("Drafts accepted", ABOUT["acceptance.other_rate"]),
-    ("In the harness", ABOUT["acceptance.rate"]),
-    ("Counted past the end", ABOUT["acceptance.past_end"]),
-    ("Counted alike, they differ by", ABOUT["acceptance.difference"]),
-    ("Positions that differ", ABOUT["acceptance.positions"]),
+    ("Own speedup", ABOUT["own_speedup"]),
+    ("Over the fastest", ABOUT["speedup_over_fastest"]),
+    ("Accepted", ABOUT["acceptance.other_rate"]),
+    ("In harness", ABOUT["acceptance.rate"]),
+    ("Past the end", ABOUT["acceptance.past_end"]),
+    ("Counted alike", ABOUT["acceptance.difference"]),
+    ("Differ at", ABOUT["acceptance.positions"]),
 )
 
 
