@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,13 @@ class Recording:
 
     @property
     def arms(self) -> list[Arm]:
-        """The arms with a trained drafter that greedy decoding compared."""
-        return [arm for arm in self.config.arms if kind_of(arm.kind).trained and arm.weights != RANDOM]
+        """The arms with a trained drafter, each with the checkpoint that the run loaded."""
+        loaded = self.manifest.get("models") or {}
+        return [
+            replace(arm, path=arm.path or (loaded.get(arm.name) or {}).get("path"))
+            for arm in self.config.arms
+            if kind_of(arm.kind).trained and arm.weights != RANDOM
+        ]
 
     def k(self, arm: Arm) -> int | None:
         """The k that the arm ran with."""
