@@ -254,8 +254,8 @@ def run(
         if exit_code == EXIT_OK and not DISTURBED & {guard["code"] for guard in summary["guards"]}:
             leave_behind(run_dir, identity, gpu)
         if config.diagnose and share.process in (None, config.restarts - 1) and share.count == 1:
-            loaded_models = (None, None) if models is None else (models.target, models.drafters)
-            diagnose_after(run_dir, *loaded_models, progress.say)
+            own = {} if models is None else models.drafters
+            diagnose_after(run_dir, None if models is None else models.target, own, progress.say)
         write_page(run_dir)
         tracker.finish(exit_code)
     return Outcome(run_dir, exit_code, summary, error)

@@ -97,7 +97,7 @@ def diagnose_run(
 
 
 def diagnose_after(
-    folder: Path, target: Target | None, drafters: Mapping[str, Any] | None, say: Callable[[str], None]
+    folder: Path, target: Target | None, drafters: Mapping[str, Any], say: Callable[[str], None]
 ) -> None:
     """The diagnosis that ends a run, line by line to `say`. It is no record: a fault costs a warning."""
     try:
