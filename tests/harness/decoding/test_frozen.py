@@ -57,9 +57,8 @@ def test_a_torch_without_the_hook_is_left_as_it_is(monkeypatch: pytest.MonkeyPat
         for _ in range(2):
             with frozen_weights(1):
                 assert not hasattr(mkldnn_fusion, "CpuMkldnnDeviceOp")
-    assert [record.message.split(": ")[-1] for record in caplog.records] == [
-        "wide CPU products are compiled like narrow ones"
-    ]
+    ours = [record for record in caplog.records if record.name.startswith("harness")]
+    assert [record.message.split(": ")[-1] for record in ours] == ["wide CPU products are compiled like narrow ones"]
 
 
 def test_a_torch_that_cannot_skip_guards_checks_them_and_says_so(
