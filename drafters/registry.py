@@ -84,6 +84,11 @@ class Kind:
         """True for a network, which needs a checkpoint or random weights."""
         return self.load is not None
 
+    @property
+    def drafts_blocks(self) -> bool:
+        """True where a round's drafts are one block, whose size the checkpoint sets; an assistant drafts in a chain."""
+        return self.trained and self.default_k is None
+
 
 KINDS: dict[str, Kind] = {
     kind.name: kind

@@ -32,6 +32,7 @@ from drafters.errors import InputError
 from drafters.geometry import kv_geometry, text_config
 from drafters.layouts.base import Layout
 from drafters.layouts.known import LAYOUTS, describe_marks, find_layout
+from drafters.registry import kind_of
 from harness.entry import command, say
 from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.gguf.describe import facts_of as gguf_facts
@@ -111,10 +112,10 @@ def _look(found: Inspection, path: str, target: str | None) -> None:
         raise InputError(
             f"{describe_marks(raw)}: neither a Gemma 4 target ({', '.join(TEXT_CLASSES)}) nor a known drafter: {known}"
         )
-    elif layout.kind == "mtp":
-        _assistant(found, folder, layout, raw, here)
-    else:
+    elif kind_of(layout.kind).drafts_blocks:
         _block(found, folder, layout, raw, here)
+    else:
+        _assistant(found, folder, layout, raw, here)
     if target is not None and layout is not None:
         _fit(found, layout, raw, target)
 

@@ -18,6 +18,7 @@ from drafters.checkpoints.files import read_model_config
 from drafters.checkpoints.fit import check_fit
 from drafters.geometry import text_config
 from drafters.layouts.known import find_layout, layout_of
+from drafters.registry import kind_of
 from harness.errors import InputError
 from harness.gguf.blocks import block_content
 from harness.gguf.content import Content, Piece, Reader, Value
@@ -60,12 +61,12 @@ def contents(checkpoint: Path, target: Path | None, key: str) -> Content:
     elif layout is None:
         layout_of(raw, key)
         raise AssertionError("a folder without a layout was read")
-    elif layout.kind == "mtp":
-        content = assistant_content(checkpoint, raw, layout, key)
-    else:
+    elif kind_of(layout.kind).drafts_blocks:
         content = block_content(checkpoint, raw, layout, tokens, key)
         size = content.values["vocab_size"]
         content.general["tokenizer.ggml.mask_token_id"] = int(layout.parse(raw, key).mask_token_id)
+    else:
+        content = assistant_content(checkpoint, raw, layout, key)
     assert isinstance(size, int)
     content.general = (
         {"general.type": "model", "general.name": checkpoint.resolve().name}
@@ -79,7 +80,7 @@ def _check_fit(kind: str, raw: dict[str, Any], target: Path, key: str) -> None:
     """Raise InputError for a drafter that does not fit the target, or taps what llama.cpp does not hand out."""
     aim = text_config(read_model_config(target, key))
     check_fit(kind, raw, aim, key)
-    if kind == "dflash":
+    if kind_of(kind).drafts_blocks:
         for tap in parse_config(raw, key).target_layer_ids:
             check_tap(tap, int(aim["num_hidden_layers"]), key)
 
