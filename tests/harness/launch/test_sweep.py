@@ -110,7 +110,7 @@ def test_the_plan_of_a_single_run(
     overrides: list[str], tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(*overrides, "plan=true", f"hydra.run.dir={tmp_path / 'run'}") == EXIT_OK
-    assert "1 jobs" in capsys.readouterr().out
+    assert "1 job" in capsys.readouterr().out
     assert not (tmp_path / "run" / "generations.jsonl").exists()
 
 
