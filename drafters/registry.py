@@ -174,16 +174,39 @@ KINDS: dict[str, Kind] = {
 }
 
 
-#: Records of other packages' drafters that this process uses, by the name in the config.
+#: Records of other packages' drafters that this process uses, by the name in the config; and of those that it only read
+#: about, in the files of runs.
 _plugged: dict[str, Kind] = {}
+_read: dict[str, Kind] = {}
+#: The fields of a record that those who read a run need, and their types.
+TRAITS: dict[str, type] = {
+    "title": str, "competes": bool, "control": bool, "may_be_silent": bool, "replays": bool, "guesses": bool,
+    "low_because": str, "if_silent": str,
+}  # fmt: skip
 
 
 def kind_of(name: str) -> Kind:
     """The record called `name`. An unregistered name, as the files of a run may hold, gets one without traits.
 
-    Nothing is imported: of other packages' drafters it knows those that `find_kind` has found.
+    Nothing is imported: of other packages' drafters it knows those that `find_kind` has found, and the traits that
+    files of runs kept of others.
     """
-    return KINDS.get(name) or _plugged.get(name) or Kind(name)
+    return KINDS.get(name) or _plugged.get(name) or _read.get(name) or Kind(name)
+
+
+def traits_of(name: str) -> dict[str, Any]:
+    """What a run's files keep of the record of another package's drafter; {} for the drafters here."""
+    kind, plain = kind_of(name), Kind(name)
+    if kind.source is None:
+        return {}
+    return {key: value for key in TRAITS if (value := getattr(kind, key)) != getattr(plain, key)}
+
+
+def remember(name: str, traits: Any) -> None:
+    """Know the drafter `name` of another package by its `traits_of`, as a file holds them. Damaged ones are left out."""
+    if isinstance(traits, Mapping):
+        known = {key: value for key, value in traits.items() if isinstance(value, TRAITS.get(str(key), ()))}
+        _read[name] = Kind(name, **known)
 
 
 def find_kind(name: str, key: str = "drafter") -> Kind:

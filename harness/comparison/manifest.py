@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from drafters.checkpoints.files import resolve_folder
-from drafters.registry import kind_of
+from drafters.registry import kind_of, traits_of
 from harness.comparison.memory import Memory
 from harness.comparison.models import TargetFacts, resolve_dtype
 from harness.comparison.plan import Plan
@@ -83,7 +83,7 @@ def describe_arms(plan: Plan, drafters: Mapping[str, Any] | None = None) -> list
                 "native_block": planned.native_block,
                 "options": planned.arm.options,
                 "engine": planned.arm.engine,
-                **({"source": dict(source)} if (source := kind_of(planned.arm.kind).source) else {}),
+                **plugged(planned.arm.kind),
                 **assumed(planned.arm),
             }
         )
@@ -91,6 +91,12 @@ def describe_arms(plan: Plan, drafters: Mapping[str, Any] | None = None) -> list
         if hasattr(drafter, "scale_reason"):
             arms[-1]["input_embedding_scale"] = {"value": drafter.scale, "why": drafter.scale_reason}
     return arms
+
+
+def plugged(kind: str) -> dict[str, Any]:
+    """The code of another package's drafter, and the traits without which its rows cannot be read; {} for ours."""
+    source = kind_of(kind).source
+    return {} if source is None else {"source": dict(source), "traits": traits_of(kind)}
 
 
 def assumed(arm: Arm) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from drafters.registry import remember
 from harness.progress import warn
 from harness.records.files import MANIFEST, RUN_KEY
 from harness.vocabulary import BASELINE
@@ -43,10 +44,16 @@ def read_object(path: Path, instead: str) -> dict[str, Any] | None:
 
 
 def read_manifest(run_dir: str | Path) -> dict[str, Any]:
-    """`manifest.json`; if it is absent or damaged, the arms and settings of the run key; {} without either."""
+    """`manifest.json`; if it is absent or damaged, the arms and settings of the run key; {} without either.
+
+    The traits of other packages' drafters are known from then on (`drafters.registry.kind_of`).
+    """
     folder = Path(run_dir)
     found = read_object(folder / MANIFEST, f"arms and settings are read from {RUN_KEY}")
     if found is not None:
+        for arm in found.get("arms") or []:
+            if isinstance(arm, dict) and "traits" in arm:
+                remember(str(arm.get("kind")), arm["traits"])
         return found
     key, config = _key(folder)
     if key is None:

@@ -15,6 +15,8 @@ from drafters import registry
 from harness.comparison.plan import preflight
 from harness.errors import EXIT_OK, InputError
 from harness.records.identity import AnotherRun
+from harness.records.stored import read_manifest
+from harness.report.names import is_control
 from harness.run import run
 from tests.helpers.packages import Install, drafter
 
@@ -39,12 +41,25 @@ def test_it_is_an_arm_like_any_other_and_changed_code_is_another_run(
     assert (arm["kind"], arm["num_draft_tokens"]) == ("my_pkg:Mine", 4)
     assert arm["source"]["code"] == "my_pkg:Mine" and len(arm["source"]["files_sha256"]) == 16
     assert str(tmp_path) not in json.dumps(arm)
+    assert arm["traits"] == {"title": "Repeats", "may_be_silent": True, "low_because": "it repeats one token"}
 
     (mine / "my_pkg.py").write_text(drafter(RECORD + "\n    depth = 2"))
     importlib.reload(sys.modules["my_pkg"])
     registry._plugged.clear()
     with pytest.raises(AnotherRun, match=r"config\.drafters\.mine\.source\.files_sha256"):
         run(config, tmp_path / "run")
+
+
+def test_a_run_is_read_where_the_package_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_read", {})
+    traits = {"title": "Floor", "control": True, "low_because": 7, "drafter": "os:system", "colour": ["#fff"]}
+    arm = {"name": "mine", "kind": "gone_pkg:Mine", "traits": traits}
+    (tmp_path / "manifest.json").write_text(json.dumps({"arms": [arm, {"name": "x", "kind": "x", "traits": "damaged"}]}))
+    read_manifest(tmp_path)
+    assert registry.kind_of("gone_pkg:Mine") == registry.Kind("gone_pkg:Mine", title="Floor", control=True)
+    assert is_control("gone_pkg:Mine") and not is_control("x")
+    with pytest.raises(InputError, match="gone_pkg cannot be imported"):  # knowing about it is not having it
+        registry.find_kind("gone_pkg:Mine")
 
 
 @pytest.mark.usefixtures("mine")
