@@ -203,9 +203,11 @@ def traits_of(name: str) -> dict[str, Any]:
 
 
 def remember(name: str, traits: Any) -> None:
-    """Know the drafter `name` of another package by its `traits_of`, as a file holds them. Damaged ones are left out."""
+    """Know the drafter `name` of another package by its `traits_of` as a file holds them; damaged ones are left out."""
     if isinstance(traits, Mapping):
-        known = {key: value for key, value in traits.items() if isinstance(value, TRAITS.get(str(key), ()))}
+        known: dict[str, Any] = {
+            key: value for key, value in traits.items() if isinstance(value, TRAITS.get(str(key), ()))
+        }
         _read[name] = Kind(name, **known)
 
 

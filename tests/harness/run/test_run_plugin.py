@@ -54,7 +54,8 @@ def test_a_run_is_read_where_the_package_is_not_installed(tmp_path: Path, monkey
     monkeypatch.setattr(registry, "_read", {})
     traits = {"title": "Floor", "control": True, "low_because": 7, "drafter": "os:system", "colour": ["#fff"]}
     arm = {"name": "mine", "kind": "gone_pkg:Mine", "traits": traits}
-    (tmp_path / "manifest.json").write_text(json.dumps({"arms": [arm, {"name": "x", "kind": "x", "traits": "damaged"}]}))
+    damaged = {"name": "x", "kind": "x", "traits": "damaged"}
+    (tmp_path / "manifest.json").write_text(json.dumps({"arms": [arm, damaged]}))
     read_manifest(tmp_path)
     assert registry.kind_of("gone_pkg:Mine") == registry.Kind("gone_pkg:Mine", title="Floor", control=True)
     assert is_control("gone_pkg:Mine") and not is_control("x")
