@@ -52,7 +52,7 @@ def offers() -> dict[str, tuple[Offer, ...]]:
     for point in entry_points(group=GROUP):
         about = point.dist.metadata if point.dist is not None else None
         package, version = (about["Name"], about["Version"]) if about is not None else ("an unknown package", "?")
-        summary = (about.get("Summary") or "") if about is not None else ""
+        summary = about["Summary"] if about is not None and "Summary" in about else ""
         code = point.value.partition("[")[0].strip()  # without extras
         found[point.name].add(Offer(point.name, code, str(package), str(version), str(summary)))
     return {name: tuple(sorted(found[name], key=lambda offer: offer.origin)) for name in sorted(found)}

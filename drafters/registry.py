@@ -235,7 +235,8 @@ def _plug(name: str, where: str) -> Kind:
         load_code(part, f"{where}: {code}.record")
     package = {} if offer is None else {"package": offer.package, "version": offer.version}
     title = record.title or (name if offer is not None else found.__name__)
-    return replace(record, name=name, drafter=code, title=title, colour=None, source={**package, **source_of(found)})
+    source = {**package, **source_of(found)}
+    return replace(record, name=name, drafter=code, title=title, colour=None, shape="", source=source)
 
 
 def resolve(code: str) -> Any:
