@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from harness.report.charts.drawing import drawing
 from harness.report.charts.palette import light, marker
@@ -15,7 +16,7 @@ from harness.report.charts.ratios import ratio_axis
 from harness.report.names import known, span, times
 
 SIZE, DPI = (12.0, 6.3), 100  # inches and dots per inch: 1200 x 630
-TITLE_LETTERS, FOOT_LETTERS = 38, 110
+TITLE_LETTERS, FOOT_LETTERS = 34, 84
 MAX_BARS = 4
 
 
@@ -37,10 +38,10 @@ def card(title: str, lines: Sequence[str], bars: Sequence[CardBar], tone: str, s
         edge = {"clear": "good", "even": "warn", "void": "bad"}.get(tone, "axis")
         figure.add_artist(_bar(figure, light(edge)))
         said = textwrap.wrap(title, TITLE_LETTERS)[:3]
-        figure.text(0.065, 0.92, "\n".join(said), fontsize=40 if len(said) < 3 else 33, fontweight="bold", va="top")
+        figure.text(0.065, 0.92, "\n".join(said), fontsize=38 if len(said) < 3 else 31, fontweight="bold", va="top")
         figure.text(0.935, 0.055, "drafthouse", ha="right", fontsize=20, fontweight="bold", color=light("muted"))
         foot = [part for line in lines for part in textwrap.wrap(line, FOOT_LETTERS)][:3]
-        figure.text(0.065, 0.055, "\n".join(foot), fontsize=16, color=light("muted"), linespacing=1.4)
+        figure.text(0.065, 0.045, "\n".join(foot), fontsize=15, color=light("muted"), linespacing=1.4)
         if bars:
             _draw(figure, bars[:MAX_BARS], 0.62 if len(said) < 2 else 0.52)
         out = io.BytesIO()
@@ -48,15 +49,13 @@ def card(title: str, lines: Sequence[str], bars: Sequence[CardBar], tone: str, s
     return out.getvalue()
 
 
-def _bar(figure: Figure, colour: str) -> object:
-    from matplotlib.patches import Rectangle
-
+def _bar(figure: Figure, colour: str) -> Rectangle:
     return Rectangle((0, 0), 0.016, 1, transform=figure.transFigure, color=colour, linewidth=0)
 
 
 def _draw(figure: Figure, bars: Sequence[CardBar], top: float) -> None:
-    height = min(top - 0.3, 0.11 * len(bars) + 0.02)
-    axes = figure.add_axes((0.27, 0.28, 0.5, height))
+    height = min(top - 0.33, 0.11 * len(bars) + 0.02)
+    axes = figure.add_axes((0.27, 0.31, 0.43, height))
     for place, one in enumerate(bars):
         colour = light(one.colour)
         if known(one.low) and known(one.high):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -113,13 +113,12 @@ def new_figure(height: float = 3.3, width: float = WIDTH) -> tuple[Figure, Axes]
 class Legend:
     """A legend outside the axes, `where` as matplotlib says it; a narrow drawing has two columns at most."""
 
-    where: str
+    where: Literal["upper left", "lower center"]
     columns: int
 
     def draw(self, figure: Figure, most: int) -> MatplotlibLegend:
-        return figure.legend(
-            loc=f"outside {self.where}", ncols=min(most, self.columns), handletextpad=0.4, columnspacing=1.2
-        )
+        style: Any = {"loc": f"outside {self.where}", "ncols": min(most, self.columns)}
+        return figure.legend(**style, handletextpad=0.4, columnspacing=1.2)
 
 
 def finish(

@@ -60,7 +60,7 @@ def time_chart(run: RunData, table: pd.DataFrame, per: str) -> Chart | None:
         width = table[f"{part}{suffix}"].to_numpy(dtype=float)
         axes.barh(place, width, left=left, height=0.62, color=light(f"part-{part}"), label=part, linewidth=0)
         marks += [
-            Mark(axes, start + one / 2, y, f"{label}: {part} {number(one, 3)} ms per {per}")
+            Mark(axes, start + one / 2, float(y), f"{label}: {part} {number(one, 3)} ms per {per}")
             for start, one, y, label in zip(left, width, place, table["label"], strict=True)
             if one > 0
         ]

@@ -102,7 +102,9 @@ def draw_card(board: Leaderboard) -> bytes:
     bars = [
         CardBar(
             who(row["arm"], row["num_draft_tokens"]),
-            *(row[f"speedup_decode{end}"] for end in ("", "_low", "_high")),
+            row["speedup_decode"],
+            row["speedup_decode_low"],
+            row["speedup_decode_high"],
             arm_colour(str(row["arm"]), place),
         )
         for place, row in enumerate(first)
