@@ -46,7 +46,7 @@ def duel_chart(run: RunData) -> Chart | None:
         lines.append(ForestLine(name, ratio.value, ratio.low, ratio.high, *look))
     if not lines:
         return None
-    figure, marks = forest(lines, f"speed of {second.label} as a multiple of {first.label}’s")
+    figure, marks = forest(lines, f"speed of {second.label} over {first.label}’s")
     note = f"Right of the line {second.label} is faster, left of it {first.label}. Grey strokes: not distinguishable."
     return finish(figure, "duel", f"{second.label} against {first.label}, on the same prompts", note, marks)
 

@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullFormatter
 from harness.report.charts.palette import light
 from harness.report.names import compact
 
+CROWDED = 4.0  # inches: a narrower figure has room for every second tick
 RATIO_STEPS: tuple[Sequence[float], ...] = (
     [2.0**power for power in range(-6, 8)],
     [0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 4, 5, 6, 8, 12],
@@ -36,7 +37,9 @@ class RatioLocator(Locator):
 
     def __call__(self) -> Sequence[float]:
         low, high = self.axis.get_view_interval()  # type: ignore[union-attr]
-        return self.tick_values(low, high)
+        ticks = self.tick_values(low, high)
+        width = self.axis.get_figure().get_size_inches()[0]  # type: ignore[union-attr]
+        return ticks[::2] if width < CROWDED and len(ticks) > 3 else ticks
 
     def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
         for step in RATIO_STEPS:
