@@ -66,7 +66,7 @@ def curve_chart(run: RunData, curves: Curves) -> Chart | None:
     axes.axhline(1, color=light("muted"), linewidth=1.2)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_xlabel("draft tokens per round (k)")
-    ratio_axis(axes, "y", "decode speedup over the baseline")
+    ratio_axis(axes, "y", "decode speedup")
     axes.legend(loc="best")
     return finish(figure, NAME, "Speedup against k, from this run alone", curve_note(run, arms), marks)
 

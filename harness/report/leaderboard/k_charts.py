@@ -63,7 +63,7 @@ def _curve(rows: pd.DataFrame, column: str, name: str, title: str) -> Chart:
     axes.set_xlabel("draft tokens per round (k)")
     if column == "speedup_decode":
         axes.axhline(1, color=light("muted"), linewidth=1.2)
-        ratio_axis(axes, "y", "decode speedup over the baseline")
+        ratio_axis(axes, "y", "decode speedup")
     else:
         axes.set_ylabel("tokens per round")
         axes.set_ylim(bottom=1)
