@@ -87,12 +87,13 @@ from harness.vocabulary import HARNESS
 
 @dataclass(slots=True)
 class Outcome:
-    """How a run ended. `error` is set where it stopped early."""
+    """How a run ended. `error` is set where it stopped early; `decoded` is False for one that was finished before."""
 
     run_dir: Path
     exit_code: int
     summary: dict[str, Any]
     error: str | None = None
+    decoded: bool = True
 
 
 @dataclass(slots=True)
@@ -258,7 +259,8 @@ def run(
             diagnose_after(run_dir, None if models is None else models.target, own, progress.say)
         write_page(run_dir)
         tracker.finish(exit_code)
-    return Outcome(run_dir, exit_code, summary, error)
+        decoded = journal.decoded or not share.decode or exit_code == EXIT_INTERRUPTED
+    return Outcome(run_dir, exit_code, summary, error, decoded)
 
 
 def write_page(run_dir: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from harness.launch.restarts import run_restarts
 from harness.launch.resume import resume_hint
 from harness.launch.state import Job, end_job, fingerprint, set_aside, start_job
 from harness.progress import warn
+from harness.records.files import GENERATIONS
 from harness.records.identity import AnotherRun
 from harness.report.console import json_line, print_published, print_summary
 from harness.run import Outcome, run
@@ -79,7 +81,7 @@ def attempt(composed: DictConfig, place: Place) -> tuple[int, str | None]:
     The device is one that no other run is timing, unless the run shares it.
     """
     run_dir, sweep = place.run_dir, place.sweep_dir is not None
-    hint = resume_hint(sys.argv[1:], place.sweep_dir or run_dir, sweep=sweep)
+    hint = resume_hint(sys.argv, place.sweep_dir or run_dir, sweep=sweep)
     group = None if place.sweep_dir is None else place.sweep_dir.name
     outcome: Outcome | None
     try:
@@ -106,6 +108,8 @@ def attempt(composed: DictConfig, place: Place) -> tuple[int, str | None]:
                     aside = f"its earlier records are kept in {set_aside(run_dir)}"
                     warn(f"job {run_dir.name} is run anew, it differs in {other.differing}; {aside}")
                     outcome = decode(config, run_dir, command=sys.argv, group=group)
+        if outcome is not None and not outcome.decoded:
+            say(f"complete, nothing decoded: {last_written(run_dir)}")
         if outcome is None:  # the first process of this run prints for it
             return EXIT_OK, None
         if live.current is None or live.current.live is None:  # there the job's row says it
@@ -123,6 +127,12 @@ def attempt(composed: DictConfig, place: Place) -> tuple[int, str | None]:
     elif outcome.error:
         say(f"error: {outcome.error}")
     return outcome.exit_code, outcome.error
+
+
+def last_written(run_dir: Path) -> str:
+    """When the records of a finished run were written, in local time."""
+    written = datetime.fromtimestamp((run_dir / GENERATIONS).stat().st_mtime)
+    return f"the records below were written by {written:%Y-%m-%d %H:%M}"
 
 
 def plain_settings(composed: DictConfig) -> dict[str, Any]:

@@ -121,6 +121,11 @@ class Journal:
             self._attempt = 1 + max((row.get("attempt") or 0 for row in self.rows.values()), default=0)
         return self._attempt
 
+    @property
+    def decoded(self) -> bool:
+        """Whether this start has added anything."""
+        return self._attempt is not None
+
     def append(self, row: GenerationRow, rounds: Sequence[Round] = ()) -> None:
         """Commit one generation. Raises as `append_all` does."""
         self.append_all([(row, rounds)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import time
 from collections.abc import Callable
@@ -157,6 +158,29 @@ def test_a_signal_that_ends_a_run_leaves_its_summary(
     arguments = [*overrides, "drafter=mtp", f"hydra.run.dir={tmp_path / 'run'}"]
     assert command(*arguments) == EXIT_INTERRUPTED
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["rows"]
+
+
+def test_the_printed_command_continues_a_run_and_a_finished_one_says_that_it_is(
+    overrides: list[str],
+    tmp_path: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [*overrides, "drafter=mtp", f"hydra.run.dir={tmp_path / 'two words'}"]
+    with monkeypatch.context() as early:
+        at_decode(early, 5, lambda: signal.raise_signal(signal.SIGTERM))
+        assert command(*arguments[:-1], f"hydra.run.dir='{tmp_path / 'two words'}'") == EXIT_INTERRUPTED
+    [said] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("interrupted: ")]
+    words = shlex.split(said.split("`")[1])[3:]
+    assert command(*words) == EXIT_OK
+    assert "nothing decoded" not in capsys.readouterr().err
+    assert len(lines(tmp_path / "two words")) == 4
+    assert command(*words) == EXIT_OK
+    again = capsys.readouterr()
+    assert "complete, nothing decoded: the records below were written by 20" in again.err
+    assert last_json(again.out)["arms"]["mtp"]["verdict_exact"] == 2
+    assert len(lines(tmp_path / "two words")) == 4
 
 
 @pytest.mark.usefixtures("own_signals")
