@@ -14,6 +14,7 @@ from rich.text import Text
 from harness.metrics.definitions import named
 from harness.metrics.guards import SYNTHETIC, WEAK_BASELINE
 from harness.metrics.summary import SummaryRow, overall, overall_pairs
+from harness.records.stored import read_manifest
 from harness.report.arms_table import arms_table, interval
 from harness.report.engine_words import engine_lines
 from harness.report.floor_words import weak_baseline
@@ -86,7 +87,8 @@ def print_summary(
     if weak := weak_baseline(overall(summary)):
         print_line(console, in_ascii(f"SLOW BASELINE: {weak}"))
     console.print(arms_table(summary, order, console.width))
-    for line in (*notes(summary), *closing(summary, run_dir)):
+    kinds = {str(arm["name"]): str(arm.get("kind")) for arm in read_manifest(run_dir).get("arms") or []}
+    for line in (*notes(summary, kinds), *closing(summary, run_dir)):
         print_line(console, line)
 
 
@@ -126,11 +128,15 @@ def print_line(console: Console, line: str) -> None:
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def notes(summary: Mapping[str, Any]) -> list[str]:
-    """Lines below the table: drafters against each other, and reasons to doubt a row."""
+def notes(summary: Mapping[str, Any], kinds: Mapping[str, str] | None = None) -> list[str]:
+    """Lines below the table: drafters against each other without controls, and reasons to doubt a row.
+
+    `kinds` are those of arms whose name is not their kind.
+    """
     lines = []
     for pair in overall_pairs(summary):
-        if pair.get("speedup_decode") is not None and not any(map(is_control, (pair["arm"], pair["other"]))):
+        both = [(kinds or {}).get(str(pair[side]), pair[side]) for side in ("arm", "other")]
+        if pair.get("speedup_decode") is not None and not any(map(is_control, both)):
             ratio = in_ascii(f"{times(pair['speedup_decode'])}, {spread(pair, confidence_text(summary))}")
             lines.append(f"{pair['arm']} against {pair['other']}: {ratio}")
     lines += [in_ascii(line) for line in engine_lines(summary)]

@@ -135,6 +135,9 @@ def test_a_wider_terminal_shows_more_columns(summary: dict[str, Any]) -> None:
 def test_controls_are_not_set_against_each_other(summary: dict[str, Any]) -> None:
     pair = {**summary["pairs"][0], "arm": "mtp", "other": "random"}
     assert not [line for line in notes({**summary, "pairs": [pair]}) if " against " in line]
+    named = {**summary["pairs"][0], "arm": "mtp", "other": "sure"}
+    assert [line for line in notes({**summary, "pairs": [named]}) if "mtp against sure" in line]
+    assert not [line for line in notes({**summary, "pairs": [named]}, {"sure": "oracle"}) if " against " in line]
 
 
 def test_a_doubt_that_arms_share_is_one_line(summary: dict[str, Any]) -> None:
