@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol, overload
 
 from drafters.base import Drafter, Replays, Sampling
@@ -11,6 +12,7 @@ from harness.config.checks import LARGEST, LARGEST_SEED, LEAST_TEMPERATURE, is_t
 from harness.config.synthetic import check_count, check_rates
 from harness.decoding.decoder import DecodeSettings
 from harness.decoding.loop import decode
+from harness.decoding.text import Message, Prompt, is_single, is_text, to_text, to_token_ids
 from harness.errors import InputError
 from harness.records.rounds import Generation
 from harness.target.target import Target
@@ -61,15 +63,17 @@ def check_prompts(prompts: Sequence[Sequence[int]], target: Bounded, max_new_tok
 
 
 @overload
-def generate(target: Target, drafter: Drafter | None, prompt_ids: list[int], **options: object) -> Generation: ...
+def generate(
+    target: Target, drafter: Drafter | None, prompt_ids: list[int] | str | list[Message], **options: object
+) -> Generation: ...
 @overload
 def generate(
-    target: Target, drafter: Drafter | None, prompt_ids: list[list[int]], **options: object
+    target: Target, drafter: Drafter | None, prompt_ids: Sequence[Prompt], **options: object
 ) -> list[Generation]: ...
 def generate(  # type: ignore[misc]
     target: Target,
     drafter: Drafter | None,
-    prompt_ids: list[int] | list[list[int]],
+    prompt_ids: Prompt | Sequence[Prompt],
     *,
     num_draft_tokens: int | None = None,
     max_new_tokens: int = 64,
@@ -85,9 +89,13 @@ def generate(  # type: ignore[misc]
 ) -> Generation | list[Generation]:
     """Decode one prompt, or a list of prompts as one batch; `drafter=None` is the baseline.
 
-    `prompt_ids` are token ids. Row i of a batch is sampled with `seed + i`, so it draws the same alone and in a batch.
-    `num_draft_tokens` defaults to the drafter's own; `capacity` reserves positions for later, longer calls. Times in
-    the returned `Generation` are in seconds.
+    A prompt is a list of token ids, a string (raw text) or a list of messages, `{"role": "user", "content": "..."}`,
+    which go through the target's chat template. Text and messages end at the target's own end tokens, token ids at
+    `eos_token_ids` alone. `Generation.text` is the answer as text.
+
+    Row i of a batch is sampled with `seed + i`, so it draws the same alone and in a batch. `num_draft_tokens` defaults
+    to the drafter's own; `capacity` reserves positions for later, longer calls. Times in the returned `Generation` are
+    in seconds.
 
     `synthetic_acceptance` accepts drafts at these rates per position without comparing them, while every pass still
     runs: for planning on random weights. The output is then no answer.
@@ -104,8 +112,11 @@ def generate(  # type: ignore[misc]
         raise InputError(f"seed is {seed}, expected 0 or more, and at most {LARGEST_SEED} (64 bits)")
     sampling = check_sampling(temperature, top_k, top_p)
     k = 0 if drafter is None else resolve_draft_tokens(drafter.name, num_draft_tokens, drafter.max_draft_tokens)
-    single = bool(prompt_ids) and isinstance(prompt_ids[0], int)
-    prompts: list[list[int]] = [prompt_ids] if single else prompt_ids  # type: ignore[list-item, assignment]
+    single = is_single(prompt_ids)
+    given: list[Prompt] = [prompt_ids] if single else list(prompt_ids)  # type: ignore[list-item, arg-type]
+    if not eos_token_ids and any(map(is_text, given)):
+        eos_token_ids = target.eos_token_ids
+    prompts = [to_token_ids(target, prompt) for prompt in given]
     check_prompts(prompts, target, max_new_tokens, k)
     rates = check_rates(synthetic_acceptance)
     check_count(rates, k, drafter.name if drafter is not None else "baseline")
@@ -115,4 +126,6 @@ def generate(  # type: ignore[misc]
         known = decode(target, None, prompts, plain, seed=seed, batch_size=batch_size)
         drafter.replay([generation.token_ids for generation in known])
     generations = decode(target, drafter, prompts, settings, seed=seed, batch_size=batch_size, capacity=capacity)
+    for generation in generations:
+        generation.reader = partial(to_text, target)
     return generations[0] if single else generations

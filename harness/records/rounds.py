@@ -5,8 +5,11 @@ Every reported figure is derived from them, so they hold raw counts and raw seco
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from harness.errors import InputError
 
 #: Why a generation's times are in doubt, with an explanation. Those of the first three are not decode times at all.
 TAINTS = {
@@ -59,3 +62,11 @@ class Generation:
     engine_counters: dict[str, Any] | None = None
     taint: str = ""
     machine: dict[str, Any] | None = None  # disturbances while it was timed (harness.records.disturbance)
+    reader: Callable[[list[int]], str] | None = field(default=None, repr=False, compare=False)  # of token ids as text
+
+    @property
+    def text(self) -> str:
+        """The answer without special tokens. Raises InputError where the target has no tokenizer."""
+        if self.reader is None:
+            raise InputError("this generation came without a tokenizer: only answers of `generate` have a text")
+        return self.reader(self.token_ids)

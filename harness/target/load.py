@@ -76,7 +76,9 @@ def load_target(
             raise
         hint = "it must place every module, and embed_tokens and lm_head on one device, not offloaded"
         raise InputError(f"{error} (target.device_map is {spread}; {hint})") from error
-    return Target(loaded, execution)
+    target = Target(loaded, execution)
+    target.folder = folder
+    return target
 
 
 def load_drafter(name: str, model: str | Path | Any = None, *, target: Target, **options: Any) -> Drafter:

@@ -7,6 +7,7 @@ its tokens there and returns what a drafter may see.
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -56,6 +57,8 @@ class Target:
         embeds_layers = getattr(self.text_model, "hidden_size_per_layer_input", 0)  # unified models have no such thing
         self._per_layer_device = runs_on(self.text_model.per_layer_projection_norm) if embeds_layers else None
         self.borrowed_embed = whole_embedding(self.text_model.embed_tokens)
+        self.folder: Path | None = None  # of the files that it was loaded from
+        self.tokenizer: Any = None  # loaded from there when text is first asked for
         self.execution = "eager"
         self._changes = ExitStack()  # undoes what an execution changed in the modules
         self.set_execution(execution)
