@@ -124,16 +124,19 @@ def test_the_drafter_in_contributing_drafts_for_the_embedded_target() -> None:
     assert {one.drafted for one in drafted.rounds} == {3}
 
 
-def test_the_readme_is_short_and_its_example_runs(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_readme_is_short() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.split()) <= 900
     assert len(re.findall(r"\d+(?:[.,]\d+)*", text)) <= 40
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_readmes_example_runs_as_it_stands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(ROOT)
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     exec(example, {})
-    assert re.fullmatch(r"\[\d+(, \d+)*\]\n", capsys.readouterr().out)
+    assert re.search(r"[a-z]{3}", capsys.readouterr().out), "text, not token ids"
 
 
 def test_the_example_report_is_small_and_names_no_path_of_a_machine() -> None:

@@ -63,7 +63,7 @@ def check_prompts(prompts: Sequence[Sequence[int]], target: Bounded, max_new_tok
 
 
 @overload
-def generate(
+def generate(  # type: ignore[overload-overlap]
     target: Target, drafter: Drafter | None, prompt_ids: list[int] | str | list[Message], **options: object
 ) -> Generation: ...
 @overload

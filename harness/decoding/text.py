@@ -42,7 +42,7 @@ def to_token_ids(target: Target, prompt: Any) -> list[int]:
     if isinstance(prompt, str):
         return list(tokenizer_of(target)(prompt)["input_ids"])
     if not is_text(prompt):
-        return prompt  # type: ignore[no-any-return]
+        return list(prompt)
     for message in prompt:
         if not isinstance(message, Mapping) or not {"role", "content"} <= message.keys():
             raise InputError(f"message {message!r}: expected {{'role': ..., 'content': ...}}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from glob import glob, has_magic
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -19,6 +19,9 @@ from harness.report.names import arm_name, clean, number, span, times
 from harness.report.page.data import RunData, read_run
 from harness.report.page.headline import Headline, headline
 from harness.vocabulary import BASELINE
+
+if TYPE_CHECKING:
+    from harness.report.charts.drawing import Chart
 
 #: Edge of the card by the headline's tone; legible on light and dark pages.
 EDGES = {"clear": "#2f855a", "even": "#8a8a8a", "void": "#c53030"}
@@ -69,6 +72,35 @@ class Result:
 
     def __repr__(self) -> str:
         return "\n".join([self.verdict.title, *self.verdict.sentences, *self._stopped, f"files: {self.folder}"])
+
+    def plot_speedup(self) -> Chart:
+        """Each arm's decode speedup over the baseline, with its interval. Raises InputError where no arm has one."""
+        from harness.report.charts.forests import speedup_chart
+
+        return self._drawn("speedup", speedup_chart)
+
+    def plot_curve(self) -> Chart:
+        """Speedup against k, as this run alone predicts it. Raises InputError for a run without a cost table."""
+        from harness.metrics.curve_file import read_curve
+        from harness.report.charts.curves import curve_chart
+
+        return self._drawn("curve", lambda run: curve_chart(run, read_curve(run.run_dir)))
+
+    def plot_acceptance(self) -> Chart:
+        """Share of rounds that accept at least each draft position. Raises InputError where nothing was drafted."""
+        from harness.report.charts.rounds import position_chart
+        from harness.report.page.chart_data import positions
+
+        return self._drawn("acceptance", lambda run: position_chart(run, positions(run), "unconditional"))
+
+    def _drawn(self, name: str, draw: Callable[[RunData], Chart | None]) -> Chart:
+        from harness.report.charts.drawing import drawing
+
+        with drawing(self.run.synthetic):
+            chart = draw(self.run)
+        if chart is None:
+            raise InputError(f"plot_{name}: {self.folder} has no such figures")
+        return chart
 
     @property
     def _stopped(self) -> list[str]:

@@ -8,8 +8,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib
@@ -72,9 +73,9 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A finished chart: `svg` and `narrow` for wide and narrow pages (safe markup), `png` for a file, of one figure.
+    """A finished chart: `svg` and `narrow` for wide and narrow pages (safe markup), `png` for a file, of one `figure`.
 
-    `values` counts the marks.
+    `values` counts the marks. A notebook shows the PNG.
     """
 
     name: str
@@ -84,6 +85,16 @@ class Chart:
     png: bytes
     note: str = ""
     values: int = 0
+    figure: Figure | None = field(default=None, repr=False, compare=False)
+
+    def _repr_png_(self) -> bytes:
+        return self.png
+
+    def save(self, path: str | Path) -> Path:
+        """Write the chart as PNG; returns the path."""
+        where = Path(path)
+        where.write_bytes(self.png)
+        return where
 
 
 #: Whether the current charts show a synthetic run: a PNG leaves its page and must say so itself.
@@ -143,7 +154,7 @@ def finish(
     figure.suptitle(title, fontsize=12, color=light("ink"))
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=PNG_DPI, facecolor="white")
-    return Chart(name, title, svg[False], svg[True], png.getvalue(), note, len(marks))
+    return Chart(name, title, svg[False], svg[True], png.getvalue(), note, len(marks), figure)
 
 
 def legend_text(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -166,6 +167,26 @@ def test_the_card_has_the_verdict_and_every_arm_and_no_markup_of_a_record(tmp_pa
     failed = Result(result.folder, result.run, 4, "mtp finished no prompt & stopped")
     assert "mtp finished no prompt &amp; stopped" in failed._repr_html_()
     assert "mtp finished no prompt & stopped" in repr(failed)
+
+
+def test_plots_are_charts_that_a_notebook_shows(tmp_path: Path) -> None:
+    result = load_run(record(tmp_path))
+    for name, chart in (("speedup", result.plot_speedup()), ("acceptance", result.plot_acceptance())):
+        assert name in chart.name
+        assert chart._repr_png_().startswith(b"\x89PNG")
+        assert chart.figure is not None and chart.figure.axes
+    assert result.plot_speedup().save(tmp_path / "speedup.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InputError, match=r"plot_curve: .* has no such figures"):
+        result.plot_curve()
+    (tmp_path / "curve.json").write_text(json.dumps({"arms": {"mtp": [point(k) for k in (1, 2, 3)]}}))
+    assert result.plot_curve().figure is not None
+
+
+def point(k: int) -> dict[str, Any]:
+    return {
+        "category": ALL, "k": k, "tokens_per_round": 1.0 + k, "speedup": 1.0 + k / 2, "low": 1.0, "high": 3.0,
+        "measured": k == 3,
+    }  # fmt: skip
 
 
 def test_runs_are_found_by_pattern_or_below_a_folder(tmp_path: Path) -> None:
