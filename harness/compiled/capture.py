@@ -40,12 +40,14 @@ class Shape:
 class Capture:
     """`graph` takes the arguments' tensors; its attributes are the state (`names`: attribute -> path) and `literals`.
 
+    In place of a path there may be a list: weights in packed form (`harness.compiled.packing`).
+
     `results` are the shapes of what it returns, `form` puts them together (`harness.compiled.state`).
     """
 
     graph: fx.GraphModule
     arguments: list[Shape]
-    names: dict[str, str]
+    names: dict[str, Any]
     literals: dict[str, Tensor]
     results: list[Shape]
     form: Any
@@ -78,7 +80,7 @@ def capture(function: Callable[..., Any], arguments: list[Shape], rebuild: Calla
         for tensor, value in before:
             tensor.data.copy_(value)
         state.forget(inductor_private.FakeTensor)
-    names: dict[str, str] = {}
+    names: dict[str, Any] = {}
     literals: dict[str, Tensor] = {}
     renamed: dict[str, str] = {}
     for node in graph.graph.nodes:

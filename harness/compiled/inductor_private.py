@@ -179,6 +179,7 @@ class Loaded:
 
     def __init__(self, library: str, held: list[torch.Tensor]) -> None:
         self.run = torch._C._aoti.AOTIModelContainerRunnerCpu(library, 1).run
+        self.kept = held  # packed weights are shared as long as somebody has these very tensors
         self.held = [tensor.detach() for tensor in held]
 
     def __call__(self, tensors: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -5,42 +5,14 @@
 // layout than a linear layer's own [N, K], so nothing is packed, copied or baked in.
 //
 // Both functions have the C interface that torch's ahead-of-time programs call, without Python between.
-#include <cstdint>
-#include <cmath>
-#include <cstring>
-#include <vector>
-#include <algorithm>
-#include <omp.h>
-
-extern "C" {
-struct AtenTensorOpaque;
-using AtenTensorHandle = AtenTensorOpaque*;
-using AOTITorchError = int32_t;
-AOTITorchError aoti_torch_get_data_ptr(AtenTensorHandle, void**);
-AOTITorchError aoti_torch_get_sizes(AtenTensorHandle, int64_t**);
-AOTITorchError aoti_torch_get_strides(AtenTensorHandle, int64_t**);
-AOTITorchError aoti_torch_empty_strided(int64_t, const int64_t*, const int64_t*, int32_t, int32_t, int32_t, AtenTensorHandle*);
-int32_t aoti_torch_dtype_float32();
-int32_t aoti_torch_device_type_cpu();
-}
-
-#ifdef __AVX512F__
-constexpr int L = 16, MOST = 24;
-#else
-constexpr int L = 8, MOST = 12;
-#endif
-typedef float vec __attribute__((vector_size(L * 4)));
-typedef float loose __attribute__((vector_size(L * 4), aligned(4)));
-typedef int32_t ivec __attribute__((vector_size(L * 4)));
-static inline vec load(const float* p) { return *reinterpret_cast<const loose*>(p); }
-static inline void store(float* p, vec v) { *reinterpret_cast<loose*>(p) = v; }
-static inline float total(vec v) {
-  float parts[L]; store(parts, v);
-  for (int n = L / 2; n; n /= 2) for (int i = 0; i < n; ++i) parts[i] += parts[i + n];
-  return parts[0];
-}
+#include "kernels.h"
 
 // Products of R rows of x with C rows of w, each K long.
+#ifdef __AVX512F__
+constexpr int MOST = 24;
+#else
+constexpr int MOST = 12;
+#endif
 template <int R, int C>
 static inline void tile(const float* x, int64_t ldx, const float* w, int64_t ldw, int64_t K, float* out, int64_t ldo) {
   vec acc[R][C] = {};
@@ -89,17 +61,6 @@ static void products(const float* x, int64_t ldx, int64_t M, const float* w, int
 constexpr int64_t BLOCK = 24;      // columns whose weights stay in the first cache while rows pass
 constexpr int64_t WORTH = 1 << 16; // multiplications of a thread
 
-static AtenTensorHandle empty(std::initializer_list<int64_t> sizes) {
-  int64_t strides[8], s = 1, n = sizes.size();
-  for (int64_t i = n; i--;) { strides[i] = s; s *= sizes.begin()[i]; }
-  AtenTensorHandle out;
-  aoti_torch_empty_strided(n, sizes.begin(), strides, aoti_torch_dtype_float32(), aoti_torch_device_type_cpu(), 0, &out);
-  return out;
-}
-static float* data(AtenTensorHandle t) { void* p; aoti_torch_get_data_ptr(t, &p); return static_cast<float*>(p); }
-static int64_t* sizes(AtenTensorHandle t) { int64_t* p; aoti_torch_get_sizes(t, &p); return p; }
-static int64_t* strides(AtenTensorHandle t) { int64_t* p; aoti_torch_get_strides(t, &p); return p; }
-
 extern "C" AOTITorchError aoti_torch_cpu_few_rows(AtenTensorHandle x, const AtenTensorHandle* ws, int64_t count, AtenTensorHandle* ret0) {
   int64_t M = sizes(x)[0], K = sizes(x)[1], ldx = strides(x)[0], N = 0;
   if (strides(x)[1] != 1) return 1;
@@ -129,36 +90,11 @@ extern "C" AOTITorchError aoti_torch_cpu_few_rows(AtenTensorHandle x, const Aten
   return 0;
 }
 
-static inline vec exponential(vec x) {  // of x <= 0, Cephes' polynomial
-  vec low = x - x - 87.0f;
-  x = x < low ? low : x;
-  vec n = x * 1.44269504088896341f;
-  ivec i = __builtin_convertvector(n - 0.5f, ivec);  // towards zero: rounds a negative one to the nearest
-  n = __builtin_convertvector(i, vec);
-  x = x - n * 0.693359375f - n * -2.12194440e-4f;
-  vec y = x - x + 1.9875691500E-4f;
-  y = y * x + 1.3981999507E-3f; y = y * x + 8.3334519073E-3f; y = y * x + 4.1665795894E-2f;
-  y = y * x + 1.6666665459E-1f; y = y * x + 5.0000001201E-1f;
-  y = y * x * x + x + 1.0f;
-  return y * reinterpret_cast<vec>((i + 127) << 23);
-}
-
-template <int R, int D>  // R rows, D vectors of a head's dimension
-static inline void mix(const float* p, int64_t ldp, const float* const* v, int64_t n, int64_t at, float* out, int64_t ldo) {
-  vec acc[R][D] = {};
-  for (int64_t s = 0; s < n; ++s) {
-    vec b[D];
-    for (int d = 0; d < D; ++d) b[d] = load(v[s] + at + d * L);
-    for (int r = 0; r < R; ++r) { float a = p[r * ldp + s]; for (int d = 0; d < D; ++d) acc[r][d] += a * b[d]; }
-  }
-  for (int r = 0; r < R; ++r) for (int d = 0; d < D; ++d) store(out + r * ldo + at + d * L, acc[r][d]);
-}
-
 // q [B,H,R,D], k and v [B,H,S,D], mask [B,1,R,S]: all with unit last stride
 extern "C" AOTITorchError aoti_torch_cpu_attend(AtenTensorHandle q, AtenTensorHandle k, AtenTensorHandle v, AtenTensorHandle mask, double scale, AtenTensorHandle* ret0) {
   int64_t B = sizes(q)[0], H = sizes(q)[1], R = sizes(q)[2], D = sizes(q)[3], S = sizes(k)[2];
   int64_t *sq = strides(q), *sk = strides(k), *sv = strides(v), *sm = strides(mask);
-  if (sq[3] != 1 || sk[3] != 1 || sv[3] != 1 || sm[3] != 1) return 1;
+  if (sq[3] != 1 || sk[3] != 1 || sv[3] != 1 || sm[3] != 1 || D % L || R > MOST_QUERIES) return 1;
   AtenTensorHandle out = empty({B, H, R, D});
   float *dq = data(q), *dk = data(k), *dv = data(v), *dm = data(mask), *o = data(out);
   int64_t threads = std::min<int64_t>({omp_get_max_threads(), B * H, B * H * R * S * D / WORTH});
@@ -166,50 +102,10 @@ extern "C" AOTITorchError aoti_torch_cpu_attend(AtenTensorHandle q, AtenTensorHa
 #pragma omp parallel for num_threads(std::max<int64_t>(threads, 1)) if (threads > 1)
   for (int64_t bh = 0; bh < B * H; ++bh) {
     int64_t b = bh / H, h = bh % H;
-    const float *qq = dq + b * sq[0] + h * sq[1], *kk = dk + b * sk[0] + h * sk[1], *vv = dv + b * sv[0] + h * sv[1], *mm = dm + b * mb;
-    static thread_local std::vector<float> seen, scores; static thread_local std::vector<int64_t> live; static thread_local std::vector<const float*> values;
-    seen.assign(S, -INFINITY);
-    for (int64_t r = 0; r < R; ++r) { const float* row = mm + r * sm[2]; for (int64_t s = 0; s < S; ++s) seen[s] = std::max(seen[s], row[s]); }
-    live.clear(); values.clear();
-    for (int64_t s = 0; s < S; ++s) if (seen[s] > -1e30f) { live.push_back(s); values.push_back(vv + s * sv[2]); }
-    int64_t n = live.size(), wide = (n + L - 1) / L * L;
-    float* oo = o + bh * R * D;
-    if (!n) { std::memset(oo, 0, R * D * sizeof(float)); continue; }
-    scores.resize(R * wide);
-    for (int64_t s = 0; s < n;) {  // runs of neighbouring rows are one product
-      int64_t e = s + 1;
-      while (e < n && live[e] == live[e - 1] + 1 && e - s < BLOCK) ++e;
-      products(qq, sq[2], R, kk + live[s] * sk[2], sk[2], D, e - s, scores.data() + s, wide);
-      s = e;
-    }
+    const float *rows[MOST_QUERIES], *masks[MOST_QUERIES]; float* outs[MOST_QUERIES];
     for (int64_t r = 0; r < R; ++r) {
-      float* p = scores.data() + r * wide; const float* row = mm + r * sm[2];
-      float best = -INFINITY;
-      for (int64_t s = 0; s < n; ++s) { p[s] = p[s] * float(scale) + row[live[s]]; best = std::max(best, p[s]); }
-      for (int64_t s = n; s < wide; ++s) p[s] = -INFINITY;
-      vec sum = {};
-      for (int64_t s = 0; s < wide; s += L) {
-        vec e = load(p + s) - best; vec y = exponential(e); vec z = {}; y = e < -87.0f ? z : y; sum += y; store(p + s, y); }
-      float inverse = 1.0f / total(sum);
-      for (int64_t s = 0; s < wide; s += L) store(p + s, load(p + s) * inverse);
-    }
-    for (int64_t r = 0; r < R;) {
-      const float* p = scores.data() + r * wide; float* to = oo + r * D;
-      int step = R - r >= 4 ? 4 : R - r >= 2 ? 2 : 1;
-      int64_t at = 0;
-      for (; at + 2 * L <= D; at += 2 * L) {
-        if (step == 4) mix<4, 2>(p, wide, values.data(), n, at, to, D);
-        else if (step == 2) mix<2, 2>(p, wide, values.data(), n, at, to, D);
-        else mix<1, 2>(p, wide, values.data(), n, at, to, D);
-      }
-      for (int i = 0; i < step; ++i)
-        for (int64_t d = at; d < D; ++d) {
-          float sum = 0;
-          for (int64_t s = 0; s < n; ++s) sum += p[i * wide + s] * values[s][d];
-          to[i * D + d] = sum;
-        }
-      r += step;
-    }
+      rows[r] = dq + b * sq[0] + h * sq[1] + r * sq[2]; masks[r] = dm + b * mb + r * sm[2]; outs[r] = o + (bh * R + r) * D; }
+    attention(rows, outs, masks, R, dk + b * sk[0] + h * sk[1], sk[2], dv + b * sv[0] + h * sv[1], sv[2], S, D, float(scale));
   }
   *ret0 = out;
   return 0;

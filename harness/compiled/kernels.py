@@ -1,7 +1,8 @@
-"""The kernels of kernels.cpp as operations of torch, and their library, built once per machine.
+"""The kernels of kernels.cpp and chain.cpp as operations of torch, and their library, built once per machine.
 
 `drafthouse::few_rows(x [M, K], weights [N, K] each) -> [M, sum of N]` and
 `drafthouse::attend(q [B, H, R, D], k, v [B, H, S, D], mask [B|1, 1, R, S], scale) -> [B, H, R, D]`, all fp32 on a CPU.
+`drafthouse::chain(inputs, code) -> [code[0]]` are the steps of `code` (`harness.compiled.code`) over `inputs`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from harness.records.cache import cache_dir
 
-SOURCE = Path(__file__).with_name("kernels.cpp")
+SOURCES = [Path(__file__).with_name(name) for name in ("kernels.cpp", "chain.cpp", "kernels.h")]
 FLAGS = ("-O3", "-march=native", "-fopenmp", "-fPIC", "-shared", "-std=c++17", "-ffp-contract=fast", "-fno-math-errno")
 
 #: How an ahead-of-time program declares and calls them.
@@ -29,10 +30,13 @@ DECLARATIONS = {
     "AtenTensorHandle x, const AtenTensorHandle* ws, int64_t count, AtenTensorHandle* ret0);",
     "attend": "AOTITorchError aoti_torch_cpu_attend(AtenTensorHandle q, AtenTensorHandle k, AtenTensorHandle v, "
     "AtenTensorHandle mask, double scale, AtenTensorHandle* ret0);",
+    "chain": "AOTITorchError aoti_torch_cpu_chain(const AtenTensorHandle* inputs, int64_t count, const int64_t* code, "
+    "int64_t length, AtenTensorHandle* ret0);",
 }
 
 _library = torch.library.Library("drafthouse", "FRAGMENT")
 _library.define("few_rows(Tensor x, Tensor[] weights) -> Tensor")
+_library.define("chain(Tensor[] inputs, int[] code) -> Tensor")
 _library.define("attend(Tensor q, Tensor k, Tensor v, Tensor mask, float scale) -> Tensor")
 
 
@@ -44,10 +48,16 @@ def _attend_shape(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float) -
     return q.new_empty(q.shape)
 
 
+def _chain_shape(inputs: list[Tensor], code: list[int]) -> Tensor:
+    return inputs[0].new_empty(code[0], dtype=torch.float32)
+
+
+_library.impl("chain", _chain_shape, "Meta")
 _library.impl("few_rows", _few_rows_shape, "Meta")
 _library.impl("attend", _attend_shape, "Meta")
 few_rows = torch.ops.drafthouse.few_rows.default
 attend = torch.ops.drafthouse.attend.default
+chain = torch.ops.drafthouse.chain.default
 
 
 @functools.cache
@@ -62,19 +72,21 @@ def compiler() -> str | None:
 def build(folder: Path) -> Path:
     """The library in `folder`, built where it is missing. Raises OSError or CalledProcessError."""
     libraries = Path(torch.__file__).parent / "lib"
-    name = hashlib.sha256(SOURCE.read_bytes() + " ".join(FLAGS).encode() + str(libraries).encode()).hexdigest()[:16]
+    about = [*(source.read_text(encoding="utf-8") for source in SOURCES), *FLAGS, str(libraries)]
+    name = hashlib.sha256(" ".join(about).encode()).hexdigest()[:16]
     path = folder / f"kernels-{name}.so"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=folder) as work:
             made = Path(work) / "kernels.so"
             against = [f"-L{libraries}", "-ltorch_cpu", f"-Wl,-rpath,{libraries}"]
-            command = [compiler() or "g++", *FLAGS, str(SOURCE), "-Wl,--no-as-needed", *against, "-o", str(made)]
+            sources = [str(source) for source in SOURCES if source.suffix == ".cpp"]
+            command = [compiler() or "g++", *FLAGS, *sources, "-Wl,--no-as-needed", *against, "-o", str(made)]
             subprocess.run(command, check=True, capture_output=True, text=True)
             os.replace(made, path)
     return path
 
 
 @functools.cache
-def load(processor: str) -> None:
+def load(processor: str) -> ctypes.CDLL:
     """Make the kernels known to programs that are loaded later; built anew for another `processor`."""
-    ctypes.CDLL(str(build(cache_dir("programs", processor))), mode=ctypes.RTLD_GLOBAL)
+    return ctypes.CDLL(str(build(cache_dir("programs", processor))), mode=ctypes.RTLD_GLOBAL)

@@ -46,7 +46,7 @@ class Package:
     """
 
     library: Path | None
-    names: dict[str, str]
+    names: dict[str, Any]
     literals: dict[str, Tensor]
     results: list[Shape]
     form: Any
@@ -68,7 +68,7 @@ def processor() -> str:
 def code() -> str:
     """A hash of the code and the libraries that make programs."""
     digest = hashlib.sha256()
-    for file in sorted(file for folder in CODE for file in folder.rglob("*") if file.suffix in (".py", ".cpp")):
+    for file in sorted(file for folder in CODE for file in folder.rglob("*") if file.suffix in (".py", ".cpp", ".h")):
         digest.update(str(file.relative_to(PACKAGE.parent)).encode() + file.read_bytes())
     about = [torch.__version__, version("transformers"), platform.python_version(), torch.version.git_version]
     digest.update("\n".join(map(str, about)).encode())
@@ -117,7 +117,14 @@ def write_literals(taken: Capture, folder: Path) -> None:
 
 
 def write_graph(taken: Capture, folder: Path) -> None:
-    """Write the graph of `taken` to `folder`, for `harness.compiled.worker`: shapes of what it holds, no weights."""
+    """Write the graph of `taken` to `folder`, for `harness.compiled.worker`: shapes of what it holds, no weights.
+
+    What the graph does not read any more is forgotten.
+    """
+    read = {str(node.target) for node in taken.graph.graph.nodes if node.op == "get_attr"}
+    for held in (taken.names, taken.literals):
+        for name in held.keys() - read:
+            del held[name]
     write_literals(taken, folder)
     held = {name: getattr(taken.graph, name) for name in [*taken.names, *taken.literals]}
     graphs.write(folder / GRAPH, taken.graph.graph, taken.arguments, held)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from harness.compiled import inductor_private, kernels, package
 from harness.compiled.capture import Capture, Shape, capture
+from harness.compiled.packing import packed
 from harness.compiled.rewrite import rewrite
 from harness.compiled.state import State, builder, flatten
 from harness.compiled.workers import Workers
@@ -54,7 +55,7 @@ class Program:
         if found.library is None:
             return
         kernels.load(package.processor())
-        held = [*(state.tensors[path] for path in found.names.values()), *found.literals.values()]
+        held = [*(tensor_of(name, state) for name in found.names.values()), *found.literals.values()]
         self.loaded, self.build = inductor_private.Loaded(str(found.library), held), builder(found.form)
 
     def fail(self, reason: str) -> None:
@@ -62,6 +63,14 @@ class Program:
         self.is_settled, self.loaded = True, None
         self.failure = " ".join(reason.split())[:300] or "no reason was given"
         log.warning("%s runs eagerly, as it could not be compiled: %s", self.name, self.failure)
+
+
+def tensor_of(name: Any, state: State) -> Tensor:
+    """The tensor at a path, or the packed form of several."""
+    if isinstance(name, str):
+        return state.tensors[name]
+    gated, *paths = name
+    return packed([state.tensors[path] for path in paths], gated)
 
 
 @dataclass(frozen=True)
@@ -173,13 +182,20 @@ def bind_or_start(program: Program, arguments: tuple[Any, ...], making: Making) 
     if found is not None:
         program.bind(found, state)
         return builder(found.form)(shape.empty() for shape in found.results)
-    taken = capture(program.function, shapes, builder(form), state)
+    take = partial(capture, program.function, shapes, builder(form), state)
+    taken = take()
+    if not taken.is_trivial:
+        try:
+            rewrite(taken)
+        except Exception as error:  # the kernels of single steps ask for less
+            log.warning("%s: its steps are not joined: %s: %s", program.name, type(error).__name__, error)
+            taken = take()
+            rewrite(taken, joined=False)
     job = Job(program, state, key, taken, package.open_job())
     if taken.is_trivial:
         package.write_literals(taken, job.folder)
         job.finish()
     else:
-        rewrite(taken.graph)
         package.write_graph(taken, job.folder)
         making.start(job)
     return builder(taken.form)(shape.empty() for shape in taken.results)

@@ -1,6 +1,6 @@
-"""Puts the kernels of few rows (`harness.compiled.kernels`) into a captured graph.
+"""Puts the kernels of few rows (`harness.compiled.kernels`) into a captured graph: chains of steps, and single calls.
 
-Products of one input become one call, whose shares are views: queries, keys and values, or gate and up.
+Outside chains, products of one input become one call, whose shares are views: queries, keys and values, or gate and up.
 """
 
 from __future__ import annotations
@@ -10,21 +10,26 @@ from typing import Any
 import torch
 from torch import fx
 
+from harness.compiled.capture import Capture
+from harness.compiled.chain import join
 from harness.compiled.kernels import attend, few_rows
+from harness.compiled.steps import MOST_PARTS, attends_few, is_, is_product, source, value_of
 
 aten = torch.ops.aten
-FEW = 32  # rows of a product; above, the library's own is as fast
-FEW_QUERIES = 256  # rows of queries of one head
-MOST_PARTS = 8  # weights of one call
 
 
-def rewrite(graph: fx.GraphModule) -> None:
-    """Change `graph` in place; what does not suit the kernels stays."""
+def rewrite(taken: Capture, *, joined: bool = True) -> None:
+    """Change the graph of `taken` in place; what does not suit the kernels stays. `joined` allows chains."""
+    graph = taken.graph
+    graph.graph.eliminate_dead_code()  # unread second results, which no kernel gives
+    if joined:
+        join(graph, taken.names)
+    graph.graph.eliminate_dead_code()
     products: dict[Any, list[fx.Node]] = {}
     for node in list(graph.graph.nodes):
-        if node.target is aten.mm.default and _is_few(node):
-            products.setdefault(_source(node.args[0]), []).append(node)
-        elif node.target is aten._scaled_dot_product_flash_attention_for_cpu.default and _attends_few(node):
+        if is_(node, aten.mm.default) and is_product(node, taken.names | taken.literals):
+            products.setdefault(source(node.args[0]), []).append(node)
+        elif is_(node, aten._scaled_dot_product_flash_attention_for_cpu.default) and attends_few(node):
             _replace_attention(graph.graph, node)
     for nodes in products.values():
         for begin in range(0, len(nodes), MOST_PARTS):
@@ -37,27 +42,6 @@ def rewrite(graph: fx.GraphModule) -> None:
     graph.recompile()
 
 
-def _value(node: Any) -> torch.Tensor:
-    return node.meta["val"]
-
-
-def _is_few(node: fx.Node) -> bool:
-    """Whether `node` is x [M, K] times a held weight [N, K] transposed, in fp32 and of few rows."""
-    weight: Any = node.args[1]
-    transposed = getattr(weight, "target", None) is aten.t.default and weight.args[0].op == "get_attr"
-    value = _value(node)
-    fits = value.shape[0] <= FEW and value.dtype == torch.float32
-    return bool(transposed and fits and _value(weight).stride()[0] == 1)
-
-
-def _source(node: Any) -> tuple[Any, ...]:
-    """What a product multiplies: the tensor behind its views, and its shape."""
-    shape = tuple(_value(node).shape)
-    while node.target in (aten.view.default, aten._unsafe_view.default):
-        node = node.args[0]
-    return node, shape
-
-
 def _join(graph: fx.Graph, nodes: list[fx.Node]) -> None:
     first = nodes[0]
     with graph.inserting_before(first):
@@ -66,37 +50,17 @@ def _join(graph: fx.Graph, nodes: list[fx.Node]) -> None:
         whole = graph.call_function(few_rows, (x, weights))
         begin = 0
         for node in nodes:
-            end = begin + _value(node).shape[1]
+            end = begin + value_of(node).shape[1]
             share = whole if len(nodes) == 1 else graph.call_function(aten.slice.Tensor, (whole, 1, begin, end))
             node.replace_all_uses_with(share)
             begin = end
-
-
-def _attends_few(node: fx.Node) -> bool:
-    q, k = (_value(part) for part in node.args[:2])
-    mask = node.kwargs.get("attn_mask")
-    causal = node.args[4] if len(node.args) > 4 else node.kwargs.get("is_causal", False)
-    dropout = node.args[3] if len(node.args) > 3 else node.kwargs.get("dropout_p", 0.0)
-    return (
-        mask is not None
-        and not causal
-        and not dropout
-        and node.kwargs.get("scale") is not None
-        and q.dtype == torch.float32
-        and _value(mask).dtype == torch.float32
-        and q.shape[1] == k.shape[1]
-        and q.shape[2] <= FEW_QUERIES
-        and _value(mask).dim() == 4
-        and _value(mask).shape[1] == 1
-        and all(user.args[1] == 0 for user in node.users)
-    )
 
 
 def _replace_attention(graph: fx.Graph, node: fx.Node) -> None:
     with graph.inserting_before(node):
         q, k, v, mask = (*node.args[:3], node.kwargs["attn_mask"])
         made = graph.call_function(attend, (q, k, v, mask, node.kwargs["scale"]))
-    made.meta["val"] = _value(node.args[0])
+    made.meta["val"] = value_of(node.args[0])
     for user in list(node.users):
         user.replace_all_uses_with(made)
         graph.erase_node(user)
