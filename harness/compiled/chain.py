@@ -141,13 +141,7 @@ class Joining(Taking):
                 first = window.first
                 piece = self.graph.call_function(aten.slice.Tensor, (piece, 1, first, first + width))
             return self.graph.call_function(aten.reshape.default, (piece, shape))
-        flat = place.at.reshape(-1)
-        # As strides over the value: whatever is made of it by views and transpositions has them.
-        strides = [int(place.at.select(d, 1).flatten()[0] - flat[0]) if size > 1 else 0 for d, size in enumerate(shape)]
-        seen = torch.arange(place.ref.rows * place.ref.width).as_strided(shape, strides, int(flat[0]))
-        if not torch.equal(seen, place.at):
-            raise ValueError("a step's result is read in an order without strides")
-        return self.graph.call_function(aten.as_strided.default, (piece, shape, strides, int(flat[0])))
+        raise ValueError("a step's result is read in another order than it lies in")
 
     def _needed_outside(self, members: Collection[fx.Node]) -> list[fx.Node]:
         """The members whose numbers are read by what is no member, and needed in the end."""
