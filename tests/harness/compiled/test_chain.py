@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -210,7 +211,7 @@ def test_two_layers_are_one_call_and_compute_the_same(batch: int, width: int, bo
     torch.testing.assert_close(stored, [*layers.keys, *layers.values], rtol=1e-4, atol=1e-5)
 
 
-def test_rows_that_something_else_reads_are_not_stored_in_secret() -> None:
+def test_rows_that_something_else_reads_are_stored_by_the_graph_itself() -> None:
     owner = SimpleNamespace(kept=torch.zeros(1, 2, 8, 16), weight=torch.randn(32, 16))
 
     def run(x: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
@@ -220,6 +221,9 @@ def test_rows_that_something_else_reads_are_not_stored_in_secret() -> None:
 
     example = (torch.randn(1, 3, 16), torch.arange(3)[None])
     _, form = flatten(example)
-    taken = capture(run, [Shape.of(one) for one in example], builder(form), State({"owner": vars(owner)}))
-    rewrite(taken)
+    take = partial(capture, run, [Shape.of(one) for one in example], builder(form), State({"owner": vars(owner)}))
+    with pytest.raises(ValueError, match="another order"):
+        rewrite(take())
+    taken = take()
+    rewrite(taken, joined=False)
     assert any("index_copy" in str(node.target) for node in taken.graph.graph.nodes)
