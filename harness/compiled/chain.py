@@ -35,6 +35,7 @@ class Joining(Taking):
                 in_new_memory(node)
         super().__init__(graph, names)
         self.kept = self._read_by_steps()
+        self.stores = 0  # chains that store rows
 
     def run(self) -> None:
         for node in list(self.graph.nodes):
@@ -49,6 +50,8 @@ class Joining(Taking):
             if after or self.walk.late_changes or (changes and self._touches(node)):
                 self.walk.late.add(node)
                 self.walk.late_changes |= changes
+                if node in self.steps and self.steps[node].kind in ("store", "attend"):
+                    raise ValueError(f"{node.name} reads or writes rows in another way than the kernel")
         self.place()
 
     def _read_by_steps(self) -> set[str]:
@@ -86,6 +89,9 @@ class Joining(Taking):
     def place(self) -> None:
         """Put the chain's call into the graph, before all that comes after it, and begin another chain."""
         walk, self.walk = self.walk, Walk()
+        self.stores += any(kind == "store" for kind, _ in walk.chain.steps)
+        if self.stores > 1:  # nothing in the graph would say which call comes first
+            raise ValueError("rows are stored by several calls")
         members = walk.places.keys() | set(walk.members)
         wanted = self._needed_outside(members)
         given = list(dict.fromkeys(walk.places[node].ref.value for node in wanted))
