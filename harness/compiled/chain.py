@@ -4,6 +4,8 @@ A walk over the graph takes every node that the kernel knows (`harness.compiled.
 what lies after it. What is not known stays as it is: before the chain, or behind it where it reads its results.
 """
 
+# mypy: disable-error-code="union-attr, arg-type, index, operator, misc, assignment"
+# The arguments of a graph's nodes are of any type.
 from __future__ import annotations
 
 from collections.abc import Collection

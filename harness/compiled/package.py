@@ -122,9 +122,9 @@ def write_graph(taken: Capture, folder: Path) -> None:
     What the graph does not read any more is forgotten.
     """
     read = {str(node.target) for node in taken.graph.graph.nodes if node.op == "get_attr"}
-    for held in (taken.names, taken.literals):
-        for name in held.keys() - read:
-            del held[name]
+    for names in (taken.names, taken.literals):
+        for name in names.keys() - read:
+            del names[name]
     write_literals(taken, folder)
     held = {name: getattr(taken.graph, name) for name in [*taken.names, *taken.literals]}
     graphs.write(folder / GRAPH, taken.graph.graph, taken.arguments, held)

@@ -4,6 +4,8 @@ The places are a tensor, to which views and transpositions are applied like to t
 not be understood, only checked.
 """
 
+# mypy: disable-error-code="union-attr, arg-type, index, operator, misc, assignment"
+# The arguments of a graph's nodes are of any type.
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -68,8 +70,8 @@ def is_temporary(node: Any) -> bool:
 def seen(view: fx.Node, at: Tensor) -> Tensor:
     """What `view` makes of the places `at`."""
     if view.target in (aten.view.default, aten._unsafe_view.default):
-        return at.reshape(view.args[1])  # type: ignore[arg-type]
-    return view.target(at, *view.args[1:], **view.kwargs)  # type: ignore[operator, no-any-return]
+        return at.reshape(view.args[1])
+    return view.target(at, *view.args[1:], **view.kwargs)
 
 
 def in_new_memory(node: fx.Node) -> None:

@@ -4,6 +4,8 @@ All are fp32 and of few rows. A step belongs to the node whose numbers it gives;
 their last user when it is put in their place.
 """
 
+# mypy: disable-error-code="union-attr, arg-type, index, operator, misc, assignment"
+# The arguments of a graph's nodes are of any type.
 from __future__ import annotations
 
 import operator
@@ -63,7 +65,7 @@ def find_steps(graph: fx.Graph, names: dict[str, Any]) -> dict[fx.Node, Step]:
     for nodes in products.values():
         for begin in range(0, len(nodes), MOST_PARTS):
             group = tuple(nodes[begin : begin + MOST_PARTS])
-            steps |= {node: Step("product", (group[0].args[0],), group) for node in group}  # type: ignore[arg-type]
+            steps |= {node: Step("product", (group[0].args[0],), group) for node in group}
     return steps
 
 
@@ -100,14 +102,14 @@ def norm(node: fx.Node, names: dict[str, Any]) -> Step | None:
         return None
     x, scale = node.args
     if is_held(scale, names) and is_(x, aten.mul.Tensor):
-        plain = norm(x, names)  # type: ignore[arg-type]
+        plain = norm(x, names)
         if plain is None or plain.held[0] is not None or value_of(scale).shape != value.shape[-1:]:
             return None
         return Step("norm", plain.inputs, (scale, *plain.held[1:]))
-    by_power = is_(scale, aten.pow.Tensor_Scalar) and scale.args[1] == -0.5  # type: ignore[union-attr]
+    by_power = is_(scale, aten.pow.Tensor_Scalar) and scale.args[1] == -0.5
     if not isinstance(x, fx.Node) or not (by_power or is_(scale, aten.rsqrt.default)):
         return None
-    inner: Any = scale.args[0]  # type: ignore[union-attr]
+    inner: Any = scale.args[0]
     sums = (aten.add.Tensor, aten.add.Scalar, aten.add_.Tensor, aten.add_.Scalar)
     if not is_(inner, *sums) or not isinstance(inner.args[1], float):
         return None
@@ -138,8 +140,8 @@ def rotate(node: fx.Node, names: dict[str, Any]) -> Step | None:
     straight, turned = node.args[:2]
     if node.kwargs or not is_(straight, aten.mul.Tensor) or not is_(turned, aten.mul.Tensor):
         return None
-    x, cos = straight.args  # type: ignore[union-attr]
-    cat, sin = turned.args  # type: ignore[union-attr]
+    x, cos = straight.args
+    cat, sin = turned.args
     value = value_of(node)
     if not is_(cat, aten.cat.default) or value.dtype != torch.float32 or value.shape[-1] % (2 * LANES):
         return None
@@ -174,10 +176,10 @@ def gate(node: fx.Node, names: dict[str, Any]) -> Step | None:
     active, other = node.args[:2]
     if not is_(active, *ACTIVATIONS) or not isinstance(other, fx.Node) or value_of(node).dtype != torch.float32:
         return None
-    if active.target is aten.gelu.default and active.kwargs.get("approximate") != "tanh":  # type: ignore[union-attr]
+    if active.target is aten.gelu.default and active.kwargs.get("approximate") != "tanh":
         return None
-    kind = ACTIVATIONS[active.target]  # type: ignore[union-attr, index]
-    inner: Any = active.args[0]  # type: ignore[union-attr]
+    kind = ACTIVATIONS[active.target]
+    inner: Any = active.args[0]
     if value_of(inner).shape != value_of(other).shape or value_of(node).shape[-1] % LANES:
         return None
     gates, ups = source(inner)[0], source(other)[0]
@@ -213,7 +215,7 @@ def store(node: fx.Node, names: dict[str, Any]) -> Step | None:
     if node.target is aten.index_copy_.default:
         _, dim, slots, rows = node.args
         if dim == 2 and value_of(kept).shape[0] == 1 and value_of(slots).dtype == torch.int64:
-            return Step("store", (rows,), (kept, slots, True))  # type: ignore[arg-type]
+            return Step("store", (rows,), (kept, slots, True))
         return None
     _, where, rows = node.args[:3]
     if (len(node.args) > 3 and node.args[3]) or not isinstance(where, list | tuple) or len(where) != 3:
@@ -223,7 +225,7 @@ def store(node: fx.Node, names: dict[str, Any]) -> Step | None:
     batch, slots = value_of(where[0]), value_of(where[2])
     if tuple(batch.shape) != (value_of(kept).shape[0], 1) or slots.dtype != torch.int64 or slots.dim() != 2:
         return None
-    return Step("store", (rows,), (kept, where[2], False))  # type: ignore[arg-type]
+    return Step("store", (rows,), (kept, where[2], False))
 
 
 def attend(node: fx.Node, names: dict[str, Any]) -> Step | None:
