@@ -90,7 +90,7 @@ extern "C" AOTITorchError aoti_torch_cpu_few_rows(AtenTensorHandle x, const Aten
   return 0;
 }
 
-// q [B,H,R,D], k and v [B,H,S,D], mask [B,1,R,S]: all with unit last stride
+// q [B,H,R,D], k and v [B,H,S,D], mask [B|1,1,R|1,S]: all with unit last stride
 extern "C" AOTITorchError aoti_torch_cpu_attend(AtenTensorHandle q, AtenTensorHandle k, AtenTensorHandle v, AtenTensorHandle mask, double scale, AtenTensorHandle* ret0) {
   int64_t B = sizes(q)[0], H = sizes(q)[1], R = sizes(q)[2], D = sizes(q)[3], S = sizes(k)[2];
   int64_t *sq = strides(q), *sk = strides(k), *sv = strides(v), *sm = strides(mask);
@@ -98,13 +98,13 @@ extern "C" AOTITorchError aoti_torch_cpu_attend(AtenTensorHandle q, AtenTensorHa
   AtenTensorHandle out = empty({B, H, R, D});
   float *dq = data(q), *dk = data(k), *dv = data(v), *dm = data(mask), *o = data(out);
   int64_t threads = std::min<int64_t>({omp_get_max_threads(), B * H, B * H * R * S * D / WORTH});
-  int64_t mb = sizes(mask)[0] == 1 ? 0 : sm[0];
+  int64_t mb = sizes(mask)[0] == 1 ? 0 : sm[0], mr = sizes(mask)[2] == 1 ? 0 : sm[2];
 #pragma omp parallel for num_threads(std::max<int64_t>(threads, 1)) if (threads > 1)
   for (int64_t bh = 0; bh < B * H; ++bh) {
     int64_t b = bh / H, h = bh % H;
     const float *rows[MOST_QUERIES], *masks[MOST_QUERIES]; float* outs[MOST_QUERIES];
     for (int64_t r = 0; r < R; ++r) {
-      rows[r] = dq + b * sq[0] + h * sq[1] + r * sq[2]; masks[r] = dm + b * mb + r * sm[2]; outs[r] = o + (bh * R + r) * D; }
+      rows[r] = dq + b * sq[0] + h * sq[1] + r * sq[2]; masks[r] = dm + b * mb + r * mr; outs[r] = o + (bh * R + r) * D; }
     attention(rows, outs, masks, R, dk + b * sk[0] + h * sk[1], sk[2], dv + b * sv[0] + h * sv[1], sv[2], S, D, float(scale));
   }
   *ret0 = out;

@@ -143,6 +143,7 @@ static inline void attention(const float* const* q, float* const* out, const flo
       vec x = load(p + s) * scale + load(bias.data() + s); store(p + s, x); most = x > most ? x : most; }
     float best = -INFINITY;
     for (int i = 0; i < L; ++i) best = std::max(best, most[i]);
+    if (best == -INFINITY) { std::memset(p, 0, wide * sizeof(float)); continue; }  // sees nothing that others see
     for (int64_t s = 0; s < wide; s += L) {
       vec e = load(p + s) - best, y = exponential(e), z = {}; y = e < -87.0f ? z : y; sum += y; store(p + s, y); }
     float inverse = 1.0f / total(sum);
