@@ -9,7 +9,7 @@ FAST := tests/test_house.py tests/test_docs.py tests/harness/metrics tests/harne
 	tests/drafters/test_sampling.py tests/drafters/test_positions.py tests/harness/decoding/test_verify.py \
 	tests/harness/decoding/test_generate.py -m "not slow"
 
-.PHONY: help setup compare docs example lint test tests test-fast test-transformers test-launchers test-sweep test-mutations test-vllm test-llama clean
+.PHONY: help setup compare docs example race lint test tests test-fast test-transformers test-launchers test-sweep test-mutations test-vllm test-llama clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,6 +36,10 @@ docs: setup ## the documentation as a site, in site/
 example: setup ## the example report of the documentation, on an idle machine
 	$(BIN)/python -m harness dataset.limit=28 hydra.run.dir=outputs/example
 	mkdir -p docs/example && sed "s#$(CURDIR)/##g" outputs/example/report.html > docs/example/index.html
+
+race: setup ## the race that README shows, on an idle machine
+	$(BIN)/python -m harness dataset.limit=7 hydra.run.dir=outputs/race
+	$(BIN)/python -m harness.race outputs/race --svg docs/images/race.svg
 
 lint: setup ## style and types
 	$(BIN)/ruff check .

@@ -1,16 +1,13 @@
-"""`drafthouse race DIR`: replay one prompt of a run in the terminal, every arm at the pace its rounds recorded."""
+"""`drafthouse race DIR`: replay one prompt of a run, every arm at the pace that its rounds recorded."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
@@ -21,72 +18,12 @@ from rich.text import Text
 
 from harness.entry import command
 from harness.errors import EXIT_OK, InputError
-from harness.report.page import chart_data
-from harness.report.page.browser import build_browser
 from harness.report.page.data import RunData, read_run
-from harness.report.page.race import Lane, build_race, lane_from_json
-from harness.vocabulary import BASELINE
+from harness.report.page.race_picture import draw_race
+from harness.report.page.runners import Race, Runner, find_race
 
 FRAMES_PER_SECOND = 20
 TEXT_LINES = 12
-COLOURS = ("blue", "yellow", "magenta", "cyan", "green", "red")
-NOBODY = "no prompt has two arms with recorded times: there is nothing to race"
-
-
-@dataclass(frozen=True, slots=True)
-class Runner:
-    """One arm's lane and its output: `rounds` as the prompt browser cuts them."""
-
-    label: str
-    is_baseline: bool
-    colour: str
-    lane: Lane
-    first: str
-    rounds: list[list[Any]]  # text of accepted drafts, the target's own text, drafted, accepted, emitted
-
-    @property
-    def tokens(self) -> int:
-        return 1 + sum(one[4] for one in self.rounds)
-
-
-@dataclass(frozen=True, slots=True)
-class Race:
-    """One prompt and its runners, the baseline first."""
-
-    prompt_id: str
-    prompt: str
-    runners: tuple[Runner, ...]
-
-    @property
-    def end_s(self) -> float:
-        return max(runner.lane.total_s for runner in self.runners)
-
-
-def find_race(run: RunData, prompt_id: str | None = None) -> Race:
-    """The race on `prompt_id`, by default on the prompt where the arms differ most.
-
-    Raises InputError for a prompt that the run does not have, and where no two arms have times.
-    """
-    if prompt_id is not None:
-        names = sorted({str(name) for name in run.generations["prompt_id"]})
-        if prompt_id not in names:
-            close = get_close_matches(prompt_id, names, n=1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            raise InputError(f"--prompt {prompt_id}: no such prompt, {hint}expected one of the run's {len(names)}")
-        run = replace(run, generations=run.generations[run.generations["prompt_id"] == prompt_id])
-    browser = build_browser(run, chart_data.prompts(run)).data
-    race = build_race(run, browser)
-    if not race["order"]:
-        raise InputError(f"{run.run_dir}: {NOBODY if prompt_id is None else f'--prompt {prompt_id}: {NOBODY}'}")
-    index = race["order"][0]
-    entry = browser["prompts"][index]
-    arms: Mapping[str, str] = {arm["label"]: arm["arm"] for arm in browser["arms"]}
-    runners = []
-    for place, (label, made) in enumerate(race["lanes"][str(index)].items()):
-        output, is_baseline = entry["arms"][label], arms.get(label) == BASELINE
-        colour = "white" if is_baseline else COLOURS[(place - 1) % len(COLOURS)]
-        runners.append(Runner(label, is_baseline, colour, lane_from_json(made), output["first"], output["rounds"]))
-    return Race(entry["id"], entry["prompt"], tuple(runners))
 
 
 def written(runner: Runner, seconds: float) -> tuple[Text, int, int, int]:
@@ -160,6 +97,15 @@ def play(race: Race, console: Console, speed: float) -> None:
                 time.sleep(1 / FRAMES_PER_SECOND)
 
 
+def draw(run: RunData, race: Race, place: Path, speed: float | None) -> None:
+    """Write the picture of `race` to `place` and say where it is."""
+    picture = draw_race(run, race, speed)
+    if not place.parent.is_dir():
+        raise InputError(f"--svg {place}: no such folder, expected a file in a folder that exists")
+    place.write_text(picture, encoding="utf-8")
+    print(f"{place}: {race.prompt_id}, {len(picture.encode()) // 1000} kB")
+
+
 def pace(text: str) -> float:
     """`--speed` as a number. Raises InputError unless it is above 0."""
     try:
@@ -175,11 +121,19 @@ def pace(text: str) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="drafthouse race", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="a run directory")
-    parser.add_argument("--speed", default="1", metavar="X", help="times the measured pace (default: 1)")
+    parser.add_argument(
+        "--speed", metavar="X", help="times the measured pace (default: 1; in a picture, slow enough to see)"
+    )
     parser.add_argument("--prompt", metavar="ID", help="a prompt of the run (default: the one where arms differ most)")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the race as an animated SVG instead")
     options = parser.parse_args(arguments)
-    speed = pace(options.speed)
-    play(find_race(read_run(options.folder), options.prompt), Console(), speed)
+    speed = None if options.speed is None else pace(options.speed)
+    run = read_run(options.folder)
+    race = find_race(run, options.prompt)
+    if options.svg is not None:
+        draw(run, race, options.svg, speed)
+    else:
+        play(race, Console(), 1.0 if speed is None else speed)
     return EXIT_OK
 
 

@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from harness.errors import EXIT_BAD_INPUT, InputError
-from harness.race import Race, find_race, frame, main, pace, play, written
+from harness.race import frame, main, pace, play, written
 from harness.report.page.data import read_run
+from harness.report.page.runners import Race, find_race
 from tests.helpers import generated_runs as synthetic
 
 
