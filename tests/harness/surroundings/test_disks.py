@@ -118,7 +118,7 @@ def test_a_full_disk_is_one_line_whose_command_continues_the_run(
     committed = (run / "generations.jsonl").read_text().splitlines()
     assert len(committed) == 2, "the first prompt's two arms"
     python, _, module, *arguments = shlex.split(line.split("`")[1])
-    assert (python, module) == ("python", "harness")
+    assert (Path(python).name, module) == ("python", "harness")
     assert command(*arguments) == EXIT_OK
     continued = (run / "generations.jsonl").read_text().splitlines()
     assert continued[:2] == committed and len(continued) == 4
