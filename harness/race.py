@@ -1,4 +1,8 @@
-"""`drafthouse race DIR`: replay one prompt of a run, every arm at the pace that its rounds recorded."""
+"""`drafthouse race DIR`: replay one prompt of a run, every arm at the pace that its rounds recorded.
+
+`drafthouse race --live PROMPT [KEY=VALUE ...]` runs the arms on a prompt of your own first, and shows them as they
+write.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from importlib import import_module
 from math import isfinite
 from pathlib import Path
 
@@ -16,8 +21,12 @@ from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from harness.entry import command
-from harness.errors import EXIT_OK, InputError
+from harness.command.main import COMMANDS
+from harness.entry import command, say
+from harness.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
+from harness.launch.live_race import prompt_of, run_live
+from harness.python.comparing import new_folder
+from harness.records.files import GENERATIONS
 from harness.report.page.data import RunData, read_run
 from harness.report.page.race_picture import draw_race
 from harness.report.page.runners import Race, Runner, find_race
@@ -117,23 +126,55 @@ def pace(text: str) -> float:
     return found
 
 
+def present(folder: Path, prompt_id: str | None, picture: Path | None, speed: float | None) -> None:
+    """Draw the race of a run as `picture`, or replay it here. Raises InputError where nothing can race."""
+    run = read_run(folder)
+    race = find_race(run, prompt_id)
+    if picture is not None:
+        draw(run, race, picture, speed)
+    else:
+        play(race, Console(), 1.0 if speed is None else speed)
+
+
+def live(given: str, overrides: Sequence[str], picture: Path | None, speed: float | None) -> int:
+    """Run the arms on the prompt `given`, then present the race and name its page; the run's exit code."""
+    console = Console()
+    run = import_module(COMMANDS["run"].module).main
+    code, folder = run_live(prompt_of(given), overrides, new_folder(), run, console)
+    if code == EXIT_INTERRUPTED or not (folder / GENERATIONS).is_file():
+        return code
+    if picture is None and not console.is_terminal:  # the run's JSON stays the last line of a pipe
+        return code
+    try:
+        present(folder, None, picture, speed)
+    except InputError as error:
+        say(f"no race: {error}")
+    say(f"page: {folder / 'report.html'}")
+    return code
+
+
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="drafthouse race", description=__doc__)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="a run directory")
+    parser.add_argument("folder", nargs="?", metavar="DIR", help="a run directory")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="keys of the run, with --live")
+    parser.add_argument("--live", metavar="PROMPT", help="run the arms on this prompt first; `-` reads it from stdin")
     parser.add_argument(
         "--speed", metavar="X", help="times the measured pace (default: 1; in a picture, slow enough to see)"
     )
     parser.add_argument("--prompt", metavar="ID", help="a prompt of the run (default: the one where arms differ most)")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the race as an animated SVG instead")
     options = parser.parse_args(arguments)
+    words = [word for word in (options.folder, *options.overrides) if word is not None]
     speed = None if options.speed is None else pace(options.speed)
-    run = read_run(options.folder)
-    race = find_race(run, options.prompt)
-    if options.svg is not None:
-        draw(run, race, options.svg, speed)
-    else:
-        play(race, Console(), 1.0 if speed is None else speed)
+    if options.live is not None:
+        if options.prompt is not None:
+            raise InputError(f"--prompt {options.prompt}: expected no --prompt with --live, which has one prompt")
+        return live(options.live, words, options.svg, speed)
+    if len(words) != 1:
+        given = " ".join(words) or "no argument"
+        raise InputError(f"{given}: expected one run directory, or --live PROMPT")
+    present(Path(words[0]), options.prompt, options.svg, speed)
     return EXIT_OK
 
 

@@ -32,7 +32,7 @@ COMMANDS = {
     "compare": Command("harness.compare", "rank runs and sweeps in one leaderboard"),
     "status": Command("harness.status", "the jobs of a sweep, or the state of a run"),
     "report": Command("harness.report.__main__", "write the pages of runs again, from their files"),
-    "race": Command("harness.race", "replay a prompt of a run, every arm at its measured pace"),
+    "race": Command("harness.race", "replay a prompt of a run at the measured pace; --live PROMPT: one of your own"),
     "advise": Command("harness.advise", "the arm and k to deploy, with settings to paste"),
     "diagnose": Command("harness.diagnose", "is a drafter weak or wired wrongly: drafts again from a run's answers"),
     "inspect": Command("harness.inspect", "read a checkpoint: shapes, layout, fit to a target"),

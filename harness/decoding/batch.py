@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -78,6 +79,21 @@ class Row:
         rounds[-1] = dataclasses.replace(rounds[-1], draft_s=draft_s, verify_s=verify_s, other_s=other_s)
 
 
+#: Gets every batch before its clock starts, to read the answers while they grow.
+_watcher: Callable[[Batch], None] | None = None
+
+
+@contextmanager
+def batches_shown_to(watcher: Callable[[Batch], None]) -> Iterator[None]:
+    """Hand every batch to `watcher` before its clock starts. What it does later, in a thread, must be little."""
+    global _watcher
+    before, _watcher = _watcher, watcher
+    try:
+        yield
+    finally:
+        _watcher = before
+
+
 class Batch:
     """All prompts of one call, as many at a time as the decoder has rows; prompt i draws with `seed + i`."""
 
@@ -89,6 +105,8 @@ class Batch:
         self.done: dict[int, Generation] = {}
         self.device = decoder.target.device
         self.gpus = gpus(decoder.target)
+        if _watcher is not None:
+            _watcher(self)
         for device in self.gpus:
             torch.cuda.reset_peak_memory_stats(device)
         self.began = now(self.device)
@@ -97,6 +115,11 @@ class Batch:
     def live(self) -> list[Row]:
         """The rows that decode."""
         return [row for row in self.rows if row is not None]
+
+    def answer(self, index: int) -> Generation | None:
+        """The answer to prompt `index` as far as it goes; None while it waits or its prompt is read."""
+        growing = (row.generation for row in self.rows if row is not None and row.index == index)
+        return self.done.get(index) or next(growing, None)
 
     @property
     def furthest(self) -> int:

@@ -23,7 +23,7 @@ def resume_hint(command: Sequence[str], folder: Path, *, sweep: bool) -> str:
     The hint always names the folder: the default name holds the time, so the bare command would start anew.
     """
     key = FOLDERS[sweep]
-    where = f"{key}={_quoted(str(folder))}"
+    where = f"{key}={quoted(str(folder))}"
     if os.environ.get("WORLD_SIZE", "1") != "1":  # the launcher's part of the command is unknown here
         return f"the same command with {where} continues"
     ours = tuple(f"{name}=" for name in FOLDERS)
@@ -47,7 +47,7 @@ def _typed(word: str) -> str:
     return str(here.relative_to(Path.cwd())) if here.is_relative_to(Path.cwd()) else str(here)
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
     """`value` as Hydra reads it: quoted where its grammar would take a character for more than text."""
     plain = all(character.isalnum() or character in "/-_.:+" for character in value)
     return value if plain else QuotedString(value, Quote.single).with_quotes()
