@@ -10,6 +10,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from importlib import import_module
 from math import isfinite
 from pathlib import Path
@@ -146,7 +147,8 @@ def live(given: str, overrides: Sequence[str], picture: Path | None, speed: floa
     if picture is None and not console.is_terminal:  # the run's JSON stays the last line of a pipe
         return code
     try:
-        present(folder, None, picture, speed)
+        with nullcontext() if console.is_terminal else redirect_stdout(sys.stderr):
+            present(folder, None, picture, speed)
     except InputError as error:
         say(f"no race: {error}")
     say(f"page: {folder / 'report.html'}")

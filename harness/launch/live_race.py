@@ -28,7 +28,8 @@ PROMPT_FILE = "live.jsonl"
 PROMPT_ID = "live"
 STDIN = "-"
 FOLDER_KEY = "hydra.run.dir"
-#: A look at four new tokens costs the loop some 0.1 ms of the interpreter; so rare, less than half a percent.
+#: A look takes 0.06 ms of CPU time at 128 tokens and 0.22 ms at 1,024 (least of 200 looks, two cores of an AMD EPYC,
+#: embedded tokenizer, 2026-11-28): at most half a percent of this.
 SECONDS_BETWEEN_LOOKS = 0.05
 UNFINISHED = "\N{REPLACEMENT CHARACTER}"  # a character whose last bytes are in the next token
 
