@@ -40,7 +40,7 @@ def prompt_of(given: str) -> str:
     try:
         text = (sys.stdin.read() if sys.stdin is not None else "") if given == STDIN else given
         text.encode("utf-8")
-    except UnicodeError as error:
+    except (UnicodeEncodeError, UnicodeDecodeError) as error:
         raise InputError(f"{source}: expected a prompt in UTF-8 ({error.reason})") from error
     if not text.strip():
         raise InputError(f"{source}: the prompt is empty, expected a text to continue or a question to answer")
