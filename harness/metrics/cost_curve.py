@@ -13,8 +13,6 @@ from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
-from scipy.stats import theilslopes
 
 from harness.records.costs import ArmCosts, CostTable, RoundCost
 
@@ -56,6 +54,8 @@ def rising(points: Sequence[tuple[int, float]]) -> Curve:
 
     Values of one place count as their mean.
     """
+    from scipy.optimize import isotonic_regression  # half a second, which readers of results need not wait for
+
     places = sorted(points)
     means = {at: float(np.mean([value for _, value in group])) for at, group in groupby(places, lambda one: one[0])}
     values = np.array(list(means.values()))
@@ -72,6 +72,8 @@ def line(points: Sequence[tuple[int, float]]) -> Curve:
 
     Source: Sen, Estimates of the regression coefficient based on Kendall's tau (1968).
     """
+    from scipy.stats import theilslopes
+
     places, values = (np.array(column, dtype=float) for column in zip(*points, strict=True))
     if len(values) < FEWEST:
         return dict(points), 0.0
