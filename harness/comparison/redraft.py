@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from drafters.base import Drafter, TargetPass
 from drafters.gemma4 import position_addressed_attention
 from harness.decoding.decoder import GREEDY, PREFILL_CHUNK
+from harness.decoding.forced import forced_pass, part, read_prompt
 from harness.records.files import REDRAFTED, replace_file
 from harness.records.journal import GenerationKey
 from harness.target.target import Target
@@ -35,29 +35,6 @@ class Recorded:
 
 
 @torch.inference_mode()
-def teacher_forced(target: Target, tokens: Sequence[int], taps: tuple[int, ...], widest: int) -> TargetPass:
-    """The target's pass over all of `tokens`, in chunks as in prefill."""
-    ids = torch.tensor([list(tokens)], device=target.device)
-    positions = torch.arange(len(tokens), device=target.device)[None]
-    cache = target.new_cache(1, len(tokens), max(widest, PREFILL_CHUNK))
-    chunks = []
-    for begin in range(0, len(tokens), PREFILL_CHUNK):
-        end = min(begin + PREFILL_CHUNK, len(tokens))
-        cache.reach = end
-        chunks.append(target.run(cache, ids[:, begin:end], positions[:, begin:end], taps))
-    tapped = [chunk.taps for chunk in chunks if chunk.taps is not None]
-    return TargetPass(
-        ids, positions, torch.cat([c.hidden for c in chunks], 1), torch.cat(tapped, 1) if tapped else None
-    )
-
-
-def part(seen: TargetPass, begin: int, end: int) -> TargetPass:
-    """Positions `begin` to `end` of a pass."""
-    taps: Tensor | None = None if seen.taps is None else seen.taps[:, begin:end]
-    return TargetPass(seen.tokens[:, begin:end], seen.positions[:, begin:end], seen.hidden[:, begin:end], taps)
-
-
-@torch.inference_mode()
 def accepted_at(
     target: Target, drafter: Drafter, seen: TargetPass, prompt: Sequence[int], answer: Sequence[int], k: int
 ) -> list[int]:
@@ -67,8 +44,7 @@ def accepted_at(
     drafter.serving = None  # no decoder holds its rows any more
     drafter.begin(target.view(target.new_cache(1, capacity, k + 1)), 1, capacity, k, GREEDY, noise)
     drafter.reach = capacity
-    for begin in range(0, len(prompt), PREFILL_CHUNK):
-        drafter.start(part(seen, begin, min(begin + PREFILL_CHUNK, len(prompt))), 0)
+    read_prompt(drafter, seen, 0, len(prompt))
     found, place = [], 0  # of the anchor in the answer
     while place < len(answer) - 1:
         position = len(prompt) + place
@@ -81,7 +57,7 @@ def accepted_at(
         found.append(stands)
         place += stands + 1
         if place < len(answer) - 1:
-            verified = part(seen, position, position + stands + 1)
+            verified = part(seen, 0, position, position + stands + 1)
             drafter.observe(verified, torch.tensor([stands], device=target.device))
     return found
 
@@ -89,7 +65,9 @@ def accepted_at(
 def redraft(target: Target, drafter: Drafter, recorded: Sequence[Recorded]) -> Iterator[dict[str, object]]:
     """One line for each generation and smaller k: the generation's key, k, rounds and accepted drafts."""
     for one in recorded:
-        seen = teacher_forced(target, [*one.prompt, *one.answer], drafter.taps, one.k + 1)
+        tokens = [*one.prompt, *one.answer]
+        cache = target.new_cache(1, len(tokens), max(one.k + 1, PREFILL_CHUNK))
+        seen = forced_pass(target, cache, [tokens], drafter.taps)
         for k in range(1, one.k):
             with position_addressed_attention(target.config):
                 accepted = accepted_at(target, drafter, seen, one.prompt, one.answer, k)

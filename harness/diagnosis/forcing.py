@@ -18,7 +18,8 @@ from drafters.base import Drafter, TargetPass
 from drafters.confidence import ConfidenceWatch
 from drafters.gemma4 import position_addressed_attention
 from drafters.wirings.base import Wiring
-from harness.decoding.decoder import GREEDY, PREFILL_CHUNK
+from harness.decoding.decoder import GREEDY
+from harness.decoding.forced import forced_pass, read_prompt
 from harness.metrics.anchors.outcomes import Anchors
 from harness.target.cache import PositionCache
 from harness.target.target import Target
@@ -75,28 +76,13 @@ def show(target: Target, batch: tuple[Answered, ...], taps: Iterable[int], room:
     capacity = longest + room
     wanted = tuple(sorted(set(taps)))
     padded = [one.tokens + [0] * (longest - len(one.tokens)) for one in batch]
-    tokens = torch.tensor(padded, device=target.device)
-    positions = torch.arange(longest, device=target.device).expand(len(batch), -1)
     cache = target.new_cache(len(batch), capacity, capacity)
-    chunks = []
-    for begin in range(0, longest, PREFILL_CHUNK):
-        end = min(begin + PREFILL_CHUNK, longest)
-        cache.reach = end
-        chunks.append(target.run(cache, tokens[:, begin:end], positions[:, begin:end], wanted))
+    seen = forced_pass(target, cache, padded, wanted)
     cache.reach = capacity
-    hidden = torch.cat([chunk.hidden for chunk in chunks], dim=1)
     layers: dict[int, Tensor] = {}
-    if wanted:
-        tapped = torch.cat([chunk.taps for chunk in chunks if chunk.taps is not None], dim=1)
-        layers = dict(zip(wanted, tapped.split(hidden.shape[-1], dim=-1), strict=True))
-    return Shown(batch, TargetPass(tokens, positions, hidden, None), layers, cache)
-
-
-def part(seen: TargetPass, row: int, begin: int, end: int) -> TargetPass:
-    """Positions `begin` to `end` of one row of a pass, [1, W]."""
-    at = slice(row, row + 1), slice(begin, end)
-    taps = None if seen.taps is None else seen.taps[at]
-    return TargetPass(seen.tokens[at], seen.positions[at], seen.hidden[at], taps)
+    if seen.taps is not None:
+        layers = dict(zip(wanted, seen.taps.split(seen.hidden.shape[-1], dim=-1), strict=True))
+    return Shown(batch, TargetPass(seen.tokens, seen.positions, seen.hidden, None), layers, cache)
 
 
 def verified(seen: TargetPass, position: Tensor, width: int) -> TargetPass:
@@ -182,8 +168,7 @@ def begin_drafting(target: Target, drafter: Drafter, wiring: Wiring, shown: Show
     drafter.begin(view, len(shown.batch), capacity, k, GREEDY, noise)
     drafter.reach = capacity
     for row, one in enumerate(shown.batch):
-        for begin in range(0, len(one.prompt), PREFILL_CHUNK):
-            drafter.start(part(seen, row, begin, min(begin + PREFILL_CHUNK, len(one.prompt))), row)
+        read_prompt(drafter, seen, row, len(one.prompt))
 
 
 def take_in(drafter: Drafter, seen: TargetPass, position: Tensor, moved: Tensor, k: int, widest: int) -> None:
