@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -28,17 +29,21 @@ def without_places(value: Any, *, bases: tuple[Path, ...] | None = None) -> Any:
         return value
     if WHOLE.match(value) and len(parts_of(value)) > 1:  # blanks belong to it
         return shortened(value, kept)
-    return PATH.sub(lambda found: shortened(found[0], kept), value)
+    return each_path(value, lambda path: shortened(path, kept))
+
+
+def each_path(text: str, write: Callable[[str], str]) -> str:
+    """`text` with every absolute path as `write` writes it, which gets it without `file://`."""
+    return PATH.sub(lambda found: write(found[0].removeprefix("file://")), text)
 
 
 def shortened(path: str, bases: tuple[Path, ...]) -> str:
     """One absolute path as `without_places` writes it."""
-    plain = path.removeprefix("file://")
     for base in bases:
-        below = PurePosixPath(plain)
+        below = PurePosixPath(path)
         if len(base.parts) > 1 and below.is_relative_to(base):
             return str(below.relative_to(base))
-    return f".../{parts_of(plain)[-1]}"
+    return f".../{parts_of(path)[-1]}"
 
 
 def parts_of(path: str) -> list[str]:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
+from harness.records.paths import each_path
 from harness.vocabulary import PACKAGE, ROOT
 
-#: An absolute path of two parts or more, not inside a word, a relative path or a URL.
-ABSOLUTE = re.compile(r"(?<![\w.~:/\\-])(?:/|[A-Za-z]:\\)(?:[^\s/\\:'\",;()=]+[/\\])+[^\s/\\:'\",;()=]*")
 #: A model of the hub in its cache: `models--google--gemma-4-31B-it/snapshots/...`.
 HUB = re.compile(r"models--([\w.-]+?)--([\w.-]+)")
 #: Where a run's files go is the machine's affair, not the experiment's.
@@ -32,7 +31,7 @@ def short_path(path: str) -> str:
 
 def without_places(text: str) -> str:
     """`text` with every absolute path shortened."""
-    return ABSOLUTE.sub(lambda found: short_path(found[0]), text)
+    return each_path(text, lambda path: path if path.startswith("~") else short_path(path))
 
 
 def web_folder(address: str, key: str = "--url") -> str:
