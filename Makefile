@@ -39,7 +39,7 @@ example: setup ## the example report of the documentation, on an idle machine
 
 race: setup ## the race that README shows, on an idle machine
 	$(BIN)/python -m harness dataset.limit=7 hydra.run.dir=outputs/race
-	$(BIN)/python -m harness.race outputs/race --svg docs/images/race.svg
+	$(BIN)/python -m harness.launch.race outputs/race --svg docs/images/race.svg
 
 lint: setup ## style and types
 	$(BIN)/ruff check .

@@ -23,10 +23,10 @@ from typing import Any
 
 from benchmarks.common import hardware, keep, warn_if_busy
 from harness import load_drafter, load_target
+from harness.comparison.diagnosis.folders import answered
+from harness.comparison.diagnosis.forcing import Answered
+from harness.comparison.diagnosis.measure import Diagnosis, accepted, diagnose
 from harness.config import asset
-from harness.diagnosis.folders import answered
-from harness.diagnosis.forcing import Answered
-from harness.diagnosis.measure import Diagnosis, accepted, diagnose
 from harness.target.target import Target
 
 FOLDERS = {"dense": "", "e2b": "e2b/"}

@@ -70,7 +70,7 @@ def llama_arms(k: dict[str, int], threads: int, context: int) -> dict[str, Llama
     if version() is None:
         print("llama.cpp is left out: it comes with pip install -e '.[llama]'", file=sys.stderr)
         return {}
-    from harness.gguf.kept import exported
+    from harness.engines.gguf.kept import exported
 
     target = exported(ASSETS / "target", "f32", None)
     files = {kind: exported(ASSETS / kind, "f32", ASSETS / "target") for kind in k}

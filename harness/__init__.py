@@ -8,22 +8,34 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Generation", "Round", "compare", "generate", "load_drafter", "load_run", "load_runs", "load_target"]
+__all__ = [
+    "Generation",
+    "InputError",
+    "Round",
+    "compare",
+    "generate",
+    "load_drafter",
+    "load_run",
+    "load_runs",
+    "load_target",
+]
 
 if TYPE_CHECKING:
+    from drafters.errors import InputError
     from harness.decoding.api import generate
-    from harness.python.comparing import compare
-    from harness.python.results import load_run, load_runs
+    from harness.launch.python.comparing import compare
+    from harness.launch.python.results import load_run, load_runs
     from harness.records.rounds import Generation, Round
     from harness.target.load import load_drafter, load_target
 else:
     _HOMES = {
         "Generation": "harness.records.rounds",
+        "InputError": "drafters.errors",
         "Round": "harness.records.rounds",
         "generate": "harness.decoding.api",
         "load_drafter": "harness.target.load",
-        "load_run": "harness.python.results",
-        "load_runs": "harness.python.results",
+        "load_run": "harness.launch.python.results",
+        "load_runs": "harness.launch.python.results",
         "load_target": "harness.target.load",
     }
 

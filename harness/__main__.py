@@ -1,8 +1,8 @@
 """`python -m harness`: one comparison, or with `-m` a sweep of them in this process.
 
 Hydra composes the configuration; stdout gets each job's table and then one JSON line, stderr the progress. The exit
-code is the worst of the jobs': see `harness.errors`. A job alone loads torch, so that help and typos are answered at
-once.
+code is the worst of the jobs': see `harness.vocabulary`. A job alone loads torch, so that help and typos are answered
+at once.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import hydra
 from omegaconf import DictConfig
 
 import harness.config.run  # noqa: F401  (gives Hydra the configuration's defaults)
-from harness.entry import command, say, through_hydra
-from harness.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
+from drafters.errors import InputError
 from harness.launch import exit_codes
 from harness.launch.first_line import say_first_line
-from harness.vocabulary import CONF
+from harness.report.entry import command, say, through_hydra
+from harness.vocabulary import CONF, EXIT_INTERRUPTED, EXIT_OK
 
 
 @cache
@@ -64,16 +64,16 @@ def catch_signals() -> None:
 def answered(arguments: Sequence[str]) -> bool:
     """Print the help or the versions where they are asked for. Raises InputError for an option that no run has."""
     if {"-h", "--help"} & set(arguments):
-        from harness.command.help import run_help
+        from harness.launch.command.help import run_help
 
         print(run_help())
         return True
     if "--version" in arguments:
-        from harness.command.main import versions
+        from harness.launch.command.main import versions
 
         print(versions())
         return True
-    from harness.command.typos import unknown_option
+    from harness.launch.command.typos import unknown_option
 
     wrong = unknown_option(arguments)
     if wrong:
@@ -94,7 +94,7 @@ def main() -> int:
             say("interrupted")
         return EXIT_INTERRUPTED
     except InputError as error:
-        from harness.command.typos import suggestion
+        from harness.launch.command.typos import suggestion
 
         raise InputError(suggestion(sys.argv[1:], str(error)) or str(error)) from error
     return exit_codes.worst(code)

@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.entry import command
-from harness.errors import EXIT_OK
 from harness.report.advice.advice import advise
 from harness.report.advice.words import lines, pasteable
+from harness.report.entry import command
+from harness.vocabulary import EXIT_OK
 
 
 @command

@@ -3,8 +3,8 @@
 Prints Markdown, and writes leaderboard.md, .csv and .html to `--out`, by default the folder that holds all runs. If
 that default cannot be written, such as an archive, the table is printed all the same.
 
-In Python `harness.compare(...)` runs a comparison (harness/python/comparing.py). An import of this module sets the
-package's attribute of that name, whatever stood there; so the module itself can be called, and both are one object.
+In Python `harness.compare(...)` runs a comparison (harness/launch/python/comparing.py). An import of this module sets
+the package's attribute of that name, whatever stood there; so the module itself can be called, and both are one object.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from harness.entry import command, explain, say
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK
-from harness.python.comparing import compare
+from harness.launch.python.comparing import compare
+from harness.report.entry import command, explain, say
+from harness.vocabulary import EXIT_BAD_INPUT, EXIT_OK
 
 
 class CallableModule(ModuleType):

@@ -13,10 +13,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.diagnosis.measure import ANCHORS
-from harness.diagnosis.runs import diagnose_run
-from harness.entry import command, say
-from harness.errors import EXIT_OK, InputError
+from drafters.errors import InputError
+from harness.comparison.diagnosis.measure import ANCHORS
+from harness.comparison.diagnosis.runs import diagnose_run
+from harness.report.entry import command, say
+from harness.vocabulary import EXIT_OK
 
 
 @command

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from drafters.checkpoints.files import resolve_folder
-from harness.entry import command, say
-from harness.errors import EXIT_OK
-from harness.gguf.write import DEFAULT_TYPE, FILE_TYPES, export
+from harness.engines.gguf.write import DEFAULT_TYPE, FILE_TYPES, export
+from harness.report.entry import command, say
+from harness.vocabulary import EXIT_OK
 
 
 @command

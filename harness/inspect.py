@@ -1,7 +1,7 @@
 """`python -m harness.inspect PATH [--target PATH]`: describe a checkpoint folder or a GGUF file and list its problems.
 
 Reads config.json and the headers of the weight files: seconds for any size. Exit code 2 for what cannot be used. With
-`--measure` it loads drafter and target and looks at how the two are joined (`harness.diagnosis`).
+`--measure` it loads drafter and target and looks at how the two are joined (`harness.comparison.diagnosis`).
 """
 
 from __future__ import annotations
@@ -33,12 +33,11 @@ from drafters.geometry import kv_geometry, text_config
 from drafters.layouts.base import Layout
 from drafters.layouts.known import LAYOUTS, describe_marks, find_layout
 from drafters.registry import kind_of
-from harness.entry import command, say
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK
-from harness.gguf.describe import facts_of as gguf_facts
-from harness.gguf.fit import ROLES, check_drafter, check_same, read_target, sizes_in, sizes_of
-from harness.gguf.fit import problems_of as gguf_problems
-from harness.gguf.read import is_gguf, read_header
+from harness.engines.gguf.describe import facts_of as gguf_facts
+from harness.engines.gguf.fit import ROLES, check_drafter, check_same, read_target, sizes_in, sizes_of
+from harness.engines.gguf.fit import problems_of as gguf_problems
+from harness.engines.gguf.read import is_gguf, read_header
+from harness.report.entry import command, say
 from harness.target.describe import Facts, block_facts, mtp_facts, size_facts, target_facts
 from harness.target.files import (
     TEXT_CLASSES,
@@ -51,6 +50,7 @@ from harness.target.files import (
     target_problems,
     text_config_of,
 )
+from harness.vocabulary import EXIT_BAD_INPUT, EXIT_OK
 
 SHOWN = 20  # problems printed; a folder with more has one cause
 
@@ -213,7 +213,7 @@ def main(arguments: list[str] | None = None) -> int:
     found = inspect(options.path, options.target)
     print(found.text())
     if options.measure and found.usable:
-        from harness.diagnosis.folders import diagnose_folder  # loads what a look at headers needs not
+        from harness.comparison.diagnosis.folders import diagnose_folder  # loads what a look at headers needs not
 
         report = diagnose_folder(options.path, options.target, say=say)
         print("\n".join(["", *report.lines, ""]))

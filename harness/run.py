@@ -30,11 +30,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from drafters.errors import InputError
 from harness.comparison.borrowing import borrow
 from harness.comparison.calibration import SampleBatch, calibrate
 from harness.comparison.comparison import Comparison
 from harness.comparison.deciding.earlier import leave_behind, take_earlier
 from harness.comparison.deciding.stopping import Stopping, check_until, stopping
+from harness.comparison.diagnosis.runs import diagnose_after
 from harness.comparison.manifest import (
     checkpoint_identities,
     describe_arms,
@@ -50,27 +52,25 @@ from harness.comparison.recorder import Recorder
 from harness.comparison.run_identity import KNOWN_ONCE_LOADED, run_identity, upgrade
 from harness.comparison.schedule import Group, Share, groups_of
 from harness.comparison.threads import Threads
-from harness.comparison.watchdog import check_summary
+from harness.comparison.watchdog import GuardError, check_summary
 from harness.config import RunConfig
 from harness.decoding.thread_race import passes_of, thread_count_kept
-from harness.diagnosis.runs import diagnose_after
 from harness.engines.arms import check_servers
 from harness.engines.comparison import EngineComparison
 from harness.engines.facts import engine_facts
 from harness.engines.support import check_engine, differing_conventions
-from harness.entry import say
-from harness.errors import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, GuardError, InputError
 from harness.metrics.guards import Guard
 from harness.metrics.mark_guards import mark_guards
 from harness.metrics.summary import mismatched, summarise, undecoded
-from harness.progress import RunProgress, warn
 from harness.records.disturbance import stops_counted
 from harness.records.files import check_writable
 from harness.records.identity import check
 from harness.records.journal import Journal
 from harness.records.machine import gpu_name
+from harness.records.progress import RunProgress, warn
 from harness.records.prompts import write_prompts
 from harness.report import write_report
+from harness.report.entry import say
 from harness.report.page.headline import DISTURBED
 from harness.report.published.catalogue import read_figures, write_published
 from harness.report.tracking.tracker import start_tracking
@@ -82,7 +82,7 @@ from harness.tasks.dataset import load_prompts
 from harness.tasks.lengthen import lengthen
 from harness.tasks.prompts import Prompt
 from harness.tasks.scoring.scorer import Scorer
-from harness.vocabulary import HARNESS
+from harness.vocabulary import EXIT_ARM_FAILED, EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, HARNESS
 
 
 @dataclass(slots=True)

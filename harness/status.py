@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.entry import command
-from harness.errors import EXIT_OK
 from harness.launch.state import STATES, Sweep, read_sweep
+from harness.report.entry import command
+from harness.vocabulary import EXIT_OK
 
 COLOURS = {"done": "green", "running": "cyan", "failed": "red", "pending": "yellow", "dropped": "dim"}
 

@@ -7,10 +7,9 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from harness.entry import command, say, tell, through_hydra
-from harness.errors import EXIT_INTERRUPTED, EXIT_OK
+from harness.report.entry import command, say, tell, through_hydra
 from harness.training.config import read_train_config
-from harness.vocabulary import CONF
+from harness.vocabulary import CONF, EXIT_INTERRUPTED, EXIT_OK
 
 GO_ON = "the same command goes on from the last checkpoint"
 _exit_codes: list[int] = []

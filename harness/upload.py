@@ -14,20 +14,21 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from drafters.errors import InputError
 from harness.config import TrackingConfig
 from harness.config.tracking import TRACKING_MODES
-from harness.entry import command, say, tell
-from harness.errors import EXIT_ARM_FAILED, EXIT_BAD_INPUT, EXIT_OK, InputError
 from harness.metrics.summary import mismatched, read_summary, stored_summary, summarise, undecoded
 from harness.records.files import NOTHING_YET, find_runs
 from harness.records.frames import write_rounds
 from harness.records.stored import read_manifest
+from harness.report.entry import command, say, tell
 from harness.report.leaderboard.board import leaderboard
 from harness.report.leaderboard.page import write_leaderboard
 from harness.report.tracking.board import track_leaderboard
 from harness.report.tracking.mirror import mirror
 from harness.report.tracking.tracker import choose_mode, link, mode_of, open_run, switched_off, write_arm_runs
 from harness.report.tracking.workspace import check_workspaces, save_workspace
+from harness.vocabulary import EXIT_ARM_FAILED, EXIT_BAD_INPUT, EXIT_OK
 
 
 def upload(run_dir: Path, config: TrackingConfig, group: str | None) -> str:

@@ -1,4 +1,4 @@
-"""The words that configs, records and pages share, and the folders that ship with the package: each is said once."""
+"""The words that configs, records, pages and calling scripts share, and the folders that ship: each is said once."""
 
 from __future__ import annotations
 
@@ -28,3 +28,12 @@ MISMATCH, TIE, EXACT, NO_VERDICT = "mismatch", "tie", "exact", "none"
 VERDICTS = (MISMATCH, TIE, EXACT, NO_VERDICT)
 #: How the decoding of a prompt ended.
 OK, ERROR = "ok", "error"
+
+#: The ways in which a run can end, each with the exit code that a calling script sees.
+EXIT_OK = 0
+EXIT_CRASH = 1  # a fault of the harness itself, shown with its traceback
+EXIT_BAD_INPUT = 2
+EXIT_MISMATCH = 3
+EXIT_ARM_FAILED = 4
+EXIT_STORAGE = 5  # a full or failing disk; what was committed stays, and the same command continues
+EXIT_INTERRUPTED = 130

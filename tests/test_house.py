@@ -11,21 +11,15 @@ ROOT = Path(__file__).resolve().parents[1]
 #: From the top floor down; rooms of one floor do not know each other.
 FLOORS = (
     # Commands: imported by nobody.
-    (
-        *("__main__", "advise", "check_drafter", "compare", "diagnose", "export", "inspect", "race", "status"),
-        *("train", "upload"),
-    ),
-    ("python",),
-    ("command", "launch"),
+    ("__main__", "advise", "compare", "diagnose", "export", "inspect", "status", "train", "upload"),
+    ("launch",),
     ("run",),
     ("engines", "training"),
-    ("comparison", "contract"),
-    ("diagnosis",),
-    ("decoding", "gguf", "report"),
-    ("target", "tasks", "metrics", "compiled"),
+    ("comparison",),
+    ("decoding", "report"),
+    ("target", "tasks", "metrics"),
     ("config", "records"),
-    ("entry",),
-    ("errors", "progress", "vocabulary"),
+    ("vocabulary",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 MAX_FILES, MAX_LINES = 20, 300
@@ -100,3 +94,9 @@ def test_rooms_stay_small_enough_to_know() -> None:
             assert count <= MAX_FILES, f"{folder.relative_to(ROOT)} holds {count} files"
         for path in paths:
             assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES, f"{path.relative_to(ROOT)} is long"
+
+
+def test_the_top_of_the_harness_is_known_at_a_glance() -> None:
+    entries = [path for path in (ROOT / "harness").iterdir() if not path.name.startswith("__pycache__")]
+    assert len([path for path in entries if path.suffix == ".py"]) <= 12
+    assert len([path for path in entries if path.is_dir()]) <= 12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.command.main import COMMANDS
+from harness.launch.command.main import COMMANDS
 from tools import reference
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"

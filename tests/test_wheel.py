@@ -56,7 +56,7 @@ def test_it_holds_nothing_else(wheel: set[str]) -> None:
         "harness/assets/target/model.safetensors",
         "harness/assets/target/chat_template.jinja",
         "harness/assets/prompts.jsonl",
-        "harness/compiled/kernels.cpp",
+        "harness/decoding/compiled/kernels.cpp",
     ],
 )
 def test_what_a_first_run_reads_is_there(wheel: set[str], needed: str) -> None:

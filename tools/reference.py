@@ -19,10 +19,10 @@ from unittest.mock import patch
 
 import yaml
 
-from harness.command.help import EXAMPLES, OPTIONS
-from harness.command.listing import comment_of
-from harness.command.main import COMMANDS
 from harness.config import DatasetConfig, RowConfig, SourceConfig, TargetConfig
+from harness.launch.command.help import EXAMPLES, OPTIONS
+from harness.launch.command.listing import comment_of
+from harness.launch.command.main import COMMANDS
 from harness.vocabulary import CONF
 
 HEAD = """\

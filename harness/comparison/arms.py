@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from drafters.base import Replays, Sampling
 from harness.comparison.models import Models, allocated_bytes, free_memory
 from harness.comparison.plan import PlannedArm
-from harness.compiled.program import prepare as make
 from harness.config import RunConfig
 from harness.decoding import pool
-from harness.decoding.decoder import DecodeSettings
+from harness.decoding.compiled.program import prepare as make
+from harness.decoding.decoder import DecodeSettings, ScoresError
 from harness.decoding.loop import capacity_for, decode
 from harness.decoding.thread_race import LOOK_S
-from harness.errors import ScoresError
 from harness.records.rounds import Generation
 from harness.vocabulary import BASELINE
 

@@ -16,8 +16,8 @@ from harness.comparison.arms import Arms
 from harness.comparison.models import Models, free_memory
 from harness.comparison.plan import Plan, PlannedArm
 from harness.config import RunConfig
-from harness.progress import warn
 from harness.records.files import CALIBRATION, replace_file
+from harness.records.progress import warn
 from harness.records.stored import arms_of_key, read_object
 
 

@@ -30,10 +30,10 @@ from harness.comparison.width_probe import write_width_probe
 from harness.config import RunConfig
 from harness.decoding import pool
 from harness.decoding.auto import not_compiled
-from harness.progress import warn
 from harness.records import disturbance
 from harness.records.costs import read_costs, write_costs
 from harness.records.journal import GenerationKey
+from harness.records.progress import warn
 from harness.vocabulary import BASELINE, HARNESS, OK
 
 PROBED_TOKENS = 32  # of a prompt, as the prefill of a probe is only waited for

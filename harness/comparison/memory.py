@@ -15,13 +15,13 @@ import torch
 
 from drafters.checkpoints.files import Stored, stored_bytes
 from drafters.dflash.config import DFlashConfig
+from drafters.errors import InputError
 from drafters.geometry import kv_geometry, text_config
 from drafters.layouts.known import layout_of
 from harness.comparison.models import held_bytes, resolve_dtype
 from harness.comparison.plan import Plan
 from harness.config import RunConfig, TargetConfig
 from harness.decoding.decoder import PREFILL_CHUNK
-from harness.errors import InputError
 from harness.target.cache import ring_slots
 from harness.target.devices import parse_device, parse_dtype
 from harness.target.files import empty_target, is_quantized, text_config_of

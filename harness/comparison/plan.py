@@ -16,12 +16,12 @@ from drafters.base import Sampling
 from drafters.build import construct
 from drafters.checkpoints.files import is_local, read_model_config, resolve_folder, weight_files
 from drafters.checkpoints.fit import check_fit
+from drafters.errors import InputError
 from drafters.geometry import text_config
 from drafters.registry import find_kind, kind_of, resolve_draft_tokens
 from harness.config import Arm, RunConfig, TargetConfig
 from harness.config.checks import at_least
 from harness.config.synthetic import RANDOM, check_count
-from harness.errors import InputError
 from harness.target.devices import parse_device
 from harness.target.files import check_loadable, check_target
 from harness.target.random_weights import drafter_shapes, target_shapes

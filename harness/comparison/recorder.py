@@ -11,14 +11,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from drafters.errors import InputError
 from harness.comparison.models import TargetFacts
 from harness.comparison.schedule import Group
 from harness.config import RunConfig
 from harness.decoding.api import check_prompts
-from harness.errors import InputError
-from harness.progress import RunProgress, warn
 from harness.records.files import naming
 from harness.records.journal import GenerationKey, GenerationRow, Journal
+from harness.records.progress import RunProgress, warn
 from harness.records.rounds import Generation, Round
 from harness.tasks.chat import Chat, Rendered, check_length
 from harness.tasks.prompts import Prompt

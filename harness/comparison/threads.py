@@ -18,9 +18,9 @@ from harness.config import RunConfig
 from harness.config.checks import from_environment
 from harness.config.target import AUTO
 from harness.decoding.thread_race import Part, Race, counts_up_to, race
-from harness.progress import warn
 from harness.records import disturbance
 from harness.records.cpus import usable_cpus
+from harness.records.progress import warn
 
 VARIABLE = "OMP_NUM_THREADS"
 #: Others took up, or gave back, this many CPUs since the count was chosen: it is looked at again.

@@ -16,10 +16,10 @@ from harness.comparison.recorder import Recorded, Recorder, Turn
 from harness.comparison.throttling import read_clocks
 from harness.comparison.watchdog import Watch
 from harness.metrics.clocks import ClockReading, record_of
-from harness.progress import speedups_text
 from harness.records import disturbance
 from harness.records.journal import GenerationKey
 from harness.records.machine import gpu_name
+from harness.records.progress import speedups_text
 from harness.records.rounds import Generation
 from harness.vocabulary import BASELINE
 

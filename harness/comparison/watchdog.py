@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drafters.registry import kind_of
-from harness.errors import GuardError
 from harness.metrics.evidence import always_right, never_drafts
 from harness.metrics.summary import overall
 from harness.records.rounds import Round
 from harness.vocabulary import BASELINE
+
+
+class GuardError(RuntimeError):
+    """The run works mechanically but its numbers cannot be true. The message says what to check."""
 
 
 class Watch:

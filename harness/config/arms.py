@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from drafters.errors import InputError
 from drafters.registry import kind_of
 from harness.config.checks import count, one_of
 from harness.config.synthetic import CHECKPOINT, RANDOM, RATES_KEY, WEIGHTS, check_rates
-from harness.errors import InputError
 from harness.vocabulary import HARNESS
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from harness.errors import InputError
+from drafters.errors import InputError
 
 #: The largest count that every library can hold.
 LARGEST = 2**31 - 1

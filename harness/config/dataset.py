@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from drafters.errors import InputError
 from harness.config.checks import count, one_of
 from harness.config.rows import RowConfig, SourceConfig
 from harness.config.scoring import SCORERS
-from harness.errors import InputError
 
 MOST_RANDOM_TOKENS = 100_000_000  # some gigabytes of text
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from drafters.errors import InputError
 from harness.config.checks import LEAST_TEMPERATURE, at_least, count, is_temperature, one_of
 from harness.config.synthetic import check_rates
-from harness.errors import InputError
 from harness.vocabulary import VERIFICATIONS
 
 

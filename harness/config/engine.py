@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
 
+from drafters.errors import InputError
 from drafters.registry import kind_of
 from harness.config.arms import Arm
 from harness.config.checks import at_least, count, one_of
-from harness.errors import InputError
 from harness.vocabulary import BASELINE, ENGINE_TITLES, ENGINES, HARNESS, LLAMA_CPP, ROOT, VLLM
 
 #: The package of each engine, the environment that is looked for where it is missing, and what installs it.

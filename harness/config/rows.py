@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.errors import InputError
+from drafters.errors import InputError
 
 
 @dataclass

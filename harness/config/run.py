@@ -14,7 +14,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from drafters.errors import closest
+from drafters.errors import InputError, closest
 from drafters.plugins import offers
 from drafters.registry import KINDS
 from harness.config.arms import Arm, Defaults, label, read_arm
@@ -28,7 +28,6 @@ from harness.config.sweep import SweepConfig
 from harness.config.target import EMBEDDED, TargetConfig
 from harness.config.tracking import TrackingConfig
 from harness.config.until import UntilConfig
-from harness.errors import InputError
 from harness.vocabulary import BASELINE, EXECUTIONS, HARNESS
 
 

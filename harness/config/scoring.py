@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from drafters.errors import InputError
 from harness.config.checks import LARGEST, at_least
-from harness.errors import InputError
 
 #: Rules that compare answers, rules that run them as programs, and the shipped prompts' own.
 EXACT, PROGRAMS, CORPUS = ("number", "math"), ("humaneval", "mbpp"), "corpus"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from drafters.errors import InputError
 from harness.config.checks import count
-from harness.errors import InputError
 
 
 @dataclass

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from harness.errors import InputError
+from drafters.errors import InputError
 
 CHECKPOINT, RANDOM = "checkpoint", "random"
 WEIGHTS = (CHECKPOINT, RANDOM)

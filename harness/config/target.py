@@ -7,9 +7,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from drafters.errors import InputError
 from harness.config.checks import one_of
 from harness.config.synthetic import CHECKPOINT, RANDOM, WEIGHTS
-from harness.errors import InputError
 from harness.vocabulary import ASSETS
 
 #: Targets that ship with the harness, by name, and their folders in the assets.

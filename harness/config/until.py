@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from drafters.errors import InputError
 from harness.config.checks import at_least, count
-from harness.errors import InputError
 
 #: Prompts below which no interval is given, so there is nothing to look at.
 FEWEST = 5

@@ -7,13 +7,13 @@ from functools import partial
 from typing import Protocol, overload
 
 from drafters.base import Drafter, Replays, Sampling
+from drafters.errors import InputError
 from drafters.registry import resolve_draft_tokens
 from harness.config.checks import LARGEST, LARGEST_SEED, LEAST_TEMPERATURE, is_temperature
 from harness.config.synthetic import check_count, check_rates
 from harness.decoding.decoder import DecodeSettings
 from harness.decoding.loop import decode
 from harness.decoding.text import Message, Prompt, is_single, is_text, to_text, to_token_ids
-from harness.errors import InputError
 from harness.records.rounds import Generation
 from harness.target.target import Target
 from harness.vocabulary import VERIFICATIONS

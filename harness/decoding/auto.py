@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.compiled import kernels
 from harness.config import RunConfig
+from harness.decoding.compiled import kernels
 from harness.metrics.guards import Guard
 from harness.target.floor import one_row_floor_s
 from harness.target.target import Target

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from harness.decoding.clock import now
-from harness.decoding.decoder import NO_TOKEN, Decoder, DecodeSettings, no_scores
-from harness.errors import ScoresError
+from harness.decoding.decoder import NO_TOKEN, Decoder, DecodeSettings, ScoresError, no_scores
 from harness.records.rounds import Generation, Round
 from harness.target.target import Target
 

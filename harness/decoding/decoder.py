@@ -18,13 +18,12 @@ from drafters.base import Drafter, Proposal, Sampling, TargetPass
 from drafters.gemma4 import position_addressed_attention
 from drafters.kernels.pieces import run_piece
 from drafters.sampling import chosen_by_numbers, draw, token_probs
-from harness.compiled.program import Chain
-from harness.compiled.program import prepare as make
 from harness.config.checks import LARGEST_SEED
 from harness.decoding.clock import now
+from harness.decoding.compiled.program import Chain
+from harness.decoding.compiled.program import prepare as make
 from harness.decoding.programs import REACH_STEP, Codes, Program, ahead, chain_of, program
 from harness.decoding.verify import Accepted, greedy, rejection, sample_and_match, synthetic
-from harness.errors import ScoresError
 from harness.target.target import Target
 from harness.vocabulary import BASELINE
 
@@ -33,6 +32,10 @@ NO_TOKEN = -1  # in a round's report: the scores are NaN or infinite, so no toke
 PREFILL_CHUNK = 512
 #: Attributes of a decoder that none of its programs read.
 OF_THE_HOST = {"programs", "prepared", "codes", "preparation_s", "settings", "execution"}
+
+
+class ScoresError(RuntimeError):
+    """Scores from which a token would be chosen are NaN or infinite. The message names the model and the place."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from harness.compiled import inductor_private
+from harness.decoding.compiled import inductor_private
 
 log = logging.getLogger(__name__)
 

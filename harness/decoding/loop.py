@@ -18,9 +18,8 @@ from drafters.gemma4 import position_addressed_attention
 from harness.decoding import pool
 from harness.decoding.batch import Batch
 from harness.decoding.clock import Stopwatch
-from harness.decoding.decoder import Decoder, DecodeSettings
+from harness.decoding.decoder import Decoder, DecodeSettings, ScoresError
 from harness.decoding.programs import REACH_STEP
-from harness.errors import ScoresError
 from harness.records.rounds import Generation
 from harness.target.target import Target
 

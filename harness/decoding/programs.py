@@ -14,9 +14,9 @@ import torch
 
 from drafters.gemma4 import position_addressed_attention
 from drafters.kernels.pieces import call_piece, pieces_run_by
-from harness.compiled import inductor_private
-from harness.compiled.program import Chain
-from harness.compiled.program import Program as Ahead
+from harness.decoding.compiled import inductor_private
+from harness.decoding.compiled.program import Chain
+from harness.decoding.compiled.program import Program as Ahead
 
 #: Full-attention buffers are read up to a multiple of this many positions; each step is one more set of programs.
 REACH_STEP = {"eager": 64, "compile": 256, "cuda_graph": 512}
@@ -114,7 +114,7 @@ def program(
 
 
 def ahead(name: str, part: Program, config: Any, state: Callable[[], dict[str, Any]]) -> Ahead:
-    """The program of the method `part` of a decoder with this `state`, made ahead of time (`harness.compiled`)."""
+    """The program of the method `part` of a decoder with this `state`, made ahead of time (`decoding/compiled`)."""
 
     def run(*args: Any) -> Any:
         with position_addressed_attention(config):

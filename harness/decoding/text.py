@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.target.target import Target
 from harness.tasks.chat import load_tokenizer, templated
 

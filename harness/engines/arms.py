@@ -18,8 +18,8 @@ from harness.engines.contract import Asked
 from harness.engines.known import ENGINES
 from harness.engines.session import Request, Session
 from harness.engines.worker import EngineError
-from harness.progress import warn
 from harness.records.files import replace_file
+from harness.records.progress import warn
 from harness.records.rounds import Generation
 from harness.records.stored import read_object
 from harness.vocabulary import BASELINE

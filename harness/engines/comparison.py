@@ -21,9 +21,9 @@ from harness.engines.arms import EngineArms
 from harness.engines.judge import EngineJudge
 from harness.engines.known import ENGINES
 from harness.engines.support import differing_conventions
-from harness.progress import warn
 from harness.records import disturbance
 from harness.records.journal import GenerationKey
+from harness.records.progress import warn
 from harness.vocabulary import BASELINE, NO_VERDICT
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 
+from drafters.errors import InputError
 from drafters.registry import find_kind
-from harness.entry import command, say
-from harness.errors import EXIT_OK, InputError
+from harness.report.entry import command, say
+from harness.vocabulary import EXIT_OK
 
 EXIT_BROKEN = 1
 
@@ -30,8 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     options = read_options(given.options)
     kind = find_kind(given.drafter, "drafter")
-    from harness.contract.checks import judge
-    from harness.contract.making import open_subject
+    from harness.decoding.contract.checks import judge
+    from harness.decoding.contract.making import open_subject
 
     subject = open_subject(kind, given.target, given.path, options)
     say(f"{kind.title or kind.name} on {given.target}, k {', '.join(map(str, subject.widths))}")

@@ -17,13 +17,14 @@ from typing import Any
 
 import torch.distributed as distributed
 
+from drafters.errors import InputError
 from harness.comparison.schedule import Share
 from harness.config import RunConfig, TrackingConfig
 from harness.config.checks import from_environment
-from harness.errors import EXIT_INTERRUPTED, InputError
 from harness.launch.device_lock import choose_device, hold_device
 from harness.run import Outcome, run
 from harness.target.devices import parse_device
+from harness.vocabulary import EXIT_INTERRUPTED
 
 FOLDER = "processes"
 PATIENCE = timedelta(days=7)  # a rank with longer answers is waited for

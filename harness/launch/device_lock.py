@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from filelock import lock_descriptor
 
-from harness.errors import InputError
-from harness.progress import warn
+from drafters.errors import InputError
+from harness.records.progress import warn
 
 
 def choose_device(name: str, place: int | None) -> str:

@@ -17,10 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from drafters.checkpoints.files import resolve_folder, weight_files
+from drafters.errors import InputError
 from harness.comparison.manifest import describe_random
 from harness.comparison.plan import preflight
 from harness.config import RunConfig
-from harness.errors import InputError
 from harness.launch.state import Job, Sweep
 from harness.target.devices import parse_device
 from harness.tasks.dataset import load_prompts

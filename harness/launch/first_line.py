@@ -9,13 +9,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from drafters.errors import InputError
 from drafters.registry import kind_of
 from harness.config import RunConfig, TargetConfig, read_config
 from harness.config.arms import Arm
 from harness.config.target import AUTO
-from harness.entry import say
-from harness.errors import InputError
 from harness.records.cpus import usable_cpus
+from harness.report.entry import say
 
 
 def say_first_line(composed: DictConfig) -> None:

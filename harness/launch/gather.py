@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from drafters.errors import InputError
 from harness.config import TrackingConfig
-from harness.entry import say
-from harness.errors import InputError
 from harness.launch.state import STATES, Sweep
 from harness.metrics.summary import COLUMNS, flat, read_summary
-from harness.progress import warn
 from harness.records.csv_text import csv_text
 from harness.records.files import SUMMARY_JSON, replace_file
+from harness.records.progress import warn
+from harness.report.entry import say
 from harness.report.leaderboard.board import Leaderboard, leaderboard
 
 TABLE = "sweep.csv"

@@ -14,9 +14,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from drafters.errors import InputError
 from harness.config import read_config
-from harness.entry import reason_of, say, tell
-from harness.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
 from harness.launch import live
 from harness.launch.data_parallel import processes, run_data_parallel
 from harness.launch.device_lock import choose_device, hold_device
@@ -26,13 +25,14 @@ from harness.launch.objective import check_objective, objective_of
 from harness.launch.restarts import run_restarts
 from harness.launch.resume import resume_hint
 from harness.launch.state import Job, end_job, fingerprint, set_aside, start_job
-from harness.progress import warn
 from harness.records.files import GENERATIONS
 from harness.records.identity import AnotherRun
+from harness.records.progress import warn
 from harness.report.console import json_line, print_published, print_summary
+from harness.report.entry import reason_of, say, tell
 from harness.run import Outcome, run
 from harness.target.devices import parse_device
-from harness.vocabulary import BASELINE
+from harness.vocabulary import BASELINE, EXIT_INTERRUPTED, EXIT_OK
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from harness.entry import say
 from harness.launch.state import Job, Sweep
 from harness.metrics.summary import overall, read_summary
-from harness.progress import Bar, RunProgress, bars_made_by, clock_text, speedups_text
 from harness.records.files import GENERATIONS, MANIFEST
+from harness.records.progress import Bar, RunProgress, bars_made_by, clock_text, speedups_text
+from harness.report.entry import say
 from harness.vocabulary import BASELINE
 
 SECONDS_BETWEEN_READINGS = 3.0

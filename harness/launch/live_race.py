@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.launch.resume import quoted
-from harness.progress import bars_made_by
+from harness.records.progress import bars_made_by
 from harness.report.names import clean
 
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ import math
 from difflib import get_close_matches
 from pathlib import Path
 
+from drafters.errors import InputError
 from harness.config import RunConfig
-from harness.errors import EXIT_OK, InputError
 from harness.metrics.summary import COLUMNS, read_summary
 from harness.records.stored import read_manifest
 from harness.report.names import known
 from harness.report.tracking.described import arm_rows, fastest
 from harness.report.tracking.mirror import summary_figures
-from harness.vocabulary import BASELINE
+from harness.vocabulary import BASELINE, EXIT_OK
 
 BEST = "best"
 OF_BEST = ("speedup_decode", "k")

@@ -22,15 +22,16 @@ from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from harness.command.main import COMMANDS
-from harness.entry import command, say
-from harness.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
+from drafters.errors import InputError
+from harness.launch.command.main import COMMANDS
 from harness.launch.live_race import prompt_of, run_live
-from harness.python.comparing import new_folder
+from harness.launch.python.comparing import new_folder
 from harness.records.files import GENERATIONS
+from harness.report.entry import command, say
 from harness.report.page.data import RunData, read_run
 from harness.report.page.race_picture import draw_race
 from harness.report.page.runners import Race, Runner, find_race
+from harness.vocabulary import EXIT_INTERRUPTED, EXIT_OK
 
 FRAMES_PER_SECOND = 20
 TEXT_LINES = 12

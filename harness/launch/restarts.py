@@ -19,10 +19,10 @@ from typing import Any
 
 from harness.comparison.schedule import Share
 from harness.config import RunConfig, TrackingConfig, read_config
-from harness.entry import say, tell
-from harness.errors import EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK
 from harness.metrics.summary import read_summary
+from harness.report.entry import say, tell
 from harness.run import Outcome, run
+from harness.vocabulary import EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK
 
 
 def run_restarts(

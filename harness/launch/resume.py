@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from harness.records.secrets import redact_command
 
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
-COMMAND = "drafthouse"  # as harness/command/main.py names a run
+COMMAND = "drafthouse"  # as harness/launch/command/main.py names a run
 
 
 def resume_hint(command: Sequence[str], folder: Path, *, sweep: bool) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Transformer
 
-from harness.errors import InputError
+from drafters.errors import InputError
 
 SEED = 0
 EXTRA = "pip install 'drafthouse[search]'"

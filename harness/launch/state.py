@@ -20,12 +20,13 @@ from typing import Any
 import psutil
 
 from drafters.checkpoints.files import weight_files
+from drafters.errors import InputError
 from harness.config import RunConfig
-from harness.errors import EXIT_INTERRUPTED, EXIT_OK, InputError
 from harness.records.files import GENERATIONS, RUN_KEY, SUMMARY_JSON, SUPERSEDED, replace_file, sha256_of
 from harness.records.identity import semantic
 from harness.records.journal_files import open_locked
 from harness.target.weights import hash_weights
+from harness.vocabulary import EXIT_INTERRUPTED, EXIT_OK
 
 SWEEP = "sweep.json"
 JOB = "job.json"

@@ -12,10 +12,9 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from drafters.errors import InputError
 from harness.comparison.plan import preflight
 from harness.config import RunConfig, read_config
-from harness.entry import say, tell
-from harness.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_OK, InputError
 from harness.launch import exit_codes
 from harness.launch.estimate import print_plan
 from harness.launch.gather import finish
@@ -25,6 +24,8 @@ from harness.launch.search import best, search
 from harness.launch.state import SWEEP, Job, Sweep, fingerprint, read_sweep, setting
 from harness.metrics.summary import overall, read_summary
 from harness.records.identity import changes_nothing
+from harness.report.entry import say, tell
+from harness.vocabulary import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_OK
 
 
 def launch(

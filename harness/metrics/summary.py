@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.metrics.cells import CELL, cell_metrics
 from harness.metrics.certainty.looks import Schedule, looks_of, with_margin
 from harness.metrics.certainty.run_to_run import as_comparisons, run_to_run

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from harness.errors import InputError
+from drafters.errors import InputError
 
 VARIABLE = "DRAFTHOUSE_CACHE"
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.errors import STORAGE_FAILED, InputError
+from drafters.errors import InputError
 
 GENERATIONS = "generations.jsonl"
 PROMPTS = "prompts.jsonl"
@@ -29,6 +30,10 @@ DIAGNOSIS = "diagnosis.json"
 EARLIER = "earlier.json"
 SUPERSEDED = "superseded"  # a sweep's folder for records that its jobs no longer ask for
 #: The error of every reader for a run that was stopped before its first generation was committed.
+#: Errors of a full or failing disk: no fault of the harness, and no reason to lose committed records.
+STORAGE_FAILED = frozenset(
+    getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO", "ESTALE") if hasattr(errno, name)
+)
 NOTHING_YET = "nothing is committed yet, expected a run with at least one finished generation"
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.records.files import GENERATIONS, ROUNDS, ROUNDS_JOURNAL, replace_file
 from harness.records.journal import ROUND_COUNTS, ROUND_SECONDS, GenerationKey, key_of
 from harness.records.journal_files import read_lines

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.records.files import MANIFEST, RUN_KEY, replace_file
 from harness.records.stored import read_object
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.records.files import GENERATIONS, ROUNDS_JOURNAL, sync_folder
 from harness.records.identity import Upgrade, check, claim
 from harness.records.journal_files import append_lines, cut_torn_line, open_for_append, open_locked, read_lines

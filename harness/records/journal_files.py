@@ -10,7 +10,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.records.files import naming
 from harness.records.stored import warn_once
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.errors import InputError
+from drafters.errors import InputError
 
 #: Why a generation's times are in doubt, with an explanation. Those of the first three are not decode times at all.
 TAINTS = {

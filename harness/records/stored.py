@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from drafters.registry import remember
-from harness.progress import warn
 from harness.records.files import MANIFEST, RUN_KEY
+from harness.records.progress import warn
 from harness.vocabulary import BASELINE
 
 _warned: set[str] = set()

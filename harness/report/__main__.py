@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from harness.entry import command, tell
-from harness.errors import EXIT_OK, InputError
+from drafters.errors import InputError
 from harness.records.files import find_runs
 from harness.report import write_report
+from harness.report.entry import command, tell
 from harness.report.places import web_folder
+from harness.vocabulary import EXIT_OK
 
 
 @command

@@ -20,21 +20,16 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TextIO, cast
 
-from harness.errors import (
-    EXIT_BAD_INPUT,
-    EXIT_CRASH,
-    EXIT_INTERRUPTED,
-    EXIT_OK,
-    EXIT_STORAGE,
-    NO_ACCESS,
-    STORAGE_FAILED,
-    InputError,
-)
+from drafters.errors import InputError
+from harness.records.files import STORAGE_FAILED
+from harness.vocabulary import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK, EXIT_STORAGE
 
 Arguments = ParamSpec("Arguments")
 LEGIBLE = "drafthouse-legible"
 PLAIN = str.maketrans({"×": "x", "–": "-", "—": "-", "…": "...", "’": "'", "·": "-", "→": "->", "≥": ">=", "≤": "<="})
 HORIZONTAL, VERTICAL = "─━╌╍═╴╶╸╺", "│┃╎║"
+#: Errors of a path that this user may not use.
+NO_ACCESS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG})
 #: Errors of writing to a closed pipe, socket or terminal.
 GONE = (errno.EPIPE, errno.EIO, errno.ECONNRESET, errno.ESHUTDOWN)
 

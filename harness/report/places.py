@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.records.paths import each_path
 from harness.vocabulary import PACKAGE, ROOT
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from drafters.errors import InputError
 from drafters.geometry import text_config
-from harness.errors import InputError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.vocabulary import EXECUTIONS
 
 

@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 from drafters.checkpoints.files import Stored, expected_tensors, stored_tensors, tensor_problems
+from drafters.errors import InputError
 from drafters.geometry import text_config
 from drafters.layouts.assistant import GLOBAL, known_entries
 from drafters.layouts.base import architecture
 from drafters.layouts.harmless import GEMMA_FULL, is_harmless
 from drafters.layouts.known import describe_marks
-from harness.errors import InputError
 from harness.target.quantization import check_quantization
 from harness.target.side_files import check_side_files
 

@@ -11,7 +11,7 @@ import torch
 from drafters.costs.gemma4 import target_shape
 from drafters.costs.shape import DraftShape, cost, least_seconds
 from drafters.registry import kind_of, resolve
-from harness.progress import warn
+from harness.records.progress import warn
 from harness.target.devices import parse_dtype
 from harness.target.quantization import quantization_of
 from harness.target.rates import identity, measured_rates

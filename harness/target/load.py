@@ -12,7 +12,7 @@ from drafters.base import Drafter
 from drafters.build import build_drafter
 from drafters.checkpoints.files import read_model_config, refuse, resolve_folder
 from drafters.checkpoints.mtp import load_strictly
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.target.devices import parse_device, parse_dtype
 from harness.target.files import (
     KEY_MAPPING,

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.target.tensor_parallel import processes_of
 
 

@@ -17,11 +17,11 @@ import torch
 from drafters.base import Drafter
 from drafters.build import build_drafter
 from drafters.checkpoints.files import read_model_config
+from drafters.errors import InputError
 from drafters.layouts.known import layout_of
 from drafters.registry import kind_of
 from harness.config import Arm, TargetConfig
 from harness.config.synthetic import RANDOM
-from harness.errors import InputError
 from harness.target import shapes
 from harness.target.devices import parse_device, parse_dtype
 from harness.target.files import empty_target, text_config_of

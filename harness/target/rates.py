@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from drafters.costs.shape import Rates, rates_of
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.records import disturbance
 from harness.records.cache import cache_dir
 from harness.records.files import replace_file

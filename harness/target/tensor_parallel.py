@@ -18,9 +18,9 @@ import torch.distributed as distributed
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from drafters.errors import InputError
 from drafters.geometry import kv_geometry, text_config
 from harness.config.checks import from_environment
-from harness.errors import InputError
 
 
 def loading(plan: str, raw: dict[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from drafters.errors import InputError
 from harness.config import DatasetConfig, RunConfig
 from harness.config.synthetic import RANDOM
-from harness.errors import InputError
 from harness.tasks.marks import marked_prompts
 from harness.tasks.prompts import Prompt
 from harness.tasks.thinking import Thinking

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from drafters.errors import InputError
 from harness.config import DatasetConfig
-from harness.errors import InputError
 from harness.tasks.hub import fetch_rows, published_name
 from harness.tasks.mapping import RowMapping
 from harness.tasks.prompts import Prompt, distinct, stratified

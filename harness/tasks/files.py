@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from harness.errors import InputError
+from drafters.errors import InputError
 
 FORMATS = "JSON (one object per line, or one array), CSV or Parquet"
 PARQUET = (".parquet", ".pq")

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from drafters.errors import InputError
 from harness.config import SourceConfig
-from harness.errors import InputError
 from harness.tasks.files import PARQUET, SEPARATORS
 from harness.tasks.rows import SourceRow
 

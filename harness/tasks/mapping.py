@@ -9,8 +9,8 @@ from typing import Any
 from jinja2 import StrictUndefined, TemplateError, UndefinedError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from drafters.errors import InputError
 from harness.config import RowConfig
-from harness.errors import InputError
 from harness.tasks.prompts import Prompt, columns_of, name_from, prompt_from, texts
 from harness.tasks.rows import SourceRow
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from drafters.errors import InputError
 from harness.config import name_of
-from harness.errors import InputError
 from harness.tasks.rows import SourceRow, read_rows
 
 TEXT_FIELDS = ("turns", "messages", "question", "prompt")

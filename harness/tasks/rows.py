@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.tasks.files import FORMATS, SEPARATORS, kind_of, open_text
 
 #: Errors of reading compressed text from a cut or damaged file.

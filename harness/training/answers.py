@@ -11,10 +11,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from drafters.errors import InputError
 from harness.config.checks import LARGEST_SEED, check_seed, count, is_temperature
 from harness.decoding.api import generate
-from harness.errors import InputError
-from harness.progress import RunProgress
+from harness.records.progress import RunProgress
 from harness.target.target import Target
 from harness.tasks.chat import templated
 from harness.tasks.prompts import read_jsonl

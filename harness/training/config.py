@@ -9,8 +9,8 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from drafters.errors import InputError
 from harness.config.checks import check_seed, count, only_numbers
-from harness.errors import InputError
 from harness.training.answers import AnswerSettings
 from harness.training.dflash import DFlashShape
 from harness.training.mtp import MTPShape

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.training.corpus import Chat, stream
 from harness.training.tokenizer import chat_pieces
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from drafters.dflash.config import DFlashConfig
 from drafters.dflash.model import DFlashModel
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.training.data import TrainingBatch
 from harness.training.distill import distill
 from harness.training.teacher import Teacher, softcap

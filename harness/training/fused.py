@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.gemma4 import modeling_gemma4
 
-import harness.compiled.inductor_private  # noqa: F401  (norms of several widths share a function: raises limits)
+import harness.decoding.compiled.inductor_private  # noqa: F401  (norms of several widths share a function: raises limits)
 from drafters.dflash import model as dflash_model
 
 ATTENTION = "drafthouse_training"

@@ -19,8 +19,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from harness.errors import InputError
-from harness.progress import RunProgress
+from drafters.errors import InputError
+from harness.records.progress import RunProgress
 from harness.target.devices import parse_device
 from harness.training.data import Batches, TrainingBatch
 from harness.training.muon import Muon

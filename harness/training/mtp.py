@@ -16,8 +16,8 @@ from torch import Tensor
 from transformers import Gemma4AssistantForCausalLM, Gemma4TextConfig
 from transformers.models.gemma4_assistant import Gemma4AssistantConfig
 
+from drafters.errors import InputError
 from drafters.gemma4 import run_layers
-from harness.errors import InputError
 from harness.training.data import TrainingBatch
 from harness.training.distill import distill
 from harness.training.ordered import CENTROID_WEIGHT, centroid_loss, cluster

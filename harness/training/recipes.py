@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.records.machine import hardware
 from harness.records.secrets import redact_command
 from harness.target.devices import parse_device

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from drafters.errors import InputError
 from harness.config.checks import at_least, check_seed
-from harness.errors import InputError
 from harness.target.devices import parse_device
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import Gemma4ForCausalLM, Gemma4TextConfig
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.training.data import TrainingBatch
 from harness.training.fused import Kernels
 from harness.training.teacher import causal_masks

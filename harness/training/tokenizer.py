@@ -8,7 +8,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.training.corpus import Chat
 
 # The first five, `<mask>` among them, have the ids of Gemma's own tokenizer.

@@ -18,10 +18,9 @@ from drafters.errors import InputError
 from drafters.registry import KINDS, EngineMethod, Kind, kind_of, resolve, resolve_draft_tokens
 from harness import generate
 from harness.comparison.plan import plan_arm, with_candidates
-from harness.comparison.watchdog import Watch
+from harness.comparison.watchdog import GuardError, Watch
 from harness.config import RunConfig, read_config
 from harness.engines.support import check_arm
-from harness.errors import GuardError
 from harness.metrics.evidence import acceptance_doubts, never_drafts
 from harness.records.rounds import Round
 from harness.report.charts import palette

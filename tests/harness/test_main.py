@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from harness import __main__ as entry
-from harness.errors import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK
 from harness.launch import job as job_module
+from harness.vocabulary import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK
 from tests.helpers.checkpoint_folders import write_prompts
 from tests.helpers.interrupts import at_decode, interrupt
 from tests.helpers.processes import Started, start

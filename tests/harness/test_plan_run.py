@@ -14,15 +14,16 @@ import pytest
 import torch
 from rich.console import Console
 
+from drafters.errors import InputError
 from harness.comparison import models
 from harness.config import RunConfig, read_config
 from harness.engines.support import check_engine
-from harness.errors import EXIT_OK, InputError
 from harness.launch.estimate import estimate_job
 from harness.report.console import json_line, print_summary, published_table
 from harness.report.leaderboard.board import leaderboard
 from harness.report.leaderboard.page import markdown, write_leaderboard
 from harness.run import Outcome, gather, run
+from harness.vocabulary import EXIT_OK
 from tests.harness.config.test_config import composed
 from tests.helpers.checkpoint_folders import write_pair, write_prompts
 from tests.helpers.narrow_model import narrow

@@ -21,7 +21,8 @@ loaded = {}
 def step(name):
     loaded[name] = [module for module in HEAVY if module in sys.modules]
 
-import harness, harness.errors, harness.records.journal
+import harness, harness.records.journal
+from harness import InputError
 step("light modules")
 from harness import status
 with redirect_stdout(StringIO()):
@@ -34,7 +35,7 @@ for name, arguments in (("help", ["--help"]), ("typo", ["colour=red"]), ("group"
         code = main()
     assert arguments[0].split("=")[-1] in said.getvalue() or "num_draft_tokens: " in out.getvalue(), said.getvalue()
     step(f"{name}: {code}")
-from harness.command.main import main as drafthouse
+from harness.launch.command.main import main as drafthouse
 for name, arguments in (("overview", ["--help"]), ("list", ["list"]), ("word", ["lst"]), ("--version", ["--version"])):
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         code = drafthouse(arguments)
@@ -62,5 +63,5 @@ def test_help_typos_and_status_load_no_torch(tmp_path: Path) -> None:
 
 
 def test_every_public_name_is_there_and_another_is_an_attribute_error() -> None:
-    assert all(getattr(harness, name).__module__.startswith("harness.") for name in harness.__all__)
+    assert all(getattr(harness, name).__module__.startswith(("harness.", "drafters.")) for name in harness.__all__)
     assert not hasattr(harness, "no_such_name")

@@ -8,7 +8,7 @@ from typing import Any
 
 from drafters.registry import Kind
 from harness import load_target
-from harness.contract.subject import Subject
+from harness.decoding.contract.subject import Subject
 from harness.target.target import Target
 from tests.helpers import tiny_models as tiny
 

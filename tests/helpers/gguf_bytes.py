@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from drafters.geometry import text_config
-from harness.gguf.fit import sizes_in
-from harness.gguf.gemma import FULL, SLIDING
+from harness.engines.gguf.fit import sizes_in
+from harness.engines.gguf.gemma import FULL, SLIDING
 
 
 def text(value: str) -> bytes:

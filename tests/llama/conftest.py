@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from drafters.errors import InputError
 from harness.config.engine import EngineConfig
-from harness.errors import InputError
 from harness.vocabulary import LLAMA_CPP
 
 

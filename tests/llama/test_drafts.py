@@ -19,14 +19,14 @@ from benchmarks.conformance.draft_ties import TIE, KeepsLogits, gap_of
 from drafters.registry import KINDS
 from harness import generate, load_drafter, load_target
 from harness.config.engine import EngineConfig
+from harness.engines.gguf.fit import spec_type
+from harness.engines.gguf.read import read_header
+from harness.engines.gguf.write import export
 from harness.engines.llama_cpp.engine import SCRIPT
 from harness.engines.llama_cpp.server import Drafting, LlamaSession
 from harness.engines.llama_cpp.settings import as_attributes
 from harness.engines.session import Request
 from harness.engines.worker import WorkerProcess
-from harness.gguf.fit import spec_type
-from harness.gguf.read import read_header
-from harness.gguf.write import export
 from harness.records.rounds import Generation
 from harness.vocabulary import ASSETS, LLAMA_CPP
 from tests.helpers import drafter_folders as folders

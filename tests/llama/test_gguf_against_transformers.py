@@ -17,10 +17,10 @@ import pytest
 import torch
 
 from harness.config.engine import EngineConfig
+from harness.engines.gguf.write import export
 from harness.engines.llama_cpp.engine import SCRIPT
 from harness.engines.llama_cpp.settings import as_attributes
 from harness.engines.worker import WorkerProcess
-from harness.gguf.write import export
 from harness.vocabulary import LLAMA_CPP
 from tests.helpers import gguf_models as models
 

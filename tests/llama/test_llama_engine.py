@@ -6,9 +6,9 @@ import pytest
 
 from benchmarks.conformance.llama_cpp_pair import ARMS, FAMILIES, PROMPTS, both_engines, judge
 from harness.config import RunConfig
-from harness.errors import EXIT_OK
 from harness.records.frames import read_generations
 from harness.run import Outcome, run
+from harness.vocabulary import EXIT_OK
 
 pytestmark = pytest.mark.llama
 

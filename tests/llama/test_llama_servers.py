@@ -18,14 +18,13 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.conformance.llama_cpp_pair import both_engines
 from harness.engines.arms import EngineArms
+from harness.engines.gguf.write import export
 from harness.engines.llama_cpp.script import HOST, wait_for
 from harness.engines.llama_cpp.settings import as_flags
 from harness.engines.worker import EngineError
-from harness.errors import EXIT_MISMATCH, EXIT_OK
-from harness.gguf.write import export
 from harness.records.frames import read_generations, read_rounds
 from harness.run import run
-from harness.vocabulary import ASSETS
+from harness.vocabulary import ASSETS, EXIT_MISMATCH, EXIT_OK
 from tests.helpers.wheel_server import install
 
 pytestmark = pytest.mark.llama

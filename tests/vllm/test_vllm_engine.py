@@ -17,10 +17,9 @@ import pytest
 
 from benchmarks.conformance.pair import compare, counters_of
 from benchmarks.conformance.vllm_pair import ENVIRONMENT, OPTIONS, both_engines
-from harness.errors import EXIT_OK
 from harness.records.frames import read_generations, read_rounds
 from harness.run import Outcome, run
-from harness.vocabulary import ASSETS, VLLM
+from harness.vocabulary import ASSETS, EXIT_OK, VLLM
 
 pytestmark = pytest.mark.vllm
 

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.metrics.pairing import process_speedups
-from harness.progress import warn
 from harness.records.cache import cache_dir
 from harness.records.files import EARLIER, replace_file
 from harness.records.frames import read_generations
 from harness.records.identity import run_key
 from harness.records.machine import cpu_name
+from harness.records.progress import warn
 from harness.records.stored import read_object
 
 FOLDER = "runs"

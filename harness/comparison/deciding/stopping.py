@@ -10,11 +10,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from drafters.errors import InputError
 from drafters.registry import kind_of
 from harness.comparison.plan import PlannedArm
 from harness.comparison.schedule import Group, groups_of
 from harness.config import RunConfig
-from harness.errors import InputError
 from harness.metrics.certainty.looks import Schedule, block_size, look_at, look_points
 from harness.records.files import LOOKS, replace_file
 from harness.records.frames import generations_frame

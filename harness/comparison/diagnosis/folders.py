@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from drafters.checkpoints.files import read_model_config, resolve_folder
+from drafters.errors import InputError
 from drafters.layouts.known import find_layout
 from drafters.registry import resolve_draft_tokens
+from harness.comparison.diagnosis.forcing import Answered
+from harness.comparison.diagnosis.measure import ANCHORS, ROWS, diagnose
+from harness.comparison.diagnosis.recorded import quiet_loading
+from harness.comparison.diagnosis.runs import Report
 from harness.config import asset
 from harness.decoding.decoder import DecodeSettings
 from harness.decoding.loop import decode
-from harness.diagnosis.forcing import Answered
-from harness.diagnosis.measure import ANCHORS, ROWS, diagnose
-from harness.diagnosis.recorded import quiet_loading
-from harness.diagnosis.runs import Report
-from harness.errors import InputError
 from harness.target.devices import dtype_of, parse_device
 from harness.target.load import load_drafter, load_target
 from harness.target.target import Target

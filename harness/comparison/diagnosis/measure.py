@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
+from drafters.errors import InputError
 from drafters.wirings.base import Wiring
 from drafters.wirings.known import wirings_of
-from harness.diagnosis.forcing import Answered, batches, draft_along, every, next_round, offsets_of, show
-from harness.errors import InputError
+from harness.comparison.diagnosis.forcing import Answered, batches, draft_along, every, next_round, offsets_of, show
 from harness.metrics.anchors.outcomes import Anchors, Mean, difference, mean
 from harness.target.target import Target
 

@@ -13,11 +13,11 @@ import pandas as pd
 from transformers.utils import logging
 
 from drafters.adaptive import OPTIONS
+from drafters.errors import InputError
 from drafters.registry import kind_of
+from harness.comparison.diagnosis.forcing import Answered
 from harness.config import Arm, RunConfig, read_config
 from harness.config.synthetic import RANDOM
-from harness.diagnosis.forcing import Answered
-from harness.errors import InputError
 from harness.metrics.anchors.outcomes import Anchors
 from harness.records.frames import read_generations, read_rounds
 from harness.records.prompts import KeptPrompt, read_prompts

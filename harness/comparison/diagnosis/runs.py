@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from drafters.errors import InputError
 from drafters.registry import resolve_draft_tokens
-from harness.diagnosis.measure import ANCHORS, Diagnosis, Other, accepted, diagnose
-from harness.diagnosis.recorded import (
+from harness.comparison.diagnosis.measure import ANCHORS, Diagnosis, Other, accepted, diagnose
+from harness.comparison.diagnosis.recorded import (
     Decoded,
     answers_of,
     choose_arms,
@@ -19,11 +20,10 @@ from harness.diagnosis.recorded import (
     open_target,
     read_recording,
 )
-from harness.diagnosis.words import lines, result
-from harness.errors import InputError
+from harness.comparison.diagnosis.words import lines, result
 from harness.metrics.anchors.reliability import by_position
-from harness.progress import warn
 from harness.records.files import DIAGNOSIS, replace_file
+from harness.records.progress import warn
 from harness.target.target import Target
 
 

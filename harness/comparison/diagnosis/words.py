@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from harness.diagnosis.measure import Diagnosis, Other, accepted
-from harness.diagnosis.recorded import Decoded
+from harness.comparison.diagnosis.measure import Diagnosis, Other, accepted
+from harness.comparison.diagnosis.recorded import Decoded
 from harness.metrics.anchors.outcomes import Anchors, Mean, Share, conditional, unconditional
 from harness.metrics.anchors.reliability import by_position
 from harness.metrics.statistics import MIN_PROMPTS

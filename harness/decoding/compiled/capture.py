@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from harness.compiled import inductor_private
-from harness.compiled.state import State, flatten
+from harness.decoding.compiled import inductor_private
+from harness.decoding.compiled.state import State, flatten
 
 TRIVIAL = 8  # operations
 
@@ -40,9 +40,9 @@ class Shape:
 class Capture:
     """`graph` takes the arguments' tensors; its attributes are the state (`names`: attribute -> path) and `literals`.
 
-    In place of a path there may be a list: weights in packed form (`harness.compiled.packing`).
+    In place of a path there may be a list: weights in packed form (`harness.decoding.compiled.packing`).
 
-    `results` are the shapes of what it returns, `form` puts them together (`harness.compiled.state`).
+    `results` are the shapes of what it returns, `form` puts them together (`harness.decoding.compiled.state`).
     """
 
     graph: fx.GraphModule

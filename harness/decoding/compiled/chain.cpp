@@ -5,7 +5,7 @@
 // less than meeting. Products read weights that were packed once: panels of G columns, so that a panel is read in order
 // and a sum needs no other lanes. Each sum runs over k in order, whatever the number of rows.
 //
-// `code` is written by harness/compiled/chain.py; all numbers of a step follow each other there in the order of `next`.
+// `code` is written by harness/decoding/compiled/chain.py; all numbers of a step follow each other there in the order of `next`.
 #include <atomic>
 #include <sched.h>
 #if defined(__x86_64__)

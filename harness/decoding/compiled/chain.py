@@ -1,7 +1,7 @@
 """Joins the steps of a pass in a captured graph into calls of one kernel (chain.cpp).
 
-A walk over the graph takes every node that the kernel knows (`harness.compiled.steps`) into a chain until a node needs
-what lies after it. What is not known stays as it is: before the chain, or behind it where it reads its results.
+A walk over the graph takes every node that the kernel knows (`compiled/steps.py`) into a chain until a node needs what
+lies after it. What is not known stays as it is: before the chain, or behind it where it reads its results.
 """
 
 # mypy: disable-error-code="union-attr, arg-type, index, operator, misc, assignment"
@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import fx
 
-from harness.compiled.code import Ref, rounded
-from harness.compiled.kernels import chain as call
-from harness.compiled.places import VIEWS, Place, changed, in_new_memory, is_change, is_temporary, root_of
-from harness.compiled.steps import is_, value_of
-from harness.compiled.taking import Taking, Walk
+from harness.decoding.compiled.code import Ref, rounded
+from harness.decoding.compiled.kernels import chain as call
+from harness.decoding.compiled.places import VIEWS, Place, changed, in_new_memory, is_change, is_temporary, root_of
+from harness.decoding.compiled.steps import is_, value_of
+from harness.decoding.compiled.taking import Taking, Walk
 
 aten = torch.ops.aten
 

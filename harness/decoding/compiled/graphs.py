@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from harness.compiled.capture import Shape
+from harness.decoding.compiled.capture import Shape
 
 
 class _Writer(pickle.Pickler):

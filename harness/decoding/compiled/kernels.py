@@ -2,7 +2,7 @@
 
 `drafthouse::few_rows(x [M, K], weights [N, K] each) -> [M, sum of N]` and
 `drafthouse::attend(q [B, H, R, D], k, v [B, H, S, D], mask [B|1, 1, R, S], scale) -> [B, H, R, D]`, all fp32 on a CPU.
-`drafthouse::chain(inputs, code) -> [code[0]]` are the steps of `code` (`harness.compiled.code`) over `inputs`.
+`drafthouse::chain(inputs, code) -> [code[0]]` are the steps of `code` (`harness.decoding.compiled.code`) over `inputs`.
 """
 
 from __future__ import annotations

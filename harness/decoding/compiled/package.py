@@ -1,8 +1,8 @@
 """A compiled program on disk: found again by any later process whose key is the same, and checked before it is used.
 
-The key is a hash of everything that decides the program: the state's description (`harness.compiled.state`), the
-arguments' shapes, the code of this repository, torch, transformers and the processor. Weights are no part of it, since
-no program holds any; a drafter's or a target's other weights of the same shapes run through the same program.
+The key is a hash of everything that decides the program: the state's description (`compiled/state.py`), the arguments'
+shapes, the code of this repository, torch, transformers and the processor. Weights are no part of it, since no
+program holds any; a drafter's or a target's other weights of the same shapes run through the same program.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.compiled import graphs
-from harness.compiled.capture import Capture, Shape
+from harness.decoding.compiled import graphs
+from harness.decoding.compiled.capture import Capture, Shape
 from harness.records.cache import cache_dir
 from harness.records.files import sha256_of
 from harness.vocabulary import PACKAGE
@@ -35,12 +35,12 @@ log = logging.getLogger(__name__)
 MANIFEST, PROGRAM, LITERALS, GRAPH = "package.json", "program.so", "literals.pt", "graph.pt"
 TABLE = "program.json"  # operations that the library looks up by name
 #: The folders whose code can change what a program computes or how it is made.
-CODE = (PACKAGE / "compiled", PACKAGE / "decoding", PACKAGE / "target", PACKAGE.parent / "drafters")
+CODE = (PACKAGE / "decoding", PACKAGE / "target", PACKAGE.parent / "drafters")
 
 
 @dataclass(frozen=True)
 class Package:
-    """A program's library and what it takes and gives (`harness.compiled.capture.Capture`).
+    """A program's library and what it takes and gives (`harness.decoding.compiled.capture.Capture`).
 
     Without a library it stays the function that it is: a handful of operations is not worth a compiler's seconds.
     """
@@ -117,9 +117,9 @@ def write_literals(taken: Capture, folder: Path) -> None:
 
 
 def write_graph(taken: Capture, folder: Path) -> None:
-    """Write the graph of `taken` to `folder`, for `harness.compiled.worker`: shapes of what it holds, no weights.
+    """Write the graph of `taken` to `folder`, for `harness.decoding.compiled.worker`.
 
-    What the graph does not read any more is forgotten.
+    Of what the graph holds, shapes are written and no weights. What it does not read any more is forgotten.
     """
     read = {str(node.target) for node in taken.graph.graph.nodes if node.op == "get_attr"}
     for names in (taken.names, taken.literals):

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 
-from harness.compiled import kernels, package
+from harness.decoding.compiled import kernels, package
 
 _packed: WeakValueDictionary[tuple[object, ...], Tensor] = WeakValueDictionary()
 

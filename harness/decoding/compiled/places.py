@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from harness.compiled.code import Ref
-from harness.compiled.steps import is_
+from harness.decoding.compiled.code import Ref
+from harness.decoding.compiled.steps import is_
 
 aten = torch.ops.aten
 #: Operations that move no number, or only where it lies.

@@ -13,12 +13,12 @@ from typing import Any
 
 from torch import Tensor
 
-from harness.compiled import inductor_private, kernels, package
-from harness.compiled.capture import Capture, Shape, capture
-from harness.compiled.packing import packed
-from harness.compiled.rewrite import rewrite
-from harness.compiled.state import State, builder, flatten
-from harness.compiled.workers import Workers
+from harness.decoding.compiled import inductor_private, kernels, package
+from harness.decoding.compiled.capture import Capture, Shape, capture
+from harness.decoding.compiled.packing import packed
+from harness.decoding.compiled.rewrite import rewrite
+from harness.decoding.compiled.state import State, builder, flatten
+from harness.decoding.compiled.workers import Workers
 
 log = logging.getLogger(__name__)
 Show = Callable[[str], None]

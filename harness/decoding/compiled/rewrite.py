@@ -1,4 +1,4 @@
-"""Puts the kernels of few rows (`harness.compiled.kernels`) into a captured graph: chains of steps, and single calls.
+"""Puts the kernels of few rows (`compiled/kernels.py`) into a captured graph: chains of steps, and single calls.
 
 Outside chains, products of one input become one call, whose shares are views: queries, keys and values, or gate and up.
 """
@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import fx
 
-from harness.compiled.capture import Capture
-from harness.compiled.chain import join
-from harness.compiled.kernels import attend, few_rows
-from harness.compiled.steps import MOST_PARTS, attends_few, is_, is_product, source, value_of
+from harness.decoding.compiled.capture import Capture
+from harness.decoding.compiled.chain import join
+from harness.decoding.compiled.kernels import attend, few_rows
+from harness.decoding.compiled.steps import MOST_PARTS, attends_few, is_, is_product, source, value_of
 
 aten = torch.ops.aten
 

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import fx
 
-from harness.compiled.capture import Shape
-from harness.compiled.code import Chain, Ref, Value
-from harness.compiled.places import VIEWS, Place, by_heads, order, seen, whole_rows
-from harness.compiled.steps import LANES, Step, find_steps, is_, value_of
+from harness.decoding.compiled.capture import Shape
+from harness.decoding.compiled.code import Chain, Ref, Value
+from harness.decoding.compiled.places import VIEWS, Place, by_heads, order, seen, whole_rows
+from harness.decoding.compiled.steps import LANES, Step, find_steps, is_, value_of
 
 
 @dataclass

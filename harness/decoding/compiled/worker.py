@@ -1,6 +1,6 @@
 """A process that compiles captured programs: it reads a folder's path per line and answers `done`, or why not.
 
-    python -m harness.compiled.worker
+    python -m harness.decoding.compiled.worker
 
 It imports torch alone. A folder holds `graph.pt` and gets `program.so`, and `program.json` where operations are
 looked up by name.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from harness.compiled import graphs, inductor_private, kernels
+from harness.decoding.compiled import graphs, inductor_private, kernels
 
 
 def compile_in(folder: Path) -> None:

@@ -18,7 +18,7 @@ Done = Callable[[str | None], None]
 
 
 class Workers:
-    """Processes of `harness.compiled.worker`; they start with the first jobs and end with this context."""
+    """Processes of `harness.decoding.compiled.worker`; they start with the first jobs and end with this context."""
 
     def __init__(self, count: int | None = None) -> None:
         self.count = count or usable_cpus()
@@ -76,7 +76,7 @@ class Workers:
             "OMP_NUM_THREADS": "1",
         }
         process = subprocess.Popen(
-            [sys.executable, "-m", "harness.compiled.worker"],
+            [sys.executable, "-m", "harness.decoding.compiled.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

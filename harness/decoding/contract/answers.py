@@ -7,8 +7,8 @@ from torch import Tensor
 
 from drafters.base import Sampling
 from drafters.sampling import token_probs
-from harness.contract.subject import Seen, Subject, Watched
-from harness.contract.uniform import chance, places
+from harness.decoding.contract.subject import Seen, Subject, Watched
+from harness.decoding.contract.uniform import chance, places
 from harness.records.rounds import Generation
 
 SAMPLING = Sampling(temperature=1.0)

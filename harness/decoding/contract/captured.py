@@ -2,7 +2,7 @@
 
 A trace cannot hold a number that the host reads, and it repeats for ever what the host chose when it was made: a
 drafter that counts in Python drafts otherwise in a compiled run than in an eager one. The trace is that of the compiler
-(`harness.compiled.capture`); it is replayed operation by operation, without compiling.
+(`harness.decoding.compiled.capture`); it is replayed operation by operation, without compiling.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from drafters.gemma4 import position_addressed_attention
-from harness.compiled.capture import Shape, capture
-from harness.compiled.state import State, builder, flatten
-from harness.contract.subject import Subject, opened, read
+from harness.decoding.compiled.capture import Shape, capture
+from harness.decoding.compiled.state import State, builder, flatten
+from harness.decoding.contract.subject import Subject, opened, read
 from harness.decoding.decoder import Decoder
 
 ROUNDS = 5

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.contract.answers import lossy, silent, unlike_target
-from harness.contract.captured import unlike_captured
-from harness.contract.rows import not_at_every_k, not_rolled_back, remembers, unlike_alone, unseeded
-from harness.contract.shapes import misshapen
-from harness.contract.subject import Subject
+from harness.decoding.contract.answers import lossy, silent, unlike_target
+from harness.decoding.contract.captured import unlike_captured
+from harness.decoding.contract.rows import not_at_every_k, not_rolled_back, remembers, unlike_alone, unseeded
+from harness.decoding.contract.shapes import misshapen
+from harness.decoding.contract.subject import Subject
 from harness.target.target import Target
 
 

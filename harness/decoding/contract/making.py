@@ -11,10 +11,10 @@ from transformers.utils.logging import disable_progress_bar
 
 from drafters.base import Drafter
 from drafters.checkpoints.files import resolve_folder
+from drafters.errors import InputError
 from drafters.registry import Kind, resolve
 from harness.config.target import EMBEDDED, asset
-from harness.contract.subject import Subject
-from harness.errors import InputError
+from harness.decoding.contract.subject import Subject
 from harness.target.load import load_drafter, load_target
 from harness.target.target import Target
 from harness.vocabulary import ASSETS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from drafters.gemma4 import position_addressed_attention
-from harness.contract.subject import Seen, Subject, Watched, opened
+from harness.decoding.contract.subject import Seen, Subject, Watched, opened
 from harness.records.rounds import Generation
 
 #: How many drafts a steered drafter has right, by turns.

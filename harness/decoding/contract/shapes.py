@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from drafters.base import Proposal
-from harness.contract.subject import Seen, Subject, Watched, parts_of
+from harness.decoding.contract.subject import Seen, Subject, Watched, parts_of
 
 
 class Misshapen(Exception):

@@ -14,11 +14,11 @@ import torch
 from drafters.checkpoints.dflash import empty_model, problems_of, renamed, settled, vocabulary_problems
 from drafters.checkpoints.files import read_model_config, read_tensors, refuse, stored_tensors
 from drafters.dflash.config import DFlashConfig
+from drafters.errors import InputError
 from drafters.layouts.base import Layout
-from harness.errors import InputError
-from harness.gguf.content import Content, Piece, stored_piece
-from harness.gguf.gemma import ACTIVATION, SLIDING, turning_piece
-from harness.gguf.names import BLOCK, BLOCK_LAYER, GEMMA_LAYER, HEAD, PLAIN, gguf_name
+from harness.engines.gguf.content import Content, Piece, stored_piece
+from harness.engines.gguf.gemma import ACTIVATION, SLIDING, turning_piece
+from harness.engines.gguf.names import BLOCK, BLOCK_LAYER, GEMMA_LAYER, HEAD, PLAIN, gguf_name
 from harness.target.files import stored_text, text_name
 
 DFLASH = "dflash"

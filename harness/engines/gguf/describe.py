@@ -6,9 +6,9 @@ import math
 from collections import Counter
 from typing import Any
 
-from harness.gguf.fit import MARKOV, ROLES, geometry, max_draft_tokens, spec_type, vocabulary_size
-from harness.gguf.gemma import GEMMA4, GEMMA4_ASSISTANT
-from harness.gguf.read import Header
+from harness.engines.gguf.fit import MARKOV, ROLES, geometry, max_draft_tokens, spec_type, vocabulary_size
+from harness.engines.gguf.gemma import GEMMA4, GEMMA4_ASSISTANT
+from harness.engines.gguf.read import Header
 from harness.target.describe import FAMILY, Facts
 
 NAMED_TOKENS = ("bos", "eos", "eot", "padding", "unknown", "mask")

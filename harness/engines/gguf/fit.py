@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from drafters.checkpoints.fit import Fit, check_equal
+from drafters.errors import InputError
 from drafters.geometry import kv_geometry, text_config
-from harness.errors import InputError
-from harness.gguf.blocks import DFLASH
-from harness.gguf.gemma import FULL, GEMMA4, GEMMA4_ASSISTANT, SLIDING
-from harness.gguf.read import Header, Long, read_header
+from harness.engines.gguf.blocks import DFLASH
+from harness.engines.gguf.gemma import FULL, GEMMA4, GEMMA4_ASSISTANT, SLIDING
+from harness.engines.gguf.read import Header, Long, read_header
 
 #: architecture -> the drafter that runs it; None for a target.
 ROLES: dict[str, str | None] = {GEMMA4: None, GEMMA4_ASSISTANT: "mtp", DFLASH: "dflash"}

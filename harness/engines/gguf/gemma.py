@@ -14,11 +14,11 @@ import torch
 
 from drafters.checkpoints.files import Stored, read_model_config, refuse, stored_tensors
 from drafters.checkpoints.mtp import empty_assistant, problems_of
+from drafters.errors import InputError
 from drafters.geometry import kv_geometry
 from drafters.layouts.base import Layout
-from harness.errors import InputError
-from harness.gguf.content import Content, Piece, stored_piece
-from harness.gguf.names import ASSISTANT, GEMMA_LAYER, PLAIN, TARGET, TARGET_LAYER, gguf_name
+from harness.engines.gguf.content import Content, Piece, stored_piece
+from harness.engines.gguf.names import ASSISTANT, GEMMA_LAYER, PLAIN, TARGET, TARGET_LAYER, gguf_name
 from harness.target.files import (
     check_target,
     empty_target,

@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 
 from drafters.checkpoints.files import weight_files
-from harness.gguf.write import DEFAULT_TYPE, export
+from harness.engines.gguf.write import DEFAULT_TYPE, export
 from harness.records.cache import cache_dir
 from harness.records.files import sha256_of
 from harness.target.weights import hash_weights

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from drafters.checkpoints.files import reading
-from harness.errors import InputError
+from drafters.errors import InputError
 
 MAGIC, VERSIONS = b"GGUF", (2, 3)
 KEPT = 4096

@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness.errors import InputError
-from harness.gguf.content import Value
+from drafters.errors import InputError
+from harness.engines.gguf.content import Value
 from harness.target.files import end_token_ids
 from harness.target.side_files import TOKENIZER, read_object
 

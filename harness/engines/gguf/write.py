@@ -16,15 +16,15 @@ from torch import Tensor
 from drafters.checkpoints.dflash import parse_config
 from drafters.checkpoints.files import read_model_config
 from drafters.checkpoints.fit import check_fit
+from drafters.errors import InputError
 from drafters.geometry import text_config
 from drafters.layouts.known import find_layout, layout_of
 from drafters.registry import kind_of
-from harness.errors import InputError
-from harness.gguf.blocks import block_content
-from harness.gguf.content import Content, Piece, Reader, Value
-from harness.gguf.fit import check_tap
-from harness.gguf.gemma import assistant_content, target_content
-from harness.gguf.tokens import vocabulary_values
+from harness.engines.gguf.blocks import block_content
+from harness.engines.gguf.content import Content, Piece, Reader, Value
+from harness.engines.gguf.fit import check_tap
+from harness.engines.gguf.gemma import assistant_content, target_content
+from harness.engines.gguf.tokens import vocabulary_values
 from harness.records.files import naming, sync_folder
 from harness.target.files import is_target
 

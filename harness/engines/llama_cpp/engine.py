@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from drafters.checkpoints.files import resolve_folder
+from drafters.errors import InputError
 from drafters.layouts.base import architecture
 from harness.comparison.threads import engine_threads
 from harness.config import RunConfig
 from harness.config.checks import one_of
 from harness.engines.contract import Asked
+from harness.engines.gguf.fit import spec_type
+from harness.engines.gguf.read import read_header
 from harness.engines.llama_cpp.files import check_files
 from harness.engines.llama_cpp.server import Drafting, LlamaSession
 from harness.engines.llama_cpp.settings import NGRAMS, as_attributes, as_flags, switch
 from harness.engines.session import Session
 from harness.engines.worker import WorkerProcess
-from harness.errors import InputError
-from harness.gguf.fit import spec_type
-from harness.gguf.read import read_header
 from harness.vocabulary import ENGINE_TITLES, LLAMA_CPP
 
 SCRIPT = Path(__file__).with_name("script.py")
@@ -189,7 +189,7 @@ def weights_of(config: RunConfig, asked: Asked) -> str:
 
 def _exported() -> Any:
     """The writer of GGUF files, whose package an engine with files of its own does without."""
-    from harness.gguf.kept import exported
+    from harness.engines.gguf.kept import exported
 
     return exported
 

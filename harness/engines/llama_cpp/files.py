@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from drafters.checkpoints.files import read_model_config, resolve_folder
+from drafters.errors import InputError
 from harness.config import RunConfig
 from harness.config.arms import Arm
-from harness.errors import InputError
-from harness.gguf.fit import Sizes, check_drafter, check_same, read_drafter, read_target, sizes_in
+from harness.engines.gguf.fit import Sizes, check_drafter, check_same, read_drafter, read_target, sizes_in
 from harness.target.files import check_target
 from harness.vocabulary import LLAMA_CPP
 

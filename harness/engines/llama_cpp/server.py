@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from drafters.errors import InputError
 from harness.engines.answer import Answer
 from harness.engines.client import Client
 from harness.engines.counters import LLAMA_CPP, PER_POSITION, counted_between, read_counters
 from harness.engines.llama_cpp.stream import read_stream
 from harness.engines.session import Request, generation_of
 from harness.engines.worker import EngineError, WorkerProcess
-from harness.errors import InputError
 from harness.records.rounds import Generation, Round
 
 TYPE_NAMES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}

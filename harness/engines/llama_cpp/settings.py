@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.errors import InputError
+from drafters.errors import InputError
 
 #: Where CommonParams holds a setting; other settings are attributes under their own names.
 ATTRIBUTES = {

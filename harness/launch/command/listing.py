@@ -20,11 +20,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from drafters.errors import InputError
 from drafters.plugins import Offer, offers
 from drafters.registry import KINDS
-from harness.entry import command
-from harness.errors import EXIT_OK, InputError
-from harness.vocabulary import ASSETS, CONF
+from harness.report.entry import command
+from harness.vocabulary import ASSETS, CONF, EXIT_OK
 
 HERE, ABSENT, UNNEEDED = "here", "not here", ""
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 
-from harness.entry import command
-from harness.errors import EXIT_OK, InputError
+from drafters.errors import InputError
+from harness.report.entry import command
+from harness.vocabulary import EXIT_OK
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +29,16 @@ class Command:
 
 COMMANDS = {
     "run": Command("harness.__main__", "compare drafters: the default, `drafthouse run KEY=VALUE ...`"),
-    "list": Command("harness.command.listing", "targets, drafters, datasets, experiments: what there is to choose"),
+    "list": Command("harness.launch.command.listing", "targets, drafters, datasets, experiments to choose from"),
     "compare": Command("harness.compare", "rank runs and sweeps in one leaderboard"),
     "status": Command("harness.status", "the jobs of a sweep, or the state of a run"),
     "report": Command("harness.report.__main__", "write the pages of runs again, from their files"),
-    "race": Command("harness.race", "replay a prompt of a run at the measured pace; --live PROMPT: one of your own"),
+    "race": Command("harness.launch.race", "replay a prompt at the measured pace; --live PROMPT: one of your own"),
     "advise": Command("harness.advise", "the arm and k to deploy, with settings to paste"),
     "diagnose": Command("harness.diagnose", "is a drafter weak or wired wrongly: drafts again from a run's answers"),
     "inspect": Command("harness.inspect", "read a checkpoint: shapes, layout, fit to a target"),
     "export": Command("harness.export", "write a checkpoint for another engine"),
-    "check-drafter": Command("harness.check_drafter", "hold a drafter of your own to the contract of all drafters"),
+    "check-drafter": Command("harness.launch.check_drafter", "hold a drafter of your own to the contract of all"),
     "upload": Command("harness.upload", "send runs to Weights & Biases"),
     "train": Command("harness.train", "train the embedded families, or drafters for a target"),
 }
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(versions())
         return EXIT_OK
     if first in ("-h", "--help", "help"):
-        from harness.command.help import overview
+        from harness.launch.command.help import overview
 
         print(overview(COMMANDS))
         return EXIT_OK

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from drafters.errors import closest
-from harness.command.help import options
+from harness.launch.command.help import options
 from harness.vocabulary import CONF
 
 

@@ -10,12 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import EXIT_INTERRUPTED, InputError
-from harness.vocabulary import CONF
+from drafters.errors import InputError
+from harness.vocabulary import CONF, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from harness.config import RunConfig
-    from harness.python.results import Result
+    from harness.launch.python.results import Result
 
 #: What `target` and `dataset` become where no file of conf/ has that name: the group that takes a path.
 BY_PATH = {"target": "path", "dataset": "jsonl"}
@@ -45,10 +45,10 @@ def compare(
     if config.plan:
         raise InputError("plan=True: expected a comparison to run; `drafthouse run plan=true` estimates one")
     run_dir = Path(folder) if folder is not None else new_folder()
-    from harness.entry import say
     from harness.launch.device_lock import hold_device
     from harness.launch.first_line import first_line
-    from harness.python.results import Result
+    from harness.launch.python.results import Result
+    from harness.report.entry import say
     from harness.report.page.data import read_run
     from harness.run import run
     from harness.target.devices import parse_device

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.metrics.summary import overall
 from harness.records.files import find_runs
 from harness.report.names import arm_name, clean, number, span, times
@@ -32,7 +32,7 @@ TITLES = ("arm", "k", "decode speedup", "interval", "acceptance length", "tokens
 class Result:
     """One run, read from `folder`.
 
-    `exit_code` and `error` say how `compare` ended (`harness.errors`); a run that was read back has 0 and None.
+    `exit_code` and `error` say how `compare` ended (`harness.vocabulary`); a run that was read back has 0 and None.
     """
 
     folder: Path

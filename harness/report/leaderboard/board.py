@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.metrics.certainty.processes import student_bound
 from harness.metrics.curve import Point, best
 from harness.metrics.curve_file import read_curve

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.metrics.summary import SummaryRow, read_summary
 from harness.records.files import NOTHING_YET, PROMPTS
 from harness.records.frames import read_generations, read_rounds

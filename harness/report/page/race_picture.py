@@ -11,7 +11,7 @@ from itertools import pairwise
 from math import ceil, isfinite
 from xml.sax.saxutils import escape
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.report.charts.palette import PALETTE
 from harness.report.floor_words import weak_baseline
 from harness.report.manifest_words import machine

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.report.page import chart_data
 from harness.report.page.browser import build_browser
 from harness.report.page.data import RunData

@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from drafters.errors import InputError
 from harness.config import EMBEDDED, RunConfig
-from harness.errors import InputError
 from harness.records.files import replace_file
 from harness.records.stored import read_object
 from harness.report.published.comparison import METRICS

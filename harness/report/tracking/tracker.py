@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import Any
 
 from harness.config import TrackingConfig
-from harness.entry import say
 from harness.metrics.summary import read_summary
-from harness.progress import warn
+from harness.records.progress import warn
+from harness.report.entry import say
 from harness.report.tracking.described import arm_rows, drafting_arms, run_config, run_name
 from harness.report.tracking.mirror import mirror
 from harness.vocabulary import BASELINE

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from drafters.errors import InputError
 from harness.config import TrackingConfig
-from harness.errors import InputError
 from harness.report.tracking.history import PROMPT, PROMPTS
 from harness.report.tracking.tracker import choose_mode
 

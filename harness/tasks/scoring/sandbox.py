@@ -16,8 +16,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from drafters.errors import InputError
 from harness.config import ScoringConfig
-from harness.errors import InputError
 
 GUARD = Path(__file__).with_name("guarded.py")
 SHOWN = 400  # characters of the reason

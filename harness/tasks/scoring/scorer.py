@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from drafters.errors import InputError
 from harness.config import ScoringConfig
 from harness.config.scoring import CORPUS, PROGRAMS, SCORERS
-from harness.errors import InputError
 from harness.tasks.prompts import Prompt
 from harness.tasks.scoring import corpus, mathematics, sandbox
 from harness.tasks.scoring.numbers import number_is_right

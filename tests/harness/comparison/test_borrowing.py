@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from drafters.errors import InputError
 from harness.comparison.borrowing import borrow, same_baseline, siblings
 from harness.comparison.schedule import Group
 from harness.config import read_config
-from harness.errors import InputError
 from harness.metrics.noise import SAMPLE, borrowing, noise_of, run_doubts
 from harness.records.frames import read_generations, read_rounds, with_defaults
 from harness.records.journal import GenerationKey, GenerationRow, Journal

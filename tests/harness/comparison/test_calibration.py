@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
+from drafters.errors import InputError
 from harness.comparison import calibration
 from harness.comparison.plan import preflight
 from harness.config import RunConfig, read_config
 from harness.decoding.loop import decode as real_decode
-from harness.errors import EXIT_OK, InputError
 from harness.launch.data_parallel import Processes, run_data_parallel
 from harness.records.files import CALIBRATION
 from harness.run import Outcome, run
+from harness.vocabulary import EXIT_OK
 from tests.helpers.checkpoint_folders import write_prompts
 
 pytestmark = pytest.mark.usefixtures("blank_charts")

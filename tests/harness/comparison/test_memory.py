@@ -12,6 +12,7 @@ import torch
 from drafters.base import Sampling
 from drafters.checkpoints.dflash import load_dflash, parse_config
 from drafters.checkpoints.files import Stored
+from drafters.errors import InputError
 from harness import load_drafter, load_target
 from harness.comparison import models
 from harness.comparison.memory import (
@@ -27,7 +28,6 @@ from harness.comparison.memory import (
 )
 from harness.comparison.plan import preflight
 from harness.config import RunConfig, read_config
-from harness.errors import InputError
 from harness.run import gather
 from harness.target.target import Target
 from tests.helpers import drafter_folders as folders

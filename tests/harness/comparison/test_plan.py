@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from safetensors.torch import save_file
 
+from drafters.errors import InputError
 from harness.comparison.plan import preflight
 from harness.config import RunConfig, read_config
-from harness.errors import InputError
 
 TARGET: dict[str, Any] = {
     "model_type": "gemma4_text",

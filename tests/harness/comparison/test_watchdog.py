@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.comparison.watchdog import Watch, check_summary
-from harness.errors import GuardError
+from harness.comparison.watchdog import GuardError, Watch, check_summary
 from harness.records.rounds import Round
 
 KINDS = {"baseline": "baseline", "mtp": "mtp", "lookup": "lookup", "noise": "random", "oracle": "oracle"}

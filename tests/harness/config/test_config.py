@@ -6,8 +6,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 
+from drafters.errors import InputError
 from harness.config import RunConfig, asset, read_config
-from harness.errors import InputError
 from harness.vocabulary import CONF
 
 

@@ -11,9 +11,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from drafters.errors import InputError
 from harness.comparison.plan import preflight
 from harness.config import RunConfig, read_config
-from harness.errors import InputError
 from harness.run import run
 from harness.vocabulary import ROOT
 from tests.helpers.checkpoint_folders import write_prompts

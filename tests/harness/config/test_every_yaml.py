@@ -13,9 +13,9 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
+from drafters.errors import InputError
 from harness.comparison.plan import preflight
 from harness.config import EMBEDDED, RunConfig, read_config
-from harness.errors import InputError
 from harness.report.published.catalogue import FIGURES, read_figures
 from harness.report.published.comparison import METRICS
 from harness.tasks.mapping import RowMapping

@@ -9,6 +9,7 @@ import pytest
 
 from drafters.adaptive import History, Stop
 from drafters.controls import PromptLookupDrafter
+from drafters.errors import InputError
 from harness import generate
 from harness.comparison.plan import preflight
 from harness.comparison.schedule import Group
@@ -23,7 +24,6 @@ from harness.config import (
 )
 from harness.config.checks import LARGEST_SEED, at_least, only_numbers
 from harness.decoding.decoder import noise_table
-from harness.errors import InputError
 from harness.report.published.catalogue import Figure
 from harness.run import gather
 from harness.tasks.prompts import Prompt

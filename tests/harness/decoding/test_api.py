@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from drafters.errors import InputError
 from harness import generate
-from harness.errors import InputError
 from tests.helpers import reference
 from tests.helpers import tiny_models as tiny
 

@@ -24,7 +24,7 @@ def chosen(
         device=torch.device(device), dtype=torch.float32, placement=placement, layer_types=("full_attention",) * 9
     )
     monkeypatch.setattr(auto, "one_row_floor_s", lambda *_: floor_s)
-    monkeypatch.setattr("harness.compiled.kernels.compiler", lambda: compiler)
+    monkeypatch.setattr("harness.decoding.compiled.kernels.compiler", lambda: compiler)
     name, doubt = auto.execution_of(config, {}, target, generations)
     return name, None if doubt is None else doubt.code
 

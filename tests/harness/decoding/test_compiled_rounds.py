@@ -9,10 +9,10 @@ import pytest
 
 from drafters.base import Drafter, Sampling
 from harness import generate, load_drafter, load_target
-from harness.compiled import package
-from harness.compiled.program import prepare as make
-from harness.compiled.workers import Workers
 from harness.decoding import pool
+from harness.decoding.compiled import package
+from harness.decoding.compiled.program import prepare as make
+from harness.decoding.compiled.workers import Workers
 from harness.decoding.decoder import DecodeSettings
 from harness.decoding.loop import capacity_for
 from harness.decoding.programs import REACH_STEP

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch._inductor.fx_passes import mkldnn_fusion
 
-from harness.compiled import inductor_private
+from harness.decoding.compiled import inductor_private
 from harness.decoding.frozen import FROZEN_UP_TO, WIDE, frozen_weights
 from harness.decoding.programs import compiled
 

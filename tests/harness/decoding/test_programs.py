@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
 
+from drafters.errors import InputError
 from harness import generate, load_drafter, load_target
-from harness.compiled.workers import Workers
 from harness.decoding import pool, programs
+from harness.decoding.compiled.workers import Workers
 from harness.decoding.decoder import Decoder, DecodeSettings, RoundPrograms
 from harness.decoding.loop import loop
 from harness.decoding.programs import program
-from harness.errors import InputError
 from harness.target.execution import choose_execution
 from harness.target.experts import EXPERTS
 from tests.helpers import reference

@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 from harness import generate, load_drafter, load_target
 from harness.comparison.width_probe import probe_widths
 from harness.config import read_config
-from harness.decoding.decoder import Decoder
-from harness.errors import EXIT_ARM_FAILED, ScoresError
+from harness.decoding.decoder import Decoder, ScoresError
 from harness.run import run
 from harness.target.target import Target
+from harness.vocabulary import EXIT_ARM_FAILED
 from tests.helpers import reference
 from tests.helpers import tiny_models as tiny
 from tests.helpers.checkpoint_folders import write_pair, write_prompts

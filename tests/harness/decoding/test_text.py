@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
+from drafters.errors import InputError
 from harness import generate, load_drafter, load_target
-from harness.errors import InputError
 from harness.target.target import Target
 from harness.vocabulary import ASSETS
 from tests.helpers import reference

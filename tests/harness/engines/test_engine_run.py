@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from drafters.errors import InputError
 from harness.config import RunConfig, read_config
 from harness.engines.vllm import process
-from harness.errors import EXIT_ARM_FAILED, EXIT_MISMATCH, EXIT_OK, InputError
 from harness.run import Outcome, run
+from harness.vocabulary import EXIT_ARM_FAILED, EXIT_MISMATCH, EXIT_OK
 from tests.harness.engines.test_answer import WRONG
 from tests.helpers import fake_worker
 from tests.helpers.checkpoint_folders import write_prompts

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness.check_drafter import main, read_options
-from harness.contract.checks import CHECKS
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
+from drafters.errors import InputError
+from harness.decoding.contract.checks import CHECKS
+from harness.launch.check_drafter import main, read_options
+from harness.vocabulary import EXIT_BAD_INPUT, EXIT_OK
 from tests.helpers.packages import Install, drafter
 
 
@@ -14,7 +15,7 @@ from tests.helpers.packages import Install, drafter
 def few_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The two that cost least."""
     chosen = tuple(check for check in CHECKS if check.name in ("shapes", "seed", "batch"))
-    monkeypatch.setattr("harness.contract.checks.CHECKS", chosen)
+    monkeypatch.setattr("harness.decoding.contract.checks.CHECKS", chosen)
 
 
 @pytest.mark.usefixtures("few_checks")

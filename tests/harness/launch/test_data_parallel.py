@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.launch.data_parallel import Processes, processes
 from tests.helpers.checkpoint_folders import write_prompts
 from tests.helpers.processes import run_as_main, start, together

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.launch import device_lock
 from harness.launch.device_lock import choose_device, hold_device
 from tests.helpers.processes import FORKS

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness import progress as progress_module
 from harness.launch import live
 from harness.launch.live import SweepTable, share_of
 from harness.launch.state import Job, Sweep
-from harness.progress import RunProgress
+from harness.records import progress as progress_module
+from harness.records.progress import RunProgress
 from tests.helpers.recorded_run import record
 
 

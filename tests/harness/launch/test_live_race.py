@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
+from drafters.errors import InputError
 from harness.launch.live_race import PROMPT_FILE, Watched, arguments_of, folder_of, prompt_of, write_prompt
-from harness.race import main
+from harness.launch.race import main
 from harness.records.rounds import Generation
+from harness.vocabulary import EXIT_BAD_INPUT, EXIT_OK
 from tests.helpers import generated_runs as synthetic
 
 PROMPT = "Write a Python class Boat with owner: str."
@@ -148,7 +149,7 @@ def test_on_a_terminal_the_replay_and_the_page_follow(
 ) -> None:
     folder = synthetic.write_run(tmp_path, prompts=1, tokens=10)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setattr("harness.race.run_live", lambda *_: (EXIT_OK, folder))
+    monkeypatch.setattr("harness.launch.race.run_live", lambda *_: (EXIT_OK, folder))
     assert main(["--live", "x", "--speed", "1000"]) == EXIT_OK
     shown = capsys.readouterr()
     assert "place 3" in shown.out

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.errors import EXIT_BAD_INPUT, InputError
-from harness.race import frame, main, pace, play, written
+from drafters.errors import InputError
+from harness.launch.race import frame, main, pace, play, written
 from harness.report.page.data import read_run
 from harness.report.page.runners import Race, find_race
+from harness.vocabulary import EXIT_BAD_INPUT
 from tests.helpers import generated_runs as synthetic
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from drafters.errors import InputError
 from harness.config import read_config
-from harness.errors import InputError
 from harness.launch import restarts
 from harness.run import run
 from tests.helpers.checkpoint_folders import write_prompts

@@ -11,10 +11,11 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
+from drafters.errors import InputError
 from harness.config import RunConfig, read_config
-from harness.errors import EXIT_MISMATCH, EXIT_OK, InputError
 from harness.launch.objective import check_objective, objective_of
 from harness.launch.search import Trial, best, search
+from harness.vocabulary import EXIT_MISMATCH, EXIT_OK
 from tests.helpers.recorded_run import record
 
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from drafters.errors import InputError
 from harness.config import RunConfig, read_config
-from harness.errors import InputError
 from harness.launch.state import Sweep, fingerprint, in_order, read_note, read_sweep, set_aside, setting
 from harness.launch.sweep import _identifying, left_to_do
 from harness.records.files import find_runs

@@ -14,11 +14,10 @@ import pytest
 
 from harness import status
 from harness.comparison import models
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.launch import job as job_module
 from harness.records import disturbance
 from harness.report.leaderboard.board import leaderboard
-from harness.vocabulary import ROOT
+from harness.vocabulary import EXIT_BAD_INPUT, EXIT_OK, ROOT
 from tests.helpers.checkpoint_folders import write_prompts
 from tests.helpers.processes import Started, start
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.records.cache import cache_dir
 
 

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 import torch
 
+from drafters.errors import InputError
 from harness import compare, upload
 from harness.comparison import manifest
 from harness.config import read_config
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
 from harness.metrics.summary import read_summary
 from harness.records.frames import read_generations, read_rounds, write_rounds
 from harness.records.journal_files import read_lines
@@ -23,6 +23,7 @@ from harness.records.prompts import read_prompts, write_prompts
 from harness.report.leaderboard.board import leaderboard
 from harness.report.page.data import read_run
 from harness.tasks.prompts import Prompt
+from harness.vocabulary import EXIT_BAD_INPUT, EXIT_OK
 from tests.helpers.recorded_run import K, record
 from tests.helpers.wandb_file import read_back
 

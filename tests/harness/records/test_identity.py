@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drafters.errors import InputError
 from harness.config import read_config
-from harness.errors import InputError
 from harness.records.identity import UNCHANGING, claim, differing_keys, identity, run_key
 
 leaves = st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from([0.5, -0.0, 1.0, "", "a", ".", []])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.records.files import GENERATIONS, ROUNDS_JOURNAL, replace_file
 from harness.records.frames import ROUND_COLUMNS, generations_frame, read_generations, read_rounds, write_rounds
 from harness.records.journal import GenerationKey, GenerationRow, Journal

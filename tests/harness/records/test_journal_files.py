@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.records import journal_files
 from harness.records.journal_files import append_lines, cut_torn_line, open_for_append, read_lines
 from tests.helpers.lines import whole

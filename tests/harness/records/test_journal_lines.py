@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.records.files import GENERATIONS, ROUNDS_JOURNAL, RUN_KEY
 from harness.records.journal import GenerationKey, GenerationRow, Journal, key_of
 from harness.records.journal_files import read_lines

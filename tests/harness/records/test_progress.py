@@ -8,8 +8,8 @@ import threading
 import pytest
 from rich.console import Console
 
-from harness import progress as module
-from harness.progress import RunProgress
+from harness.records import progress as module
+from harness.records.progress import RunProgress
 
 
 def test_a_log_gets_a_line_now_and_then_and_one_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from drafters.errors import InputError
 from harness.compare import main
-from harness.errors import InputError
 from harness.report.leaderboard.board import leaderboard
 from harness.report.leaderboard.conditions import (
     date_of,

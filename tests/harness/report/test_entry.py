@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from harness.entry import LEGIBLE, Steady, steady_streams
+from harness.report.entry import LEGIBLE, Steady, steady_streams
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from rich.console import Console
 
+from drafters.errors import InputError
 from harness.config import RunConfig, read_config
-from harness.errors import InputError
 from harness.report.console import print_published
 from harness.report.published import catalogue as published
 from harness.report.published.catalogue import Figure, applicable, read_figures, read_published, write_published

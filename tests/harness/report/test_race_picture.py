@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from harness.errors import EXIT_BAD_INPUT, InputError
-from harness.race import main
+from drafters.errors import InputError
+from harness.launch.race import main
 from harness.report.page.data import RunData, read_run
 from harness.report.page.race import Lane
 from harness.report.page.race_picture import HOLD_S, MAX_BYTES, draw_race, slowed
 from harness.report.page.race_steps import CELLS, MAX_STEPS, Step, lay_out, steps_of
 from harness.report.page.runners import Race, find_race
+from harness.vocabulary import EXIT_BAD_INPUT
 from tests.helpers import generated_runs as synthetic
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.report import write_report
 from harness.report.__main__ import main
 from harness.report.charts.palette import light

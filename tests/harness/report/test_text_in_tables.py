@@ -11,7 +11,7 @@ from rich.console import Console
 
 from harness.launch import estimate as plan
 from harness.launch.state import Job, Sweep
-from harness.progress import RunProgress
+from harness.records.progress import RunProgress
 from harness.report.console import arms_table, published_table
 from harness.status import as_table
 

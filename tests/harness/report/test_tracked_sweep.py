@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness import upload
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.report.tracking.described import AXES, SHARED
+from harness.vocabulary import EXIT_BAD_INPUT, EXIT_OK
 from tests.helpers.recorded_run import record
 from tests.helpers.wandb_file import Written, read_back
 

@@ -17,10 +17,10 @@ import torch
 from harness import upload
 from harness.comparison import manifest
 from harness.config import TrackingConfig, read_config
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK
 from harness.records.files import MANIFEST, REPORT, SUMMARY_JSON
 from harness.report.tracking import mirror
 from harness.report.tracking import tracker as tracking
+from harness.vocabulary import EXIT_BAD_INPUT, EXIT_OK
 from tests.helpers.recorded_run import record
 from tests.helpers.wandb_file import Written, read_back, records
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from drafters.errors import InputError
+from harness.comparison.diagnosis.runs import diagnose_run
 from harness.diagnose import main
-from harness.diagnosis.runs import diagnose_run
-from harness.errors import InputError
 from harness.records.files import DIAGNOSIS, MANIFEST
 from harness.report.charts.reliability import reliability_chart
 from harness.report.page.diagnosis import read_diagnoses, rows

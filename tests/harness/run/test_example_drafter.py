@@ -17,10 +17,10 @@ from drafters.base import Proposal, Sampling, TargetPass
 from drafters.errors import InputError
 from drafters.registry import find_kind
 from harness import generate, load_drafter
-from harness.command.listing import drafters
-from harness.contract.checks import judge
-from harness.errors import EXIT_OK
+from harness.decoding.contract.checks import judge
+from harness.launch.command.listing import drafters
 from harness.run import run
+from harness.vocabulary import EXIT_OK
 from tests.helpers import reference
 from tests.helpers import tiny_models as tiny
 from tests.helpers.contract import small_subject, small_target

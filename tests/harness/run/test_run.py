@@ -8,12 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from drafters.errors import InputError
 from harness.decoding.decoder import Decoder
 from harness.decoding.programs import REACH_STEP
-from harness.errors import EXIT_OK, InputError
-from harness.progress import RunProgress
+from harness.records.progress import RunProgress
 from harness.run import run
 from harness.tasks.chat import load_tokenizer
+from harness.vocabulary import EXIT_OK
 from tests.helpers.decoded_runs import Configure, generations, tokens_of
 
 pytestmark = pytest.mark.usefixtures("blank_charts")

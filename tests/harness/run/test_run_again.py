@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from drafters.errors import InputError
 from harness.comparison import arms as arms_module
 from harness.comparison import models
-from harness.errors import EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK, InputError
 from harness.run import run
+from harness.vocabulary import EXIT_INTERRUPTED, EXIT_MISMATCH, EXIT_OK
 from tests.helpers.decoded_runs import Configure, corrupting, failing, generations, tokens_of
 
 pytestmark = pytest.mark.usefixtures("blank_charts")

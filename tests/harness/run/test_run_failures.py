@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from harness.comparison import arms as arms_module
-from harness.errors import EXIT_ARM_FAILED, EXIT_MISMATCH, EXIT_OK
 from harness.run import run
+from harness.vocabulary import EXIT_ARM_FAILED, EXIT_MISMATCH, EXIT_OK
 from tests.helpers.decoded_runs import Configure, corrupting, failing, generations
 
 pytestmark = pytest.mark.usefixtures("blank_charts")

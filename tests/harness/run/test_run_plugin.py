@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from drafters import registry
+from drafters.errors import InputError
 from harness.comparison.plan import preflight
-from harness.errors import EXIT_OK, InputError
 from harness.records.identity import AnotherRun
 from harness.records.stored import read_manifest
 from harness.report.names import is_control
 from harness.run import run
+from harness.vocabulary import EXIT_OK
 from tests.helpers.packages import Install, drafter
 
 RECORD = 'record = Kind("mine", title="Repeats", may_be_silent=True, low_because="it repeats one token")'

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.run import run
 from tests.helpers.decoded_runs import Configure, generations
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from harness import compare, train
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_STORAGE
 from harness.records import files as run_files
 from harness.report import __main__ as report
+from harness.vocabulary import EXIT_BAD_INPUT, EXIT_OK, EXIT_STORAGE
 from tests.helpers.broken_surroundings import errors, full_disk, read_only
 from tests.helpers.recorded_run import record
 

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from drafters.checkpoints.files import resolve_folder
+from drafters.errors import InputError
 from harness import compare
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
 from harness.launch import device_lock
+from harness.vocabulary import EXIT_BAD_INPUT, EXIT_OK
 from tests.helpers.broken_surroundings import errors
 
 Command = Callable[..., int]

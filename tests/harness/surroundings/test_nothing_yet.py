@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness import compare, status, upload
-from harness.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK
 from harness.records import journal
 from harness.report import __main__ as report
+from harness.vocabulary import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK
 from tests.helpers.broken_surroundings import errors
 from tests.helpers.interrupts import at_decode, interrupt
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from harness import compare, inspect, status
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_STORAGE
 from harness.report import __main__ as report
+from harness.vocabulary import EXIT_BAD_INPUT, EXIT_OK, EXIT_STORAGE
 from tests.helpers.broken_surroundings import ascii_console, errors, reader_gone
 from tests.helpers.checkpoint_folders import write_prompts
 

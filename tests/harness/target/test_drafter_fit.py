@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from drafters.errors import InputError
 from harness import load_drafter
-from harness.errors import InputError
 from tests.helpers import reference
 from tests.helpers import tiny_models as tiny
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK, InputError
+from drafters.errors import InputError
 from harness.inspect import inspect, main
 from harness.target.load import load_target
+from harness.vocabulary import EXIT_BAD_INPUT, EXIT_OK
 from tests.helpers import drafter_folders as folders
 from tests.helpers import published_drafters as published
 

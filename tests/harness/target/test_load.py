@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
+from drafters.errors import InputError
 from harness import generate, load_drafter, load_target
-from harness.errors import InputError
 from tests.helpers import reference
 from tests.helpers import tiny_models as tiny
 

@@ -15,13 +15,13 @@ from safetensors.torch import save_file
 from drafters.errors import InputError
 from harness.comparison.plan import preflight
 from harness.config import DatasetConfig, RunConfig, read_config
-from harness.errors import EXIT_BAD_INPUT
 from harness.inspect import inspect, main
 from harness.target.files import check_loadable, empty_target, text_config_of
 from harness.target.load import load_target
 from harness.target.side_files import check_side_files
 from harness.tasks.chat import Chat
 from harness.tasks.prompts import Prompt
+from harness.vocabulary import EXIT_BAD_INPUT
 from tests.helpers import checkpoint_folders as checkpoints
 from tests.helpers import drafter_folders as folders
 from tests.helpers import published_drafters as published

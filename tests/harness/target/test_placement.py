@@ -16,9 +16,9 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 from transformers.models.gemma4.modeling_gemma4 import Gemma4TextModel
 
 from drafters.base import Sampling
+from drafters.errors import InputError
 from harness import generate, load_drafter, load_target
 from harness.decoding.decoder import Decoder, DecodeSettings
-from harness.errors import InputError
 from harness.target.placement import runs_on
 from harness.target.target import Target
 from tests.helpers import reference

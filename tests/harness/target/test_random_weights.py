@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from drafters.errors import InputError
 from harness import generate
 from harness.config import Arm, TargetConfig
-from harness.errors import InputError
 from harness.target import random_weights, shapes
 from tests.helpers.narrow_model import narrow
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from drafters.errors import InputError
 from harness import load_target
-from harness.errors import InputError
 from tests.helpers import tiny_models as tiny
 from tests.helpers.checkpoint_folders import write_pair, write_prompts
 from tests.helpers.parallel_worker import SHARABLE, answers, share_every_structure

@@ -9,8 +9,8 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from drafters.errors import InputError
 from harness.config import DatasetConfig
-from harness.errors import InputError
 from harness.metrics.mark_guards import mark_guards
 from harness.tasks.chat import Chat, check_length, load_tokenizer
 from harness.tasks.marks import marked_prompts

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from drafters.errors import InputError
 from harness.config import DatasetConfig, RowConfig, SourceConfig
-from harness.errors import InputError
 from harness.tasks import hub
 from harness.tasks.dataset import load_prompts
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
+from drafters.errors import InputError
 from harness.config import DatasetConfig, RowConfig, read_config
-from harness.errors import InputError
 from harness.tasks.mapping import RowMapping
 from harness.tasks.prompts import Prompt
 from harness.tasks.rows import SourceRow

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drafters.errors import InputError
 from harness.config import DatasetConfig
-from harness.errors import InputError
 from harness.tasks.dataset import load_prompts
 from harness.tasks.prompts import Prompt, read_jsonl, stratified
 

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from drafters.errors import InputError
 from harness.config import DatasetConfig
-from harness.errors import InputError
 from harness.tasks.dataset import load_prompts
 from harness.tasks.rows import read_rows
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from drafters.errors import InputError
 from harness.config import DatasetConfig
-from harness.errors import InputError
 from harness.metrics.cells import cell_metrics
 from harness.metrics.guards import cell_guards
 from harness.tasks.chat import Chat

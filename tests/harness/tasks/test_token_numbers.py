@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from drafters.errors import InputError
 from harness.config import DatasetConfig
-from harness.errors import InputError
 from harness.tasks.dataset import load_prompts
 from harness.tasks.token_numbers import NumberTokenizer, random_prompts
 from harness.tasks.token_texts import token_pieces

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoTokenizer, Gemma4AssistantForCausalLM, Gemma4ForCausalLM
 
 from drafters.checkpoints.dflash import load_dflash
-from harness.errors import InputError
+from drafters.errors import InputError
 from harness.training.config import TrainConfig, read_train_config
 from harness.training.loop import train
 from harness.training.recipes import run, train_target

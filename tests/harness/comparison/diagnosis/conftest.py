@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from harness import load_drafter, load_target
+from harness.comparison.diagnosis.folders import answered
+from harness.comparison.diagnosis.forcing import Answered
 from harness.config import asset
 from harness.decoding.decoder import DecodeSettings
 from harness.decoding.loop import decode
-from harness.diagnosis.folders import answered
-from harness.diagnosis.forcing import Answered
 from harness.records.rounds import Generation
 from harness.target.target import Target
 

@@ -14,11 +14,11 @@ from drafters.base import Proposal
 from drafters.confidence import ConfidenceWatch
 from drafters.wirings.known import wirings_of
 from harness import generate
-from harness.diagnosis.forcing import Answered, batches, draft_along, every, next_round, show
+from harness.comparison.diagnosis.forcing import Answered, batches, draft_along, every, next_round, show
 from harness.metrics.anchors.outcomes import Anchors, visited
 from harness.records.rounds import Generation
 from harness.target.target import Target
-from tests.harness.diagnosis.conftest import Shipped
+from tests.harness.comparison.diagnosis.conftest import Shipped
 from tests.helpers import reference
 from tests.helpers import tiny_models as tiny
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.diagnose import CASES, planted
-from harness.diagnosis.measure import accepted, diagnose
-from tests.harness.diagnosis.conftest import Shipped
+from harness.comparison.diagnosis.measure import accepted, diagnose
+from tests.harness.comparison.diagnosis.conftest import Shipped
 
 K = {"mtp": 4, "dflash": 5}
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from drafters.wirings.base import Wiring
-from harness.diagnosis.measure import Clock, Diagnosis, Other, compared
-from harness.diagnosis.recorded import Decoded
-from harness.diagnosis.words import error_ratio, lines, result
+from harness.comparison.diagnosis.measure import Clock, Diagnosis, Other, compared
+from harness.comparison.diagnosis.recorded import Decoded
+from harness.comparison.diagnosis.words import error_ratio, lines, result
 from harness.metrics.anchors.outcomes import Anchors, Mean
 
 KEY = "dflash_config.target_layer_ids"

@@ -15,11 +15,11 @@ from torch.nn import functional as F
 
 from drafters.kernels.attention import grouped_attention
 from drafters.positions import additive, positions_of_slots, visible, write_rows
-from harness.compiled.capture import Shape, capture
-from harness.compiled.code import INPUT, KINDS, RESULT, SHARED
-from harness.compiled.kernels import chain
-from harness.compiled.rewrite import rewrite
-from harness.compiled.state import State, builder, flatten
+from harness.decoding.compiled.capture import Shape, capture
+from harness.decoding.compiled.code import INPUT, KINDS, RESULT, SHARED
+from harness.decoding.compiled.kernels import chain
+from harness.decoding.compiled.rewrite import rewrite
+from harness.decoding.compiled.state import State, builder, flatten
 
 HIDDEN, HEADS, KV_HEADS, DIM, SLOTS = 64, 4, 2, 32, 24
 

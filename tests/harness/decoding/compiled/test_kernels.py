@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.compiled import kernels, package
-from harness.compiled.steps import LANES
+from harness.decoding.compiled import kernels, package
+from harness.decoding.compiled.steps import LANES
 
 handles = torch._C._aoti
 pointer_of, capsule_of = ctypes.pythonapi.PyCapsule_GetPointer, ctypes.pythonapi.PyCapsule_New

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from harness.compiled import package
-from harness.compiled.capture import Shape, capture
-from harness.compiled.state import State, builder, flatten
+from harness.decoding.compiled import package
+from harness.decoding.compiled.capture import Shape, capture
+from harness.decoding.compiled.state import State, builder, flatten
 
 ARGUMENT = torch.zeros(2, 3)
 

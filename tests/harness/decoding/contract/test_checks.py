@@ -16,7 +16,7 @@ from drafters.controls import Control
 from drafters.registry import Kind, kind_of
 from drafters.sampling import draw
 from harness import load_drafter
-from harness.contract.checks import CHECKS, WEIGHTS, Verdict, judge
+from harness.decoding.contract.checks import CHECKS, WEIGHTS, Verdict, judge
 from tests.helpers import reference
 from tests.helpers import tiny_models as tiny
 from tests.helpers.contract import small_subject, small_target

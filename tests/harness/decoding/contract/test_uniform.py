@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 from drafters.sampling import draw
-from harness.contract.uniform import chance, places
+from harness.decoding.contract.uniform import chance, places
 
 N, V = 4000, 6
 

@@ -13,16 +13,23 @@ import torch
 from safetensors.torch import load_file
 
 from drafters.errors import InputError
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK
+from harness.engines.gguf.describe import facts_of
+from harness.engines.gguf.fit import (
+    check_drafter,
+    check_same,
+    problems_of,
+    read_drafter,
+    read_target,
+    sizes_of,
+    spec_type,
+)
+from harness.engines.gguf.gemma import STILL
+from harness.engines.gguf.names import ASSISTANT, BLOCK, BLOCK_LAYER, GEMMA_LAYER, TARGET, TARGET_LAYER, gguf_name
+from harness.engines.gguf.read import Header, read_header
+from harness.engines.gguf.write import export, package
 from harness.export import main
-from harness.gguf.describe import facts_of
-from harness.gguf.fit import check_drafter, check_same, problems_of, read_drafter, read_target, sizes_of, spec_type
-from harness.gguf.gemma import STILL
-from harness.gguf.names import ASSISTANT, BLOCK, BLOCK_LAYER, GEMMA_LAYER, TARGET, TARGET_LAYER, gguf_name
-from harness.gguf.read import Header, read_header
-from harness.gguf.write import export, package
 from harness.inspect import inspect
-from harness.vocabulary import ASSETS
+from harness.vocabulary import ASSETS, EXIT_BAD_INPUT, EXIT_OK
 from tests.helpers import drafter_folders as folders
 from tests.helpers import gguf_models as models
 

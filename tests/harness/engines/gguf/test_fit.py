@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from drafters.errors import InputError
-from harness.gguf.fit import (
+from harness.engines.gguf.fit import (
     check_drafter,
     check_same,
     check_tap,
@@ -19,7 +19,7 @@ from harness.gguf.fit import (
     sizes_of,
     spec_type,
 )
-from harness.gguf.read import Header, Packed
+from harness.engines.gguf.read import Header, Packed
 from tests.helpers import gguf_bytes as packed
 
 ASSISTANT = {"embedding_length": 8, "embedding_length_out": 32}

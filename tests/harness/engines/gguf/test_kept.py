@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.gguf.kept import exported
+from harness.engines.gguf.kept import exported
 from harness.vocabulary import ASSETS
 
 pytest.importorskip("gguf")

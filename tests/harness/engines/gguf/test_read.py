@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drafters.errors import InputError
-from harness.gguf.read import KEPT, TYPES, Long, is_gguf, read_header
+from harness.engines.gguf.read import KEPT, TYPES, Long, is_gguf, read_header
 from tests.helpers import gguf_bytes as packed
 
 VALUES = {"general.architecture": "gemma4", "gemma4.block_count": 2, "gemma4.rope": 0.5, "gemma4.flags": [True, False]}

@@ -14,12 +14,13 @@ from typing import Any
 import psutil
 import pytest
 
+from drafters.errors import InputError
 from harness.config import RunConfig, read_config
 from harness.engines.arms import EngineArms
 from harness.engines.llama_cpp.engine import SCRIPT
 from harness.engines.worker import WorkerProcess
-from harness.errors import EXIT_ARM_FAILED, EXIT_MISMATCH, EXIT_OK, InputError
 from harness.run import run
+from harness.vocabulary import EXIT_ARM_FAILED, EXIT_MISMATCH, EXIT_OK
 from tests.helpers import fake_llama
 from tests.helpers.checkpoint_folders import write_prompts
 from tests.helpers.fake_llama import FakeLlama, server_of

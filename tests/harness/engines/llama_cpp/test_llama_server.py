@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from drafters.base import Sampling
+from drafters.errors import InputError
 from harness.engines.llama_cpp.server import SEEDS, Drafting, LlamaSession, agree, parameters_of
 from harness.engines.session import Request
 from harness.engines.worker import EngineError
-from harness.errors import InputError
 from harness.records.rounds import Round
 from tests.helpers.fake_llama import FakeLlama, server_of
 from tests.helpers.fake_server import running

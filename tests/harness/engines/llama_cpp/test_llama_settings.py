@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from drafters.errors import InputError
 from harness.engines.llama_cpp.script import assign
 from harness.engines.llama_cpp.settings import as_attributes, as_flags
-from harness.errors import InputError
 
 SETTINGS = {
     "model": "m.gguf", "threads": 2, "cache_type_k": "q8_0", "flash_attn": True, "metrics": True, "kv_unified": False,

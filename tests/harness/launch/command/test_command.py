@@ -9,10 +9,10 @@ from importlib.util import find_spec
 
 import pytest
 
-from harness.command import main as command_module
-from harness.command.help import run_help
-from harness.command.main import COMMANDS, main, unknown
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK
+from harness.launch.command import main as command_module
+from harness.launch.command.help import run_help
+from harness.launch.command.main import COMMANDS, main, unknown
+from harness.vocabulary import EXIT_BAD_INPUT, EXIT_OK
 
 Calls = list[tuple[str, list[str]]]
 

@@ -7,8 +7,18 @@ from pathlib import Path
 import pytest
 
 from drafters.registry import KINDS
-from harness.command.listing import ABSENT, HERE, UNNEEDED, comment_of, drafters, first_sentence, is_here, main, targets
-from harness.errors import EXIT_BAD_INPUT, EXIT_OK
+from harness.launch.command.listing import (
+    ABSENT,
+    HERE,
+    UNNEEDED,
+    comment_of,
+    drafters,
+    first_sentence,
+    is_here,
+    main,
+    targets,
+)
+from harness.vocabulary import EXIT_BAD_INPUT, EXIT_OK
 
 
 def test_a_target_has_its_size_licence_and_place() -> None:

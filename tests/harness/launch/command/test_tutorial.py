@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.command.main import COMMANDS, main
-from harness.errors import EXIT_OK
 from harness.launch import exit_codes
+from harness.launch.command.main import COMMANDS, main
+from harness.vocabulary import EXIT_OK
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 PAGE = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 LINES = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 DRAFTHOUSE = [shlex.split(line)[1:] for line in LINES if line.startswith("drafthouse")]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.python.results import Result
+from harness.launch.python.results import Result
 from harness.vocabulary import ROOT
 
 NOTEBOOK = ROOT / "docs" / "compare.ipynb"

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from drafters.errors import InputError
 from harness import compare, load_run, load_runs
-from harness.errors import EXIT_OK, InputError
+from harness.launch.python.comparing import compose_config, new_folder
+from harness.launch.python.results import Result
 from harness.metrics.summary import read_summary
-from harness.python.comparing import compose_config, new_folder
-from harness.python.results import Result
-from harness.vocabulary import ALL, ROOT
+from harness.vocabulary import ALL, EXIT_OK, ROOT
 from tests.helpers.recorded_run import record
 
 ORDERS = """
@@ -35,7 +35,7 @@ assert compare is harness.compare is sys.modules["harness.compare"]
 assert compare.main(["no such folder"]) == 2
 try:
     compare(target="nonsense")
-except harness.errors.InputError as error:
+except harness.InputError as error:
     print(error)
 print([name for name in ("torch", "transformers") if name in sys.modules])
 """

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from drafters.errors import InputError
 from harness.config import RunConfig, read_config
-from harness.errors import EXIT_OK, InputError
 from harness.run import run
+from harness.vocabulary import EXIT_OK
 
 pytestmark = pytest.mark.usefixtures("blank_charts")
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from drafters.errors import InputError
 from harness.config import ScoringConfig
-from harness.errors import InputError
 from harness.tasks.prompts import Prompt
 from harness.tasks.scoring import scorer as module
 from harness.tasks.scoring.scorer import Scorer
