@@ -27,7 +27,9 @@ UNSTEADY = 0.25
 #: A run is busy if this share of its generations is.
 BUSY_GENERATIONS = 0.1
 #: Number of generations whose pairwise slopes are fitted: more would hardly move the median slope.
-MOST_FITTED = 400
+MOST_FITTED = 200
+#: Times that each of the two slopes is fitted beside the other.
+FITTING_TURNS = 10
 #: Of prompts with a borrowed baseline (sweep.share_baseline), every so many keep one of their own, decoded beside.
 SAMPLE = 8
 #: The least number of generations on either side for a comparison of the two, and the difference that is a doubt.
@@ -39,7 +41,7 @@ SUMS = ("wall_s", "cpu_s", "waited_s", "others_s", "present_s", "stolen_s", "thr
 def noise_of(generations: pd.DataFrame) -> dict[str, Any]:
     """A run's noise for the summary: numbers, and `text` in one line.
 
-    `pace_low` and `pace_high` hold 80 % of the baseline's generations, as shares of its typical pace at their length;
+    `pace_low` and `pace_high` hold 80 % of the baseline's generations, as shares of the typical pace of such an answer;
     `pace_drift` is the last third of the run against the first, `pace_range` the fastest third against the slowest.
     """
     table = with_defaults(generations)
@@ -66,7 +68,7 @@ def relative_paces_of(generations: pd.DataFrame, chosen: pd.Index) -> Floats:
 
 
 def relative_paces(generations: pd.DataFrame) -> Floats:
-    """The baseline's pace over its typical pace at that length, one value per generation, in order."""
+    """The baseline's pace over its typical pace for such an answer, one value per generation, in order."""
     return np.asarray(paces_by_generation(generations), dtype=np.float64)
 
 
@@ -76,24 +78,48 @@ def paces_by_generation(generations: pd.DataFrame) -> pd.Series:
     rows = generations[chosen & ~generations["taint"].isin(UNTIMED)]
     paces = pd.Series(np.nan, index=rows.index)
     for _, block in rows.groupby(["dataset", "batch_size"]):
-        steps = (block["decode_s"] / (block["new_tokens"] - 1)).to_numpy()
-        lengths = (block["prompt_tokens"] + block["new_tokens"] / 2).to_numpy()
-        paces[block.index] = typical_steps(steps, lengths) / steps
+        counts = (block["new_tokens"] - 1).to_numpy(dtype=np.float64)
+        lengths = (block["prompt_tokens"] + block["new_tokens"] / 2).to_numpy(dtype=np.float64)
+        steps = (block["decode_s"] / counts).to_numpy(dtype=np.float64)
+        paces[block.index] = typical_steps(steps, lengths, counts) / steps
     return paces
 
 
-def typical_steps(steps: Floats, lengths: Floats) -> Floats:
-    """Typical seconds per step [N] at these `lengths` [N], fitted to the measured `steps` [N].
+def typical_steps(steps: Floats, lengths: Floats, counts: Floats) -> Floats:
+    """Typical seconds per step [N] of answers of `counts` steps [N] at these `lengths` [N], fitted to `steps` [N].
 
-    A step takes a fixed time and some for each token that attention reads. The line is fitted after Theil and Sen, so
-    outliers do not bend it.
+    A step takes a fixed time and some for each token that attention reads; the first steps of an answer find caches and
+    clocks cold, which costs an answer the same whatever its length. Both slopes leave the least sum of differences
+    between pairs of residuals (Jaeckel 1972), so outliers bend neither. Both points of a pair lie in one third of the
+    run, so a machine that tires while answers get shorter bends neither. No slope is negative.
     """
     some = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), MOST_FITTED)).astype(int))
-    rise, run = np.subtract.outer(steps[some], steps[some]), np.subtract.outer(lengths[some], lengths[some])
-    slopes = rise[run > 0] / run[run > 0]
-    slope = max(0.0, float(np.median(slopes))) if len(steps) >= LEAST_SPREAD and len(slopes) else 0.0
-    line: Floats = np.median(steps - slope * lengths) + slope * lengths
+    parts = np.array_split(some, 3) if len(steps) >= LEAST_THIRDS else [some]
+    per_token = cold = 0.0
+    for _ in range(FITTING_TURNS if len(steps) >= LEAST_SPREAD else 0):
+        per_token = _slope(lengths, steps - cold / counts, parts)
+        if len(steps) < LEAST_THIRDS:  # too few for two slopes
+            break
+        cold = _slope(1 / counts, steps - per_token * lengths, parts)
+    risen = per_token * lengths + cold / counts
+    line: Floats = np.median(steps - risen) + risen
     return line if (line > 0).all() else np.full(len(steps), np.median(steps))
+
+
+def _slope(x: Floats, y: Floats, parts: Sequence[NDArray[np.int64]]) -> float:
+    """The median slope between two points of one part, each pair weighted by its distance in `x`; at least 0."""
+    slopes, weights = [], []
+    for part in parts:
+        run, rise = np.subtract.outer(x[part], x[part]), np.subtract.outer(y[part], y[part])
+        apart = run > 0
+        slopes.append(rise[apart] / run[apart])
+        weights.append(run[apart])
+    found = np.concatenate(slopes)
+    if not len(found):
+        return 0.0
+    order = np.argsort(found)
+    below = np.cumsum(np.concatenate(weights)[order])
+    return max(0.0, float(found[order][np.searchsorted(below, below[-1] / 2)]))
 
 
 def borrowing(done: pd.DataFrame) -> dict[str, Any]:
@@ -207,7 +233,8 @@ def _text(found: Mapping[str, Any]) -> str:
     else:
         part = "80 % of " if count >= LEAST_SPREAD else ""
         low, high = (f"{100 * (found[name] - 1):+.0f} %" for name in ("pace_low", "pace_high"))
-        said = [f"the baseline's pace varied from {low} to {high} over the run ({part}{count} generations)"]
+        of = f"{part}{count} generations"
+        said = [f"the baseline's pace at equal lengths varied from {low} to {high} over the run ({of})"]
     if found.get("borrowed"):
         said.append(_borrowed_text(found))
     elif found["pace_drift"] is not None:

@@ -51,11 +51,33 @@ def test_longer_prompts_are_no_drift_and_an_outlier_bends_nothing() -> None:
     lengths = np.linspace(100, 4000, 30)
     steps = 0.01 + 1e-6 * lengths
     steps[4] *= 30
-    typical = typical_steps(steps, lengths)
+    typical = typical_steps(steps, lengths, np.full(30, 100.0))
     assert np.delete(typical, 4) == pytest.approx(np.delete(steps, 4))
     grown = table(steps, prompt_tokens=lengths.astype(int))
     assert doubts(grown) == {}
     assert abs(noise_of(grown)["pace_drift"]) < 0.01
+
+
+def answers(counts: Any, prompts: Any, *, slower: Any = 1.0) -> pd.DataFrame:
+    """Baseline generations of `counts` steps after `prompts` tokens: 1 ms a step, 2 ms more for the first ones."""
+    counts, prompts = np.asarray(counts), np.asarray(prompts)
+    steps = (1e-3 + 2e-3 / counts + 1e-6 * (prompts + (counts + 1) / 2)) * slower
+    return table(steps, new_tokens=counts + 1, prompt_tokens=prompts, decode_s=steps * counts)
+
+
+@pytest.mark.parametrize("slower", [1.0, 1.5])
+def test_short_answers_to_long_prompts_at_the_end_are_no_drift_and_a_slower_machine_there_is(slower: float) -> None:
+    """The first steps of an answer are slow, so a dataset sorted by category would look like a machine that tires."""
+    rng = np.random.default_rng(0)
+    counts = np.concatenate((rng.integers(30, 128, 40), rng.integers(5, 60, 20)))
+    prompts = np.concatenate((rng.integers(20, 150, 40), rng.integers(40, 300, 20)))
+    paced = np.concatenate((np.ones(40), np.full(20, slower))) * rng.uniform(0.95, 1.05, 60)
+    grown = answers(counts, prompts, slower=paced)
+    found = noise_of(grown)
+    assert found["pace_drift"] == pytest.approx(1 / slower - 1, abs=0.05)
+    assert set(doubts(grown)) == (set() if slower == 1 else {"unsteady_pace"})
+    if slower == 1:
+        assert 0.93 < found["pace_low"] < found["pace_high"] < 1.07
 
 
 def test_a_pace_that_fell_by_a_third_is_doubted() -> None:

@@ -53,7 +53,7 @@ def test_arms_stand_in_the_order_asked_for(summary: dict[str, Any]) -> None:
     assert [row["arm"] for row in overall(summary, ["baseline", "mtp", "dflash"])] == ["baseline", "mtp", "dflash"]
     lines = printed(summary)
     assert [line.split()[0] for line in lines[1:4]] == ["baseline", "mtp", "dflash"]
-    assert lines[-2].startswith("noise: the baseline's pace varied from ")
+    assert lines[-2].startswith("noise: the baseline's pace at equal lengths varied from ")
     assert lines[-1] == "files: somewhere"
 
 
@@ -91,7 +91,7 @@ def test_the_json_line_is_one_line_of_plain_figures(summary: dict[str, Any]) -> 
     found = json.loads(line)
     assert (found["run_dir"], found["exit_code"], found["error"]) == ("somewhere", 3, "mismatch")
     assert found["arms"]["mtp"]["acceptance_length"] == 3.0
-    assert found["noise"].startswith("the baseline's pace varied")
+    assert found["noise"].startswith("the baseline's pace at equal lengths varied")
     assert found["arms"]["mtp"]["num_draft_tokens"] == 3
 
 
