@@ -157,8 +157,9 @@ def _time_doubts(row: Mapping[str, Any]) -> Iterator[Doubt]:
 
 def _floor_doubts(row: Mapping[str, Any]) -> Iterator[Doubt]:
     strength, floor = row.get("strength"), row.get("floor_ms")
-    if strength is None or pd.isna(strength):
+    if strength is None:
         return
+    # An unknown one, NaN, is neither below nor above anything.
     if row["arm"] == BASELINE and strength < WEAK:
         yield (
             WEAK_BASELINE,

@@ -125,12 +125,10 @@ def _across(
         tokens, name = f"{clock}_tokens", f"speedup_{clock}"
         # [R, P]: seconds per token of both arms in every process, NaN where a process lacks the prompt
         mine, theirs = (
-            pd.concat([pair[side][f"{clock}_s_per_token"] for pair in pairs], axis=1).to_numpy(dtype=np.float64).T
-            for side in (0, 1)
+            pd.concat([pair[side][f"{clock}_s_per_token"] for pair in pairs], axis=1).to_numpy().T for side in (0, 1)
         )
-        counts = pd.concat([pair[1][tokens] for pair in pairs], axis=1).to_numpy(dtype=np.float64).T
-        with np.errstate(invalid="ignore"):
-            whole = ((mine > 0) & (theirs > 0) & (counts > 0)).all(axis=0)
+        counts = pd.concat([pair[1][tokens] for pair in pairs], axis=1).to_numpy().T
+        whole = ((mine > 0) & (theirs > 0)).all(axis=0)  # seconds per token of no token are NaN
         if not whole.any():
             continue
         mine, theirs, counts = mine[:, whole], theirs[:, whole], counts[:, whole]

@@ -61,9 +61,9 @@ def student_bound(freedom: float, confidence: float) -> float:
     With T = sqrt(freedom) tan(a), the density of a is cos(a) ** (freedom - 1), which is integrated on a grid.
     """
     angles = np.linspace(0.0, math.pi / 2, 20_001)
-    density = np.cos(angles) ** (freedom - 1) if freedom > 1 else np.ones_like(angles)
-    density[-1] = 0.0 if freedom > 1 else 1.0
-    inside = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
+    # At the middle of each step: just above 1, the density falls to 0 within the last step alone.
+    density = np.cos((angles[1:] + angles[:-1]) / 2) ** (freedom - 1)
+    inside = np.concatenate([[0.0], np.cumsum(density)])
     return math.sqrt(freedom) * math.tan(float(np.interp(confidence * inside[-1], inside, angles)))
 
 

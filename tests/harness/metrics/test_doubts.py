@@ -141,6 +141,30 @@ def test_a_row_is_doubted_for_this_and_nothing_else(
     assert doubts(changes, {"batch_size": changes.get("batch_size", 1)}, kind) == found
 
 
+@pytest.mark.parametrize(
+    ("arm", "strength", "found"),
+    [
+        ("baseline", 0.4,
+         [("weak_baseline", "warning", "a decode step takes 5 ms, 2.5 times its floor of 2 ms on this machine "
+                                       "(strength 0.4): speedups over it are those of a slow loop")]),
+        ("baseline", 0.5, []),
+        ("mtp", 0.4, []),
+        ("mtp", 1.05, []),
+        ("mtp", 1.25,
+         [("floor_in_doubt", "info", "rounds take 0.80 of their floor: the machine's rates were measured while it was "
+                                     "busy, and are measured again once they are removed from the cache (its folder "
+                                     "rates)")]),
+        ("baseline", math.nan, []),
+    ],
+)  # fmt: skip
+def test_the_strength_of_a_row_is_doubted_on_either_side(
+    arm: str, strength: float, found: list[tuple[str, str, str]]
+) -> None:
+    alone = HONEST | {"arm": arm, "floor_ms": 2.0, "strength": strength}
+    (guards,) = cell_guards(pd.DataFrame([alone]), {"baseline": "baseline"})
+    assert [(guard.code, guard.severity, guard.message) for guard in guards] == found
+
+
 def test_a_silent_kind_without_a_reason_is_listed_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(KINDS, "shy", Kind("shy", may_be_silent=True))
     said = "nothing drafted in 400 rounds: the baseline's numbers"

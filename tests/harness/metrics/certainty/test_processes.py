@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import t as student
 
@@ -22,6 +24,7 @@ tables = st.tuples(st.integers(2, 5), st.integers(5, 12), st.integers(0, 999)).m
 
 
 @given(st.floats(1, 300), st.floats(0.5, 0.999))
+@example(1.00000001, 0.9917401353293637)
 def test_the_bound_is_students(freedom: float, confidence: float) -> None:
     assert student_bound(freedom, confidence) == pytest.approx(student.ppf((1 + confidence) / 2, freedom), rel=2e-3)
 
@@ -110,6 +113,142 @@ def test_a_process_that_was_cut_off_is_left_out() -> None:
     row = paired_speedups(cut).iloc[0]
     assert row["processes"] == 2 and row["speedup_decode"] == pytest.approx(2.0)
     assert len(paired_speedups(table[table["process"] == 1])) == len(paired_speedups(table))
+
+
+ARMS = ("baseline", "mtp")
+
+
+def by_process(processes: int = 4, prompts: int = 12) -> list[dict[str, Any]]:
+    """Generations of two datasets and categories, each with its own seconds and tokens, in `processes` processes."""
+    rng = np.random.default_rng(11)
+    return [
+        {
+            "dataset": dataset, "prompt_id": f"p{prompt}", "category": ("sums", "proofs")[prompt % 2], "arm": arm,
+            "num_draft_tokens": int(arm == "mtp"), "process": process, "repeat": process,
+            "prefill_s": rng.uniform(0.05, 0.5), "decode_s": rng.uniform(0.1, 0.9),
+            "token_ids": [0] * int(rng.integers(2, 40)),
+        }
+        for dataset in ("code", "maths")
+        for prompt in range(prompts)
+        for arm in ARMS
+        for process in range(processes)
+    ]  # fmt: skip
+
+
+def wanted(lines: list[dict[str, Any]], processes: list[int], prompts: list[str], confidence: float) -> dict[str, Any]:
+    """The figures over `processes` and `prompts` of one dataset, from its generations one by one."""
+    of = {(one["process"], one["prompt_id"], one["arm"]): one for one in lines}
+    row: dict[str, Any] = {"processes": len(processes)}
+    for clock in ("decode", "end_to_end"):
+        less = clock == "decode"
+
+        def seconds(one: dict[str, Any], less: bool = less) -> float:
+            return float(one["decode_s"] + (0 if less else one["prefill_s"]))
+
+        table = {arm: [[of[r, p, arm] for p in prompts] for r in processes] for arm in ARMS}
+        rates = {
+            arm: np.array([[seconds(one) / (len(one["token_ids"]) - less) for one in each] for each in table[arm]])
+            for arm in ARMS
+        }
+        counts = np.array([[len(one["token_ids"]) - less for one in each] for each in table["baseline"]])
+        mean = across_processes(np.log(rates["baseline"] / rates["mtp"]), confidence)
+        weighted = across_processes(influence(rates["baseline"] * counts, rates["mtp"] * counts), confidence)
+        name = f"speedup_{clock}"
+        for part, one in ((name, mean.estimate), (f"{name}_token_weighted", weighted.estimate)):
+            row |= {part: one.value, f"{part}_low": one.low, f"{part}_high": one.high}
+        row[f"{name}_words"] = mean.estimate.words
+        if less:
+            row["speedup_decode_run_spread"] = mean.spread
+    return row
+
+
+def assert_figures(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    for name, value in expected.items():
+        assert found[name] == (value if isinstance(value, str) else pytest.approx(value)), name
+
+
+def rows_of(lines: list[dict[str, Any]], confidence: float = 0.95) -> dict[tuple[str, str], dict[str, Any]]:
+    """The row of each dataset and category; intervals over processes resample nothing."""
+    rows = paired_speedups(pd.DataFrame(lines), confidence=confidence, resamples=2).to_dict("records")
+    return {(row["dataset"], row["category"]): row for row in rows}
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_each_figure_over_processes_is_that_of_its_own_dataset_category_and_clock(processes: int) -> None:
+    lines = by_process(processes)
+    found = rows_of(lines, confidence=0.8)
+    assert found.keys() == set(product(("code", "maths"), ("all", "proofs", "sums")))
+    for (dataset, category), row in found.items():
+        own = [one for one in lines if one["dataset"] == dataset]
+        prompts = sorted({one["prompt_id"] for one in own if category in ("all", one["category"])})
+        assert_figures(row, wanted(own, list(range(processes)), prompts, 0.8))
+
+
+def test_a_process_without_an_arm_or_the_dataset_is_left_out_and_the_later_ones_are_not() -> None:
+    def ran(one: dict[str, Any]) -> bool:
+        absent = {0: ("code", "mtp"), 2: ("maths", "baseline")}.get(one["process"])
+        return (one["dataset"], one["arm"]) != absent and (one["dataset"], one["process"]) != ("code", 1)
+
+    lines = [one for one in by_process(5) if ran(one)]
+    prompts, found = [f"p{index}" for index in range(12)], rows_of(lines)
+    for dataset, processes in (("code", [2, 3, 4]), ("maths", [0, 1, 3, 4])):
+        own = [one for one in lines if one["dataset"] == dataset]
+        assert_figures(found[dataset, "all"], wanted(own, processes, prompts, 0.95))
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_process_counts_from_half_of_the_prompts_on_and_its_prompts_alone_are_compared(arm: str) -> None:
+    done = {1: 6, 2: 5}
+    lines = [
+        one
+        for one in by_process()
+        if one["dataset"] == "maths" and (one["arm"] != arm or int(one["prompt_id"][1:]) < done.get(one["process"], 12))
+    ]
+    expected = wanted(lines, [0, 1, 3], [f"p{index}" for index in range(6)], 0.95)
+    assert_figures(rows_of(lines)["maths", "all"], expected)
+
+
+def test_answers_of_one_token_have_figures_of_the_whole_time_alone() -> None:
+    lines = [one | {"token_ids": [0], "decode_s": 0.0} for one in by_process(3) if one["dataset"] == "maths"]
+    row = rows_of(lines)["maths", "all"]
+    prefill = {(one["process"], one["prompt_id"], one["arm"]): one["prefill_s"] for one in lines}
+    ratios = [
+        [prefill[r, f"p{prompt}", "baseline"] / prefill[r, f"p{prompt}", "mtp"] for prompt in range(12)]
+        for r in range(3)
+    ]
+    estimate = across_processes(np.log(ratios), 0.95).estimate
+    assert row["processes"] == 3 and row["speedup_decode"] is None and math.isnan(row["speedup_decode_run_spread"])
+    assert (row["speedup_end_to_end"], row["speedup_end_to_end_low"]) == pytest.approx((estimate.value, estimate.low))
+    assert process_speedups(pd.DataFrame(lines)) == []
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_a_prompt_decoded_in_no_time_is_compared_in_no_process(arm: str) -> None:
+    lines = [one for one in by_process(3) if one["dataset"] == "code"]
+    for one in lines:
+        if (one["prompt_id"], one["arm"], one["process"]) == ("p3", arm, 1):
+            one["decode_s"] = 0.0
+    others = wanted(lines, [0, 1, 2], [f"p{index}" for index in range(12) if index != 3], 0.95)
+    decode = {name: value for name, value in others.items() if "end_to_end" not in name}
+    assert_figures(rows_of(lines)["code", "all"], decode)
+
+
+def test_the_speedup_of_each_process_is_over_all_categories_and_its_decoded_prompts() -> None:
+    lines = [one for one in by_process(3) if one["dataset"] == "code"]
+    for one in lines:
+        if (one["prompt_id"], one["process"]) == ("p4", 1):
+            one["token_ids"] = [0]
+    found = process_speedups(pd.DataFrame(lines))
+    cell = {"dataset": "code", "category": "all", "batch_size": 1, "arm": "mtp", "num_draft_tokens": 1}
+    cell |= {"other": "baseline", "other_num_draft_tokens": 0}
+    assert [{name: value for name, value in one.items() if name != "speedup"} for one in found] == [
+        {**cell, "process": process} for process in range(3)
+    ]
+    for one in found:
+        own = [line for line in lines if line["process"] == one["process"] and len(line["token_ids"]) > 1]
+        pace = {(line["prompt_id"], line["arm"]): line["decode_s"] / (len(line["token_ids"]) - 1) for line in own}
+        logs = [math.log(pace[prompt, "baseline"] / pace[prompt, "mtp"]) for prompt, arm in pace if arm == "mtp"]
+        assert one["speedup"] == pytest.approx(math.exp(np.mean(logs)))
 
 
 ROW = {
