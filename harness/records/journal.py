@@ -163,18 +163,18 @@ class Journal:
                 or (line.get("attempt") or 0) > (mine.get("attempt") or 0)  # decoded again beside a new baseline
             )
 
-        lines = [line for line in read_lines(folder / GENERATIONS) if wanted(line)]
-        commits = {line["commit"] for line in lines}
-        append_lines(self._rounds, [r for r in read_lines(folder / ROUNDS_JOURNAL) if r["commit"] in commits])
-        append_lines(self._generations, lines)
-        self.rows.update((key_of(line), line) for line in lines)
+        self._copy(folder, [line for line in read_lines(folder / GENERATIONS) if wanted(line)])
 
     def borrow(self, folder: Path, keys: Collection[GenerationKey], lender: str) -> None:
         """Copy the finished generations `keys` of another run, with their rounds, as `borrowed_from` the `lender`."""
         found = {key_of(line): line for line in read_lines(folder / GENERATIONS)}
-        lines = [{**found[key], "borrowed_from": lender} for key in keys if key in found and key not in self.rows]
+        lent = [key for key in keys if key in found and key not in self.rows]
+        self._copy(folder, [{**found[key], "borrowed_from": lender} for key in lent])
+
+    def _copy(self, folder: Path, lines: Sequence[dict[str, Any]]) -> None:
+        """Commit `lines` of the journal in `folder`, with their rounds."""
         commits = {line["commit"] for line in lines}
-        append_lines(self._rounds, [one for one in read_lines(folder / ROUNDS_JOURNAL) if one["commit"] in commits])
+        append_lines(self._rounds, [r for r in read_lines(folder / ROUNDS_JOURNAL) if r["commit"] in commits])
         append_lines(self._generations, lines)
         self.rows.update((key_of(line), line) for line in lines)
 

@@ -82,6 +82,19 @@ def test_generations_that_only_another_journal_has_are_taken_over_with_their_rou
     assert [line["prompt_id"] for line in lines(tmp_path / "mine", ROUNDS_JOURNAL)] == ["r", "q", "p"]
 
 
+def test_what_another_run_lends_says_so_and_brings_its_rounds(tmp_path: Path) -> None:
+    fill(tmp_path / "theirs", "p", "q", "r")
+    keys = [GenerationKey(prompt, 0, "mtp", 0) for prompt in ("p", "absent", "r", "q")]
+    with Journal(tmp_path / "mine", IDENTITY) as mine:
+        mine.append(row("p", tokens=2), rounds(1))
+        mine.borrow(tmp_path / "theirs", keys[:3], "7")
+        (own, lent), theirs = lines(mine.run_dir), lines(tmp_path / "theirs")
+        assert "borrowed_from" not in own and lent == theirs[2] | {"borrowed_from": "7"}
+        assert mine.rows == {keys[0]: own, keys[2]: lent}
+    mine_rounds, their_rounds = (lines(tmp_path / name, ROUNDS_JOURNAL) for name in ("mine", "theirs"))
+    assert mine_rounds[1:] == [their_rounds[2]]
+
+
 def test_a_later_start_of_another_journal_goes_before_mine(tmp_path: Path) -> None:
     fill(tmp_path / "theirs", "other")
     with Journal(tmp_path / "theirs", IDENTITY) as theirs:
