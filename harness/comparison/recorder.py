@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from drafters.errors import InputError
+from harness.comparison.deciding.so_far import SoFar
 from harness.comparison.models import TargetFacts
 from harness.comparison.schedule import Group
 from harness.config import RunConfig
@@ -86,6 +87,9 @@ class Recorder:
         self.process = process
         self.repeats = range(process * config.repeats, (process + 1) * config.repeats)
         self.scorer = Scorer(config.dataset.scorer, config.scoring)
+        self.so_far = SoFar()
+        self.so_far.take(journal.rows.values())
+        self.note()
 
     # -- prompts -----------------------------------------------------------------------------------------------------
 
@@ -217,6 +221,17 @@ class Recorder:
         row.peak_memory_bytes = generation.peak_memory_bytes
         row.engine_counters = generation.engine_counters
         row.taint, row.machine = generation.taint, generation.machine
+
+    def append(self, finished: Sequence[Recorded]) -> None:
+        """Journal a turn's rows, and show the speedups so far: nothing is timed between turns."""
+        self.journal.append_all(finished)
+        self.so_far.take(self.journal.rows[row.key] for row, _ in finished)
+        self.note()
+
+    def note(self) -> None:
+        """The speedups so far in the progress line; those at assumed acceptance say so."""
+        words = self.so_far.words()
+        self.progress.note([f"synthetic: {words[0]}", *words[1:]] if words and self.config.synthetic else words)
 
     def score(self, rows: Iterable[GenerationRow], prompts: Iterable[Prompt]) -> None:
         """Score the answers to last turns, once every arm has been timed."""

@@ -19,7 +19,6 @@ from harness.metrics.clocks import ClockReading, record_of
 from harness.records import disturbance
 from harness.records.journal import GenerationKey
 from harness.records.machine import gpu_name
-from harness.records.progress import speedups_text
 from harness.records.rounds import Generation
 from harness.vocabulary import BASELINE
 
@@ -78,15 +77,12 @@ class TurnDecoder:
             missing = [prompt for prompt in turn.group.prompts if turn.key(prompt, arm) not in self.done]
             if not missing:
                 continue
-            recorder.progress.show(f"{turn.group.prompts[0].prompt_id} {arm}{self.so_far()}")
+            recorder.progress.show(f"{turn.group.prompts[0].prompt_id} {arm}")
             result = self.decode_arm(turn, arm, known)
             rows = recorder.rows(turn, arm, result, engine=self.engine, num_draft_tokens=self.arms.k[arm])
             if arm == BASELINE:
                 known |= {row.prompt_id: row.token_ids for row, _ in rows if row.status == "ok"}
             finished += [(row, rounds) for row, rounds in rows if row.key not in self.done]
-            for row, _ in rows:
-                if row.status == "ok":
-                    recorder.progress.took(arm, len(row.token_ids) - 1, row.decode_s)
             recorder.progress.advance(len(missing))
         self.clocks = self.read_clocks()
         for row, _ in finished:
@@ -98,7 +94,7 @@ class TurnDecoder:
                 prompt_ids = turn.rendered[row.prompt_id].token_ids
                 row.verdict, row.verdict_detail = self.judge(prompt_ids, known[row.prompt_id], row.token_ids)
         recorder.score(decoded, turn.prompts)
-        recorder.journal.append_all(finished)
+        recorder.append(finished)
         self.done |= {row.key for row, _ in finished}
         for row, rounds in finished:
             self.watch.take(row.arm, rounds)
@@ -125,11 +121,6 @@ class TurnDecoder:
         # Outside the handler, where the traceback no longer keeps the failed arm's tensors alive.
         self.arms.drop(arm)
         return text
-
-    def so_far(self) -> str:
-        """The speedups so far, pooled over tokens; empty before there are any."""
-        found = speedups_text(self.recorder.progress.speedups(BASELINE).items())
-        return f" ({found} so far)" if found else ""
 
     def read_clocks(self) -> ClockReading:
         """Between turns, where a look at the hardware disturbs nothing that is timed."""

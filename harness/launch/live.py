@@ -24,7 +24,7 @@ from rich.text import Text
 from harness.launch.state import Job, Sweep
 from harness.metrics.summary import overall, read_summary
 from harness.records.files import GENERATIONS, MANIFEST
-from harness.records.progress import Bar, RunProgress, bars_made_by, clock_text, speedups_text
+from harness.records.progress import Bar, RunProgress, bars_made_by, clock_text
 from harness.report.entry import say
 from harness.vocabulary import BASELINE
 
@@ -224,7 +224,7 @@ class RowBar:
         """Show the share that is done, and the speedups so far or else what is being done."""
         self.row.share = done / self.progress.total if self.progress.total else 0.0
         self.row.doing = label
-        self.row.speedups = speedups_text(self.progress.speedups(BASELINE).items())
+        self.row.speedups = ", ".join(self.progress.results)
         self.table.draw()
 
     def stop(self) -> None:

@@ -1,23 +1,26 @@
-"""Progress and time left, on stderr, so that stdout stays the table and the last JSON line."""
+"""Progress, results so far and time left, on stderr, so that stdout stays the table and the last JSON line."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress, ProgressColumn, Task
 from rich.table import Column
+from rich.text import Text
 
 SECONDS_BETWEEN_LINES = 20.0
 SECONDS_BETWEEN_DRAWINGS = 0.1
 SECONDS_BETWEEN_TICKS = 0.5
 BAR_WIDTH = 16
+BETWEEN = " · "
+NO_PACE = "?"
 
 
 class Bar(Protocol):
@@ -32,27 +35,14 @@ class Bar(Protocol):
 
 
 class OwnBar:
-    """A line with a bar below everything else that is printed."""
+    """A line below everything else that is printed."""
 
-    def __init__(self, console: Console, total: int) -> None:
-        self.progress = Progress(
-            # The label gives way to the figures where a terminal is narrow.
-            TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
-            BarColumn(bar_width=BAR_WIDTH),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-            console=console,
-            expand=True,
-            auto_refresh=False,
-            transient=True,
-        )
-        self.task = self.progress.add_task("", total=total)
-        self.start, self.stop = self.progress.start, self.progress.stop
+    def __init__(self, run: RunProgress) -> None:
+        self.progress = Progress(_Line(run), console=run.console, expand=True, auto_refresh=False, transient=True)
+        self.progress.add_task("", total=run.total)
+        self.start, self.draw, self.stop = self.progress.start, self._draw, self.progress.stop
 
-    def draw(self, label: str, done: int) -> None:
-        self.progress.update(self.task, description=label, completed=done)
+    def _draw(self, label: str, done: int) -> None:
         self.progress.refresh()
 
 
@@ -72,25 +62,25 @@ def bars_made_by(make: Callable[[RunProgress], Bar]) -> Iterator[None]:
 
 
 class RunProgress:
-    """Counts finished generations, or another `unit`. A live bar on a terminal, a line now and then elsewhere.
+    """Counts finished generations, or another `unit`. A live line on a terminal, a line now and then elsewhere.
 
-    The bar is drawn between generations only: a drawing thread would compete with the loop that is being timed. Where
-    nothing is timed, while models load, warm up and compile, a clock ticks beside the bar.
+    The line is drawn between generations only: a drawing thread would compete with the loop that is being timed. Where
+    nothing is timed, while models load, warm up and compile, a clock ticks in it.
     """
 
     def __init__(self, total: int, console: Console | None = None, unit: str = "generations") -> None:
         self.console, self.unit = console or Console(stderr=True), unit
         self.total, self.done = total, 0
         self.label = ""
-        self.paces: dict[str, list[float]] = {}  # tokens and seconds of each arm so far
-        self.started = self.last_line = self.last_drawing = time.monotonic()
+        self.results: Sequence[str] = ()
+        self.began = self.started = self.last_line = self.last_drawing = time.monotonic()
         self.counted_from = 0
         self.bar: Bar | None = None
         self._ticking, self._closed = threading.Event(), False
         if _make_bar is not None:
             self.bar = _make_bar(self)
         elif self.console.is_terminal:
-            self.bar = OwnBar(self.console, total)
+            self.bar = OwnBar(self)
 
     def __enter__(self) -> RunProgress:
         if self.bar is not None:
@@ -137,6 +127,10 @@ class RunProgress:
         elif not timed:
             self._ticking.set()
 
+    def note(self, results: Sequence[str]) -> None:
+        """Show these results so far, each a few words, from the next drawing or line on."""
+        self.results = results
+
     def advance(self, count: int = 1) -> None:
         self.done += count
         now = time.monotonic()
@@ -146,28 +140,17 @@ class RunProgress:
                 self._draw()
         elif now - self.last_line >= SECONDS_BETWEEN_LINES or self.done == self.total:
             self.last_line = now
-            self.say(f"{self.done}/{self.total} {self.unit}, {self.remaining(now)} left ({self.label})")
+            so_far = f", {', '.join(self.results)} so far" if self.results else ""
+            self.say(f"{self.done}/{self.total} {self.unit}{so_far}, {self.remaining(now)} left ({self.label})")
 
     def _draw(self) -> None:
         if self.bar is not None:
             self.bar.draw(self.label, self.done)
 
-    def took(self, arm: str, tokens: int, seconds: float) -> None:
-        """Count decoded tokens and decode seconds of `arm`, for `speedups`."""
-        pace = self.paces.setdefault(arm, [0.0, 0.0])
-        pace[0] += tokens
-        pace[1] += seconds
-
-    def speedups(self, baseline: str) -> dict[str, float]:
-        """Of every other arm, how many times as fast as `baseline` it decoded a token so far; {} while unknown."""
-        seconds = {arm: spent / tokens for arm, (tokens, spent) in self.paces.items() if tokens and spent}
-        own = seconds.pop(baseline, None)
-        return {} if own is None else {arm: own / each for arm, each in seconds.items()}
-
     def remaining(self, now: float) -> str:
         """Time left at the pace so far, as m:ss or h:mm:ss; a question mark before there is a pace."""
         fresh = self.done - self.counted_from
-        return "?" if fresh <= 0 else clock_text((now - self.started) / fresh * (self.total - self.done))
+        return NO_PACE if fresh <= 0 else clock_text((now - self.started) / fresh * (self.total - self.done))
 
     def say(self, text: str) -> None:
         """One line for the reader of the log."""
@@ -181,9 +164,62 @@ def clock_text(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def speedups_text(speedups: Iterable[tuple[str, float]]) -> str:
-    """`mtp 2.21x, dflash 3.49x`."""
-    return ", ".join(f"{arm} {value:.2f}x" for arm, value in speedups)
+class _Line(ProgressColumn):
+    """The whole line of a run as one column, which knows the terminal's width."""
+
+    def __init__(self, run: RunProgress) -> None:
+        super().__init__(table_column=Column(ratio=1, no_wrap=True))
+        self.run = run
+
+    def render(self, task: Task) -> Text:
+        run, now = self.run, time.monotonic()
+        line = progress_line(
+            run.done,
+            run.total,
+            run.unit,
+            label=run.label,
+            results=run.results,
+            elapsed=clock_text(now - run.began),
+            left=run.remaining(now).replace(NO_PACE, ""),
+            width=run.console.width,
+        )
+        text = Text(line, overflow="ellipsis")
+        text.highlight_regex("━+", "bar.complete")
+        text.highlight_regex("╌+", "bar.back")
+        return text
+
+
+def progress_line(
+    done: int,
+    total: int,
+    unit: str,
+    *,
+    label: str = "",
+    results: Sequence[str] = (),
+    elapsed: str = "",
+    left: str = "",
+    width: int = 80,
+) -> str:
+    """`code-012 dflash · 42/84 generations · mtp 1.71x · dflash 1.43x so far · 0:18 left`, as far as `width` allows.
+
+    Given up in this order: the bar, the unit, the elapsed time, the label, and results from the last on. Count and time
+    left stay.
+    """
+    filled = BAR_WIDTH * done // total if total else 0
+    bar, shown = "━" * filled + "╌" * (BAR_WIDTH - filled), list(results)
+    optional = [bar, unit, elapsed, label]  # "" for what was given up or is not there
+    while True:
+        bar, unit, elapsed, label = optional
+        count = f"{done}/{total}" + (f" {unit}" if unit else "")
+        so_far = f"{BETWEEN.join(shown)} so far" if shown else ""
+        pieces = [label, bar, count, so_far, elapsed and f"{elapsed} elapsed", left and f"{left} left"]
+        line = BETWEEN.join(piece for piece in pieces if piece)
+        if len(line) <= width or not (any(optional) or shown):
+            return line
+        if any(optional):
+            optional[next(place for place, one in enumerate(optional) if one)] = ""
+        else:
+            shown.pop()
 
 
 def warn(text: str) -> None:
