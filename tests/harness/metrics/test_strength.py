@@ -68,6 +68,13 @@ def test_times_that_enter_no_figure_enter_no_strength() -> None:
     assert pd.isna(cells(taint="stopped")["baseline"]["strength"])
 
 
+def test_a_generation_that_ended_before_its_first_round_changes_no_floor() -> None:
+    made = [record("p", "baseline", steps(30), (0.0, 0.008, 0.002)), record("q", "mtp", [], status="error")]
+    table = cell_metrics(*tables(made), read_floors(MANIFEST))
+    over_all = table[table["category"] == "all"].set_index("arm")
+    assert over_all.loc["baseline", "floor_ms"] == pytest.approx(2.0) and pd.isna(over_all.loc["mtp", "floor_ms"])
+
+
 @pytest.mark.parametrize(
     "floor",
     [

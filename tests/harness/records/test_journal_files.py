@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from io import FileIO
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 
 from drafters.errors import InputError
 from harness.records import journal_files
-from harness.records.journal_files import append_lines, cut_torn_line, open_for_append, read_lines
+from harness.records.journal_files import append_lines, cut_torn_line, open_for_append, open_locked, read_lines
 from tests.helpers.lines import whole
 
 
@@ -122,3 +124,15 @@ def test_a_damaged_line_is_named_by_file_and_number(tmp_path: Path, damaged: byt
     path.write_bytes(b"{}\n" + damaged + b"\n{}\n")
     with pytest.raises(InputError, match=whole(f"{path}:2: {line}")):
         list(read_lines(path))
+
+
+def test_a_file_system_without_locks_is_written_to_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(descriptor: int, **_: bool) -> bool:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(filelock, "lock_descriptor", refused)
+    with open_locked(tmp_path / "lines") as file:
+        append_lines(file, [{"a": 1}])
+    assert [*read_lines(tmp_path / "lines")] == [{"a": 1}]
