@@ -100,13 +100,15 @@ def machine(hardware: dict[str, Any]) -> str:
 def keep(benchmark: str, result: dict[str, Any], hardware: dict[str, Any], what: str) -> Path:
     """Write `results/BENCHMARK/WHAT-MACHINE-DATE.json` with the command that made it, and return its path.
 
-    A later result of the same content, machine and day takes the place of the earlier one.
+    `benchmark` is the module below `benchmarks`, its last name BENCHMARK. A later result of the same content, machine
+    and day takes the place of the earlier one.
     """
     today = datetime.date.today().isoformat()
     command = " ".join(["python", "-m", f"benchmarks.{benchmark}", *sys.argv[1:]])
-    path = RESULTS / benchmark / f"{what}-{machine(hardware)}-{today}.json"
+    name = benchmark.rpartition(".")[2]
+    path = RESULTS / name / f"{what}-{machine(hardware)}-{today}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    record = {"benchmark": benchmark, "command": command, "date": today, "hardware": hardware, **result}
+    record = {"benchmark": name, "command": command, "date": today, "hardware": hardware, **result}
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(f"kept in {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
     return path

@@ -1,33 +1,41 @@
 """Runs the embedded families through llama.cpp and through the harness, and compares them round by round.
 
     make .venv-llama/.ready
-    .venv-llama/bin/python -m benchmarks.conformance.llama_cpp_pair [--family embedded_e2b] [--prompts N] [--out FOLDER]
+    python -m benchmarks.conformance.llama_cpp_pair [--family embedded_e2b] [--through worker binary url]
+        [--binary llama-server] [--prompts N] [--out FOLDER]
 
-One run with both engines (engine.beside=true) per family: greedy, fp32, 98 prompts of the embedded family and 56 of the
-E2B-like one. The harness's rounds are counted as llama.cpp counts them (`harness.metrics.engines.as_counted`), and
-MTP follows llama.cpp's conventions on both sides. Tokens must be equal. Rounds at the same place must be, unless the
-drafter's two best tokens lie within `draft_ties.TIE` of each other; each such place is printed. Exit code 1 otherwise.
+Greedy, fp32, 98 prompts of the embedded family and 56 of the E2B-like one. The first way to llama.cpp runs beside the
+harness (engine.beside=true). The harness's rounds are counted as llama.cpp counts them
+(`harness.metrics.engines.as_counted`), and MTP follows llama.cpp's conventions on both sides. Tokens must be equal.
+Rounds at the same place must be, unless the drafter's two best tokens lie within `draft_ties.TIE` of each other; each
+such place is printed. Every further way runs llama.cpp alone, whose tokens and rounds must be those of the first. Exit
+code 1 otherwise. All prompts, arms and tokens in all three ways are kept in `benchmarks/results`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common import hardware, keep
 from benchmarks.conformance.draft_ties import TIE, Parted, parted
-from benchmarks.conformance.pair import add_arguments, compare, rounds_by_place, run_and_compare
+from benchmarks.conformance.llama_ways import WAYS, differences, through
+from benchmarks.conformance.pair import add_arguments, compare, rounds_by_place, show
 from drafters.registry import KINDS
 from harness import load_drafter, load_target
 from harness.config import RunConfig, read_config
 from harness.records.frames import read_rounds
-from harness.run import gather
+from harness.run import gather, run
 from harness.vocabulary import ASSETS, LLAMA_CPP
 
 FAMILIES = {"embedded": ASSETS, "embedded_e2b": ASSETS / "e2b"}
 PROMPTS = {"embedded": 98, "embedded_e2b": 56}
+NEW_TOKENS = 128
 #: Arms by name, with their kind and k.
 ARMS = {f"{kind}{k}": (kind, k) for kind, k in (("mtp", 1), ("mtp", 4), ("mtp", 8), ("dflash", 4), ("dflash", 15))}
 #: llama.cpp's conventions, in the harness's words.
@@ -100,16 +108,54 @@ def judge(config: RunConfig, folder: Path) -> tuple[list[dict[str, Any]], list[s
     return rows, wrong
 
 
+def check(
+    family: str, ways: Sequence[str], folder: Path, *, prompts: int, new_tokens: int,
+    arms: Mapping[str, tuple[str, int]] = ARMS, binary: str | None = None,
+) -> tuple[list[dict[str, Any]], list[str]]:  # fmt: skip
+    """The rows of the first way, beside the harness, and every difference of each; runs lie in `folder`/WAY."""
+    rows: list[dict[str, Any]] = []
+    wrong: list[str] = []
+    folder.mkdir(parents=True, exist_ok=True)
+    for way in ways:
+        with through(way, FAMILIES[family], arms, folder, binary) as engine:
+            config = both_engines(family, prompts, new_tokens, arms, {"beside": way == ways[0], **engine})
+            outcome = run(config, folder / way)
+        if outcome.error or outcome.exit_code:
+            wrong.append(f"{way}: exit code {outcome.exit_code}, {outcome.error}")
+        if way == ways[0]:
+            rows, found = judge(config, outcome.run_dir)
+        else:
+            found = differences(folder / ways[0], outcome.run_dir)
+            print(f"{way}: {'as' if not found else 'not as'} through {ways[0]}")
+        wrong += [f"{way}: {line}" for line in found]
+    return rows, wrong
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Both engines on the embedded families, round by round.")
     parser.add_argument("--family", choices=FAMILIES, default="embedded")
-    add_arguments(parser, prompts=0, new_tokens=128)
+    add_arguments(parser, prompts=0, new_tokens=NEW_TOKENS)
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
-    asked = parser.parse_args()
-    arms = {name: ARMS[name] for name in asked.arms}
-    config = both_engines(asked.family, asked.prompts or PROMPTS[asked.family], asked.new_tokens, arms)
+    parser.add_argument("--through", nargs="+", default=["worker"], choices=WAYS, help="ways to llama.cpp")
+    parser.add_argument("--binary", help="a llama-server; without one the wheel's server")
+    asked, before = parser.parse_args(), hardware()
+    prompts = asked.prompts or PROMPTS[asked.family]
     print(f"{asked.family}: drafts within {TIE} standard deviations of each other may fall otherwise")
-    return run_and_compare(config, asked.out, LLAMA_CPP, lambda folder: judge(config, folder))
+    with tempfile.TemporaryDirectory() as scratch:
+        rows, wrong = check(
+            asked.family, list(dict.fromkeys(asked.through)), asked.out or Path(scratch), prompts=prompts,
+            new_tokens=asked.new_tokens, arms={name: ARMS[name] for name in asked.arms}, binary=asked.binary,
+        )  # fmt: skip
+    show(rows, LLAMA_CPP)
+    for line in wrong:
+        print(f"DIFFERS {line}")
+    result = {"prompts": prompts, "new_tokens": asked.new_tokens, "ways": asked.through, "binary": asked.binary,
+              "rows": rows, "differences": wrong}  # fmt: skip
+    whole = (PROMPTS[asked.family], NEW_TOKENS, len(ARMS), len(WAYS))
+    if (prompts, asked.new_tokens, len(set(asked.arms)), len(set(asked.through))) == whole:
+        keep("conformance.llama_cpp_pair", result, before, asked.family)
+    print(json.dumps({"exit_code": int(bool(wrong)), **result}))
+    return int(bool(wrong))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,17 @@
-"""llama.cpp and the harness on both embedded families: the same greedy tokens and the same rounds."""
+"""llama.cpp and the harness on both embedded families: the same greedy tokens and the same rounds, by every way.
+
+The worker runs beside the harness; the binary and the running servers run llama.cpp alone and must repeat the worker.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import psutil
 import pytest
 
 from benchmarks.conformance.llama_cpp_pair import ARMS, FAMILIES, PROMPTS, both_engines, judge
+from benchmarks.conformance.llama_ways import differences, through
 from harness.config import RunConfig
 from harness.records.frames import read_generations
 from harness.run import Outcome, run
@@ -12,13 +19,20 @@ from harness.vocabulary import EXIT_OK
 
 pytestmark = pytest.mark.llama
 
+NEW_TOKENS = 64  # the benchmark decodes 128
 Decoded = tuple[RunConfig, Outcome]
 
 
 @pytest.fixture(scope="module", params=[pytest.param(one, marks=pytest.mark.xdist_group(one)) for one in FAMILIES])
 def decoded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Decoded:
-    config = both_engines(request.param, PROMPTS[request.param], 128)
+    config = both_engines(request.param, PROMPTS[request.param], NEW_TOKENS)
     return config, run(config, tmp_path_factory.mktemp("runs") / request.param)
+
+
+def running_below(folder: Path) -> list[str]:
+    """Command lines of processes that name the folder."""
+    lines = [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
+    return [line for line in lines if str(folder) in line]
 
 
 def test_greedy_tokens_are_equal_in_both_engines_for_every_arm(decoded: Decoded) -> None:
@@ -45,3 +59,17 @@ def test_the_table_holds_both_engines_and_their_rounds(decoded: Decoded) -> None
     for arm in ARMS:
         assert rows[f"llama_cpp_{arm}"]["rounds"] > 0 and rows[f"llama_cpp_{arm}"]["acceptance_rate"] > 0
         assert rows[f"llama_cpp_{arm}"]["draft_ms"] is None
+
+
+@pytest.mark.parametrize("way", ["binary", "url"])
+def test_every_way_gives_the_same_tokens_and_rounds_and_leaves_no_process(
+    decoded: Decoded, tmp_path: Path, way: str
+) -> None:
+    config, beside = decoded
+    family = config.target.name
+    with through(way, FAMILIES[family], ARMS, tmp_path) as engine:
+        alone = both_engines(family, PROMPTS[family], NEW_TOKENS, engine={"beside": False, **engine})
+        found = run(alone, tmp_path / "run")
+    assert (found.exit_code, found.error) == (EXIT_OK, None)
+    assert differences(beside.run_dir, found.run_dir) == []
+    assert running_below(tmp_path) == []

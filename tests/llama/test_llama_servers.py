@@ -1,14 +1,10 @@
-"""The wheel's real server in each of the three ways, under every kind of lookup, in slots, quantised, and killed."""
+"""The wheel's real server under every kind of lookup, in slots, quantised, with other weights, and killed."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import socket
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,37 +12,22 @@ import psutil
 import pytest
 from safetensors.torch import load_file, save_file
 
-from benchmarks.conformance.llama_cpp_pair import both_engines
+from benchmarks.conformance.llama_cpp_pair import FAMILIES, both_engines
+from benchmarks.conformance.llama_ways import drafting, serving
+from benchmarks.conformance.wheel_server import install
 from harness.engines.arms import EngineArms
+from harness.engines.gguf.kept import exported
 from harness.engines.gguf.write import export
-from harness.engines.llama_cpp.script import HOST, wait_for
-from harness.engines.llama_cpp.settings import as_flags
+from harness.engines.llama_cpp.settings import NGRAMS
 from harness.engines.worker import EngineError
 from harness.records.frames import read_generations, read_rounds
 from harness.run import run
 from harness.vocabulary import ASSETS, EXIT_MISMATCH, EXIT_OK
-from tests.helpers.wheel_server import install
 
 pytestmark = pytest.mark.llama
 
 MTP, DFLASH = {"mtp": ("mtp", 4)}, {"dflash": ("dflash", 15)}
-SERVED = {
-    "ctx_size": 1024, "parallel": 1, "threads": 1, "threads_batch": 1, "cache_type_k": "f32", "cache_type_v": "f32",
-    "flash_attn": "off", "cache_prompt": False, "cache_ram": 0, "metrics": True,
-}  # fmt: skip
-DRAFTING = {
-    "spec_type": "draft-mtp", "spec_draft_n_max": 4, "spec_draft_n_min": 0, "spec_draft_p_min": 0.0,
-    "spec_draft_type_k": "f32", "spec_draft_type_v": "f32", "spec_draft_threads": 1, "spec_draft_threads_batch": 1,
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The embedded target and its assistant as files."""
-    folder = tmp_path_factory.mktemp("files")
-    target = ASSETS / "target"
-    made = {name: export(ASSETS / name, folder / f"{name}.gguf", "f32", target) for name in ("target", "mtp")}
-    return {name: str(one.path) for name, one in made.items()}
+FAMILY = FAMILIES["embedded"]
 
 
 @pytest.fixture
@@ -54,57 +35,18 @@ def program(tmp_path: Path) -> str:
     return install(tmp_path)
 
 
-@contextmanager
-def serving(program: str, port: int, **settings: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A running llama-server at a port of the loopback address."""
-    flags = as_flags({**SERVED, **settings})
-    started = subprocess.Popen([program, *flags, "--host", HOST, "--port", str(port)], stderr=subprocess.DEVNULL)
-    try:
-        wait_for(started, f"http://{HOST}:{port}")
-        yield started
-    finally:
-        started.kill()
-        started.wait()
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-def running_below(folder: Path) -> list[str]:
-    """Command lines of processes that name the folder."""
-    lines = [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
-    return [line for line in lines if str(folder) in line]
-
-
 def verdicts(folder: Path, arm: str) -> set[str]:
     rows = read_generations(folder)
     return set(rows.loc[rows["arm"] == arm, "verdict"])
 
 
-def test_a_started_binary_gives_the_harness_tokens_and_is_gone_afterwards(tmp_path: Path, program: str) -> None:
-    config = both_engines("embedded", 3, 48, MTP | DFLASH, {"binary": program})
-    found = run(config, tmp_path / "run")
-    assert (found.exit_code, found.error) == (EXIT_OK, None)
-    rounds = read_rounds(found.run_dir)
-    for arm in ("llama_cpp_mtp", "llama_cpp_dflash"):
-        assert verdicts(found.run_dir, arm) == {"exact"} and len(rounds[rounds["arm"] == arm])
-    assert running_below(Path(program).parent) == []
-
-
-def test_running_servers_give_the_harness_tokens_and_a_killed_one_is_error_rows(
-    tmp_path: Path, program: str, files: dict[str, str], monkeypatch: pytest.MonkeyPatch
+def test_a_killed_server_is_error_rows_that_another_at_its_address_completes(
+    tmp_path: Path, program: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ports, decode = free_ports(2), EngineArms.decode
-    urls = {arm: f"http://{HOST}:{port}" for arm, port in zip(("baseline", "mtp"), ports, strict=True)}
-    config = both_engines("embedded", 3, 48, MTP, {"url": urls})
-    assisted = {"spec_draft_model": files["mtp"], **DRAFTING}
-    with serving(program, ports[0], model=files["target"]):
-        with serving(program, ports[1], model=files["target"], **assisted) as doomed:
+    decode, model = EngineArms.decode, str(exported(FAMILY / "target"))
+    assisted = {"model": model, **drafting(FAMILY, "mtp", 4)}
+    with serving(program, model=model) as (baseline, _):
+        with serving(program, **assisted) as (mtp, doomed):
 
             def killing(arms: EngineArms, arm: str, *rest: Any) -> Any:
                 made = decode(arms, arm, *rest)
@@ -114,13 +56,14 @@ def test_running_servers_give_the_harness_tokens_and_a_killed_one_is_error_rows(
                 return made
 
             monkeypatch.setattr(EngineArms, "decode", killing)
+            config = both_engines("embedded", 3, 48, MTP, {"url": {"baseline": baseline, "mtp": mtp}})
             run(config, tmp_path / "run")
         rows = read_generations(tmp_path / "run")
         failed = rows[rows["status"] == "error"]
         assert list(failed["arm"]) == ["llama_cpp_mtp"] * 2 and all("does not answer" in one for one in failed["error"])
         monkeypatch.undo()
         config.retry_errors = True
-        with serving(program, ports[1], model=files["target"], **assisted):
+        with serving(program, port=int(mtp.rpartition(":")[2]), **assisted):
             found = run(config, tmp_path / "run")
     assert (found.exit_code, found.error) == (EXIT_OK, None)
     assert verdicts(found.run_dir, "llama_cpp_mtp") == verdicts(found.run_dir, "llama_cpp_baseline") == {"exact"}
@@ -156,11 +99,13 @@ def test_prompts_in_slots_beside_each_other_keep_tokens_and_rounds(tmp_path: Pat
     assert len(rounds[rounds["arm"] == "llama_cpp_mtp"])
 
 
-@pytest.mark.parametrize("kind", ["ngram-simple", "ngram-map-k", "ngram-map-k4v", "ngram-mod", "ngram-cache"])
-def test_every_kind_of_lookup_keeps_the_tokens(kind: str, tmp_path: Path) -> None:
-    speculative = {"speculative": {"lookup": {"spec_type": kind}}}
-    found = run(both_engines("embedded", 3, 64, {"lookup": ("lookup", 4)}, speculative), tmp_path / "run")
+def test_every_kind_of_lookup_keeps_the_tokens(tmp_path: Path) -> None:
+    arms = {kind.replace("-", "_"): ("lookup", 4) for kind in NGRAMS}
+    speculative = {arm: {"spec_type": kind} for arm, kind in zip(arms, NGRAMS, strict=True)}
+    found = run(both_engines("embedded", 3, 64, arms, {"speculative": speculative}), tmp_path / "run")
     assert (found.exit_code, found.error) == (EXIT_OK, None)
+    rounds = read_rounds(found.run_dir)
+    assert {f"llama_cpp_{arm}" for arm in arms} <= set(rounds.loc[rounds["drafted"] > 0, "arm"])
 
 
 def test_quantised_weights_are_judged_against_their_own_baseline(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def install(folder: Path) -> str:
 
     program = folder / "llama-server"
     lines = [f"#!{EngineConfig(name=LLAMA_CPP).interpreter()}", "import sys", f"sys.path[:0] = [{str(ROOT)!r}]"]
-    lines += ["from tests.helpers.wheel_server import main", "main(sys.argv[1:])", ""]
+    lines += ["from benchmarks.conformance.wheel_server import main", "main(sys.argv[1:])", ""]
     program.write_text("\n".join(lines), encoding="utf-8")
     program.chmod(0o755)
     return str(program)
