@@ -24,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the advice; return 0, also where it abstains, or 2 for a folder without a run."""
     parser = argparse.ArgumentParser(prog="python -m harness.advise", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="a run directory, or any folder of them")
-    found = advise(parser.parse_args(arguments).folders)
+    parser.add_argument("--arm", help="advise about this arm alone, as for a server that has no other drafter")
+    options = parser.parse_args(arguments)
+    found = advise(options.folders, options.arm)
     print("\n".join([*lines(found), *pasteable(found[0])]))
     print(json.dumps(found[0].result))
     return EXIT_OK

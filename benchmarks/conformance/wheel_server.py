@@ -42,6 +42,7 @@ def number_in(text: str) -> int | float | str:
 def main(arguments: list[str]) -> None:
     library = importlib.import_module("xllamacpp")
     settings, params = settings_in(arguments), library.CommonParams()
+    settings = {"host": "127.0.0.1", "port": 8080, **settings}  # llama-server's own
     params.hostnames = [settings.pop("host")]
     for path, value in as_attributes(settings).items():
         assign(params, path, value, library)

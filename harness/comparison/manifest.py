@@ -88,6 +88,8 @@ def describe_arms(plan: Plan, drafters: Mapping[str, Any] | None = None) -> list
             }
         )
         drafter: Any = (drafters or {}).get(planned.name)
+        if hasattr(drafter, "conventions"):
+            arms[-1]["conventions"] = dict(drafter.conventions)
         if hasattr(drafter, "scale_reason"):
             arms[-1]["input_embedding_scale"] = {"value": drafter.scale, "why": drafter.scale_reason}
     return arms

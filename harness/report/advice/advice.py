@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from drafters.errors import InputError
 from harness.metrics.curve import Point, best
 from harness.metrics.curve_file import read_curve
 from harness.metrics.summary import SummaryRow, overall
@@ -30,6 +31,7 @@ class Candidate:
     path: str | None = None
     engine: str = "harness"
     floor: float | None = None  # its speedup were every pass at the machine's floor, known at its measured k
+    conventions: Mapping[str, Any] = field(default_factory=dict)  # the drafter's, where the run kept them
     as_good: tuple[int, ...] = ()  # other k whose speedup lies within the interval
 
     def overlaps(self, other: Candidate) -> bool:
@@ -60,15 +62,21 @@ class Advice:
         return {name: getattr(self, name) for name in ("arm", "k", "speedup", "low", "high", "abstains")}
 
 
-def advise(folders: Sequence[str | Path]) -> list[Advice]:
-    """One answer per batch size that was run, the smallest first. Raises InputError for a folder without a run."""
+def advise(folders: Sequence[str | Path], only: str | None = None) -> list[Advice]:
+    """One answer per batch size that was run, the smallest first; about the arm `only` where it is given.
+
+    Raises InputError for a folder without a run, and for an arm that no run has.
+    """
     runs = read_runs([Path(folder) for folder in folders])
+    names = sorted({str(row["arm"]) for run in runs for row in run.summary["rows"]} - {BASELINE})
+    if only is not None and only not in names:
+        raise InputError(f"--arm {only}: no run has such an arm, expected one of {', '.join(names) or 'none'}")
     by_size: dict[int, list[Run]] = {}
     for run in runs:
         for size in {int(row["batch_size"]) for row in run.summary["rows"]} or {0}:
             by_size.setdefault(size, []).append(run)
     differing = differences_of(runs)
-    return [decide(size, by_size[size], differing) for size in sorted(by_size)]
+    return [decide(size, by_size[size], differing, only) for size in sorted(by_size)]
 
 
 def differences_of(runs: Sequence[Run]) -> str | None:
@@ -80,10 +88,10 @@ def differences_of(runs: Sequence[Run]) -> str | None:
     return f"the runs differ in {', '.join(apart)}: give the runs of one condition"
 
 
-def decide(batch_size: int, runs: Sequence[Run], differing: str | None = None) -> Advice:
-    """The answer from runs at one batch size."""
+def decide(batch_size: int, runs: Sequence[Run], differing: str | None = None, only: str | None = None) -> Advice:
+    """The answer from runs at one batch size, about all arms or the one called `only`."""
     reason = differing or next((text for run in runs if (text := void(run, batch_size))), None)
-    found = () if reason else tuple(candidates(runs, batch_size))
+    found = () if reason else tuple(one for one in candidates(runs, batch_size) if only in (None, one.arm))
     if not reason and not found:
         reason = "no trained drafter finished a prompt beside the baseline"
     if not reason and any(one.point.low is None for one in found):
@@ -142,7 +150,8 @@ def candidates(runs: Sequence[Run], batch_size: int) -> list[Candidate]:
             described = {str(one.get("name")): one for one in run.manifest.get("arms") or []}.get(arm, {})
             path = (run.manifest.get("models") or {}).get(arm, {}).get("path")
             floor = row.get("speedup_at_floor")
-            about[arm] = Candidate(arm, kind, measured(row), path, str(described.get("engine") or "harness"), floor)
+            engine, conventions = str(described.get("engine") or "harness"), described.get("conventions") or {}
+            about[arm] = Candidate(arm, kind, measured(row), path, engine, floor, conventions)
     found = []
     for arm, own in points.items():
         top = best(own.values())

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from harness.metrics.summary import overall
 from harness.report.advice.advice import EITHER, NONE, Advice, Candidate, ran_in
-from harness.report.advice.settings import Files, settings
+from harness.report.advice.settings import Deployed, Drafting, settings
 from harness.report.leaderboard.conditions import facts
 from harness.report.manifest_words import at
 from harness.report.names import arm_name, in_ascii, known, listed, number, percent, run_to_run_text, span, times
 
 NOT_KNOWN = "n.d."
+MAX_NEW_TOKENS = 256  # where no run says it
 
 
 def lines(found: Sequence[Advice]) -> list[str]:
@@ -74,7 +76,6 @@ def pasteable(advice: Advice) -> list[str]:
     """Settings for every engine, for the arms that the answer names."""
     if advice.abstains:
         return []
-    target = next((path for run in advice.runs if (path := at(run.manifest, "models", "target", "path"))), "TARGET")
     first = advice.candidates[0]
     chosen = [] if advice.arm == NONE else [first]
     if advice.arm == EITHER:
@@ -83,24 +84,29 @@ def pasteable(advice: Advice) -> list[str]:
     said: list[str] = []
     shown: list[Candidate | None] = [*chosen] or [None]
     for one in shown:
-        files = gguf_files(advice, one)
-        made = (
-            settings("none", str(target), None, 0, files)
-            if one is None
-            else settings(one.kind, str(target), one.path, one.point.k, files)
-        )
+        drafting = None if one is None else Drafting(one.kind, one.path, one.point.k, one.conventions)
         said += ["", f"# settings for {'plain decoding' if one is None else f'{arm_name(one.arm)} at k={one.point.k}'}"]
-        for setting in made:
+        for setting in settings(deployed(advice, one), drafting):
             here = "run here" if ran.get(setting.engine) else "not run here"
             note = f"; {setting.note}" if setting.note else ""
             said += [f"# {setting.title} ({here}{note})", *([setting.text] if setting.text else [])]
     return [*said, ""]
 
 
-def gguf_files(advice: Advice, one: Candidate | None) -> Files:
-    """The files that a run was given for llama.cpp."""
-    configs = [run.manifest.get("config") or {} for run in advice.runs]
-    target = next((path for config in configs if (path := at(config, "target", "gguf"))), None)
+def deployed(advice: Advice, one: Candidate | None) -> Deployed:
+    """The target as the runs had it: of each fact the first that a run knows."""
+    manifests = [run.manifest for run in advice.runs]
+
+    def first(*path: str) -> Any:
+        return next((value for one in manifests if (value := at(one, *path)) is not None), None)
+
     arm = None if one is None else one.arm.removeprefix("llama_cpp_")
-    drafter = next((path for config in configs if arm and (path := at(config, "drafters", arm, "gguf"))), None)
-    return Files(target and str(target), drafter and str(drafter))
+    gguf = first("config", "target", "gguf"), arm and first("config", "drafters", arm, "gguf")
+    return Deployed(
+        str(first("models", "target", "path") or "TARGET"),
+        str(first("target", "dtype") or "auto").removeprefix("torch."),
+        str(first("target", "device") or ""),
+        int(first("config", "max_new_tokens") or MAX_NEW_TOKENS),
+        tuple(int(token) for token in first("target", "eos_token_ids") or ()),
+        *(None if file is None else str(file) for file in gguf),
+    )
