@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import Phase, settings
+from hypothesis import Phase, is_hypothesis_test, settings
 
 from tests.helpers.packages import Install
 
@@ -38,9 +38,12 @@ def pytest_collection() -> None:
     logging.disable_progress_bar()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow tests first: one that is left for the end runs alone."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The slow tests first: one that is left for the end runs alone. Mutants meet the quick tests first: one kills."""
+    if config.getoption("--hypothesis-profile") == "mutations":
+        items.sort(key=lambda item: is_hypothesis_test(getattr(item, "obj", None)))
+    else:
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
