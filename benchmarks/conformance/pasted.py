@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.helpers.wheel_server import install
+
 from harness.engines.client import Client
 from harness.engines.llama_cpp.server import parameters_of
 from harness.engines.llama_cpp.stream import read_stream
@@ -26,7 +28,6 @@ from harness.engines.vllm.server import ServerSession
 from harness.engines.worker import EngineError
 from harness.records.rounds import Generation
 from harness.vocabulary import ROOT
-from tests.helpers.wheel_server import install
 
 START_S = 170.0
 VLLM_URL, LLAMA_URL = "http://127.0.0.1:8000", "http://127.0.0.1:8080"  # their servers' own ports
