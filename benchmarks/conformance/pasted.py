@@ -18,8 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.helpers.wheel_server import install
-
+from benchmarks.conformance.wheel_server import install
 from harness.engines.client import Client
 from harness.engines.llama_cpp.server import parameters_of
 from harness.engines.llama_cpp.stream import read_stream
