@@ -21,6 +21,7 @@ import harness.config.run  # noqa: F401  (gives Hydra the configuration's defaul
 from drafters.errors import InputError
 from harness.launch import exit_codes
 from harness.launch.first_line import say_first_line
+from harness.records.progress import waiting
 from harness.report.entry import command, say, through_hydra
 from harness.vocabulary import CONF, EXIT_INTERRUPTED, EXIT_OK
 
@@ -41,7 +42,9 @@ def job(composed: DictConfig) -> float:
     Raises KeyboardInterrupt where it was interrupted.
     """
     say_first_line(composed)
-    code, objective = job_runner()(composed)
+    with waiting("loading libraries"):
+        run_job = job_runner()
+    code, objective = run_job(composed)
     exit_codes.jobs.append(code)
     if code == EXIT_INTERRUPTED:
         # Out of Hydra at once: the rest of a sweep must not start.

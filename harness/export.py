@@ -1,4 +1,4 @@
-"""`python -m harness.export gguf CHECKPOINT --out FILE [--type TYPE] [--target FOLDER]`: write a checkpoint for
+"""`drafthouse export gguf CHECKPOINT --out FILE [--type TYPE] [--target FOLDER]`: write a checkpoint for
 llama.cpp.
 
 A Gemma 4 target, its MTP assistant, or a DFlash, DFlash 2 or DSpark drafter becomes one GGUF file; a drafter takes its
@@ -20,7 +20,7 @@ from harness.vocabulary import EXIT_OK
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.export", description="Write a checkpoint for llama.cpp.")
+    parser = argparse.ArgumentParser(prog="drafthouse export", description="Write a checkpoint for llama.cpp.")
     parser.add_argument("format", choices=["gguf"])
     parser.add_argument("checkpoint", help="a checkpoint folder or a hub id")
     parser.add_argument("--out", type=Path, required=True, help="the file to write")

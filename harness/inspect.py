@@ -1,4 +1,4 @@
-"""`python -m harness.inspect PATH [--target PATH]`: describe a checkpoint folder or a GGUF file and list its problems.
+"""`drafthouse inspect PATH [--target PATH]`: describe a checkpoint folder or a GGUF file and list its problems.
 
 Reads config.json and the headers of the weight files: seconds for any size. Exit code 2 for what cannot be used. With
 `--measure` it loads drafter and target and looks at how the two are joined (`harness.comparison.diagnosis`).
@@ -37,6 +37,7 @@ from harness.engines.gguf.describe import facts_of as gguf_facts
 from harness.engines.gguf.fit import ROLES, check_drafter, check_same, read_target, sizes_in, sizes_of
 from harness.engines.gguf.fit import problems_of as gguf_problems
 from harness.engines.gguf.read import is_gguf, read_header
+from harness.records.terminal import fitted, width_of
 from harness.report.entry import command, say
 from harness.target.describe import Facts, block_facts, mtp_facts, size_facts, target_facts
 from harness.target.files import (
@@ -200,24 +201,26 @@ def _fit(found: Inspection, layout: Layout, raw: dict[str, Any], target: str) ->
 
 @command
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.inspect", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="drafthouse inspect", description=__doc__.splitlines()[0])
     parser.add_argument("path", help="a checkpoint folder, a hub id or a GGUF file")
     parser.add_argument("--target", help="a target that a drafter is meant for")
     parser.add_argument(
         "--measure", action="store_true",
-        help="load both, and draft with the drafter as read and as people wire it wrongly (python -m harness.diagnose)",
+        help="load both, and draft with the drafter as read and as people wire it wrongly (drafthouse diagnose)",
     )  # fmt: skip
     options = parser.parse_args(arguments)
     if options.measure and not options.target:
         raise InputError("--measure: expected --target, the target that the drafter drafts for")
     found = inspect(options.path, options.target)
-    print(found.text())
+    width = width_of(sys.stdout)
+    print(fitted(found.text(), width))
     if options.measure and found.usable:
         from harness.comparison.diagnosis.folders import diagnose_folder  # loads what a look at headers needs not
 
         report = diagnose_folder(options.path, options.target, say=say)
-        print("\n".join(["", *report.lines, ""]))
-        print(json.dumps(report.result))
+        print(fitted("\n".join(["", *report.lines, ""]), width))
+        if width is None:
+            print(json.dumps(report.result))
     return EXIT_OK if found.usable else EXIT_BAD_INPUT
 
 

@@ -67,7 +67,7 @@ from harness.records.files import check_writable
 from harness.records.identity import check
 from harness.records.journal import Journal
 from harness.records.machine import gpu_name
-from harness.records.progress import RunProgress, warn
+from harness.records.progress import RunProgress, waiting, warn
 from harness.records.prompts import write_prompts
 from harness.report import write_report
 from harness.report.entry import say
@@ -186,7 +186,8 @@ def run(
     # Before anything is loaded or written: most of what distinguishes two runs is known.
     check(run_dir, early, upgrade=partial(upgrade, given=early, about=prompts), not_yet_known=KNOWN_ONCE_LOADED)
     whole = sum(len(prompt.turns) for prompt in material.prompts)  # of all shares
-    models = None if config.engine.runs_baseline else load_models(config, material.plan, whole)
+    with waiting(f"loading {config.target.name}"):
+        models = None if config.engine.runs_baseline else load_models(config, material.plan, whole)
     facts = engine_facts(config, material.plan) if models is None else models.facts
     threads = Threads(config, facts.device)
     # Compiled rounds are probed once they are made: threads gain them more than eager passes.
@@ -270,7 +271,7 @@ def write_page(run_dir: Path) -> None:
     except InputError as error:  # damaged records, or none yet
         warn(f"no report: {error}")
     except Exception as error:
-        warn(f"no report: {type(error).__name__}: {error}; `python -m harness.report {run_dir}` tries again")
+        warn(f"no report: {type(error).__name__}: {error}; `drafthouse report {run_dir}` tries again")
 
 
 def exit_code_of(summary: dict[str, Any], config: RunConfig, kinds: dict[str, str]) -> tuple[int, str | None]:

@@ -1,4 +1,4 @@
-"""`python -m harness.status DIR`: list a sweep's jobs as done, running, failed, pending or dropped, with reasons."""
+"""`drafthouse status DIR`: list a sweep's jobs as done, running, failed, pending or dropped, with reasons."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def as_json(sweep: Sweep) -> str:
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.status", description=__doc__)
+    parser = argparse.ArgumentParser(prog="drafthouse status", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="hydra.sweep.dir of the sweep")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""`python -m harness.upload DIR...`: rebuild tracked W&B runs from run directories, any number of times.
+"""`drafthouse upload DIR...`: rebuild tracked W&B runs from run directories, any number of times.
 
 For runs made without tracking, offline, or during an outage. A directory holds one run or a sweep of them; the runs of
 a sweep share a group, which also gets a run with its leaderboard. `--workspace` saves a view of the project, with
@@ -67,7 +67,7 @@ def upload_leaderboard(folder: Path, config: TrackingConfig) -> str:
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.upload", description=__doc__)
+    parser = argparse.ArgumentParser(prog="drafthouse upload", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR")
     parser.add_argument("--project", default=TrackingConfig.project)
     parser.add_argument("--entity")

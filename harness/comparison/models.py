@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import json
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,8 +74,7 @@ def load_models(config: RunConfig, plan: Plan, generations: int = 0) -> Models:
     Raises InputError for missing or misshapen tensors.
     """
     global _held
-    if not sys.stderr.isatty():
-        transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()  # the run has a line of its own
     dtype = resolve_dtype(config.target, plan.target_config)
     device = parse_device(config.target.device)
     random = config.target.weights == RANDOM

@@ -44,12 +44,11 @@ def show_leaderboard(folder: Path) -> Leaderboard:
     """Print the leaderboard over all runs below `folder`, and write its files there."""
     board = leaderboard([folder])
     # A sweep must be able to begin without a drawing library.
-    from harness.report.leaderboard.page import markdown, notes, write_leaderboard
+    from harness.report.leaderboard.console import files_line, show_board
+    from harness.report.leaderboard.page import write_leaderboard
 
-    print(markdown(board), end="", flush=True)
-    for text in notes(board):
-        warn(text)
-    say(f"files: {', '.join(map(str, write_leaderboard(board, folder.resolve())))}")
+    show_board(board)
+    say(files_line(write_leaderboard(board, folder.resolve())))
     return board
 
 

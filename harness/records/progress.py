@@ -11,9 +11,12 @@ from types import TracebackType
 from typing import Protocol
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import Progress, ProgressColumn, Task
 from rich.table import Column
 from rich.text import Text
+
+from harness.records.terminal import fitted, width_of
 
 SECONDS_BETWEEN_LINES = 20.0
 SECONDS_BETWEEN_DRAWINGS = 0.1
@@ -154,7 +157,8 @@ class RunProgress:
 
     def say(self, text: str) -> None:
         """One line for the reader of the log."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        width = self.console.width if self.console.is_terminal else None
+        self.console.print(fitted(text, width), markup=False, highlight=False, soft_wrap=True)
 
 
 def clock_text(seconds: float) -> str:
@@ -162,6 +166,22 @@ def clock_text(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+@contextmanager
+def waiting(label: str, console: Console | None = None) -> Iterator[None]:
+    """Show `label` and a ticking clock on a terminal until the block ends. Nothing may be timed in it."""
+    console = console or Console(stderr=True)
+    if not console.is_terminal or _make_bar is not None:
+        yield
+        return
+    began = time.monotonic()
+
+    def line() -> Text:
+        return Text(f"{label}{BETWEEN}{clock_text(time.monotonic() - began)} elapsed", overflow="ellipsis")
+
+    with Live(get_renderable=line, console=console, refresh_per_second=1 / SECONDS_BETWEEN_TICKS, transient=True):
+        yield
 
 
 class _Line(ProgressColumn):
@@ -224,4 +244,4 @@ def progress_line(
 
 def warn(text: str) -> None:
     """One line on stderr that begins with `warning:`."""
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    print(fitted(f"warning: {text}", width_of(sys.stderr)), file=sys.stderr, flush=True)

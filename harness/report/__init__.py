@@ -1,6 +1,6 @@
 """Everything people see of a run: console, page, charts, leaderboard, published figures and W&B.
 
-`python -m harness.report DIR...` writes the page, `report.html`, with charts and data beside it, from the files of a
+`drafthouse report DIR...` writes the page, `report.html`, with charts and data beside it, from the files of a
 run. Figures come from `summary.json`; only each prompt's own ratio is computed here.
 """
 

@@ -1,4 +1,4 @@
-"""`python -m harness.report DIR...`: write the reports of runs again, from their files."""
+"""`drafthouse report DIR...`: write the reports of runs again, from their files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.vocabulary import EXIT_OK
 
 @command
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.report", description=__doc__)
+    parser = argparse.ArgumentParser(prog="drafthouse report", description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="a run directory, or a sweep of them")
     parser.add_argument("--url", default="", help="the folder on the web where DIR will lie, for the picture of a link")
     options = parser.parse_args(arguments)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +18,7 @@ from harness.report.floor_words import strength_text
 from harness.report.names import confidence_text, in_ascii, is_control, known, number, percent, span, times
 from harness.vocabulary import BASELINE, MISMATCH, VERDICTS
 
+Thing = TypeVar("Thing")
 GAP = 2  # blanks between two columns
 
 
@@ -119,7 +120,12 @@ def arms_table(summary: Mapping[str, Any], order: Sequence[str] = (), width: int
     one_line = {title: max(map(len, [heads[title], *texts[title]])) for title in heads}
     if sum(one_line.values()) + GAP * (len(able) - 1) > width:
         heads = {title: "\n".join(head.rsplit(" ", 1)) for title, head in heads.items()}
-    chosen = fitting(able, heads, texts, width)
+    chosen = fitting(
+        able,
+        lambda column: column.rank,
+        lambda column: max(map(len, [*heads[column.title].split("\n"), *texts[column.title]])),
+        width,
+    )
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
     for column in chosen:
         fold = column.title == "arm"
@@ -135,15 +141,14 @@ def arms_table(summary: Mapping[str, Any], order: Sequence[str] = (), width: int
 
 
 def fitting(
-    able: Sequence[Column], heads: Mapping[str, str], texts: Mapping[str, Sequence[str]], width: int
-) -> list[Column]:
-    """The columns of the smallest ranks that fit into `width` together, in the table's order."""
+    able: Sequence[Thing], rank: Callable[[Thing], int], wide: Callable[[Thing], int], width: int
+) -> list[Thing]:
+    """The columns of the smallest ranks that fit into `width` together, in their order; those of rank 0 in any case."""
     chosen, left = [], width + GAP
-    for column in sorted(able, key=lambda one: one.rank):
-        wide = max(map(len, [*heads[column.title].split("\n"), *texts[column.title]])) + GAP
-        if column.rank == 0 or wide <= left:
+    for column in sorted(able, key=rank):
+        if rank(column) == 0 or wide(column) + GAP <= left:
             chosen.append(column)
-            left -= wide
+            left -= wide(column) + GAP
         else:
             break  # a less important column must not stand where a more important one is missing
     return [column for column in able if column in chosen]

@@ -15,6 +15,7 @@ from harness.metrics.definitions import named
 from harness.metrics.guards import SYNTHETIC, WEAK_BASELINE
 from harness.metrics.summary import SummaryRow, overall, overall_pairs
 from harness.records.stored import read_manifest
+from harness.records.terminal import fitted
 from harness.report.arms_table import arms_table, interval
 from harness.report.engine_words import engine_lines
 from harness.report.floor_words import weak_baseline
@@ -124,8 +125,9 @@ def wide_enough(console: Console) -> Console:
 
 
 def print_line(console: Console, line: str) -> None:
-    """Print `line` as it is: without wrapping, markup or colours."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    """Print `line` without markup or colours: broken between words on a terminal, else as it is."""
+    width = console.width if console.is_terminal else None
+    console.print(fitted(line, width), markup=False, highlight=False, soft_wrap=True)
 
 
 def notes(summary: Mapping[str, Any], kinds: Mapping[str, str] | None = None) -> list[str]:

@@ -22,6 +22,7 @@ from typing import Any, ParamSpec, TextIO, cast
 
 from drafters.errors import InputError
 from harness.records.files import STORAGE_FAILED
+from harness.records.terminal import fitted, width_of
 from harness.vocabulary import EXIT_BAD_INPUT, EXIT_CRASH, EXIT_INTERRUPTED, EXIT_OK, EXIT_STORAGE
 
 Arguments = ParamSpec("Arguments")
@@ -55,8 +56,8 @@ def command(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
 
 
 def say(text: str) -> None:
-    """One line on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """One line on stderr, broken between words where that is a terminal."""
+    print(fitted(text, width_of(sys.stderr)), file=sys.stderr, flush=True)
 
 
 def tell(error: BaseException, hint: str = "") -> int:

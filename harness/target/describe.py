@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drafters.checkpoints.files import Stored, stored_bytes
@@ -23,13 +23,19 @@ FAMILY = {
 }
 
 
+def scaled(count: int, units: Sequence[str]) -> str:
+    """`count` in the unit that leaves one to three digits before the point, in steps of a thousand: `122 thousand`."""
+    step = min(len(units) - 1, max(0, (len(str(count)) - 1) // 3))
+    return f"{count / 1000**step:,.4g}{units[step]}"
+
+
 def size_facts(tensors: Mapping[str, Stored]) -> Facts:
     numbers = sum(math.prod(tensor.shape) for tensor in tensors.values())
     kinds = ", ".join(sorted({tensor.dtype for tensor in tensors.values()}))
     return [
         ("tensors", str(len(tensors))),
-        ("parameters", f"{numbers / 1e6:,.2f} million"),
-        ("stored", f"{stored_bytes(tensors) / 1e9:,.3f} GB as {kinds}"),
+        ("parameters", scaled(numbers, ("", " thousand", " million", " billion"))),
+        ("stored", f"{scaled(stored_bytes(tensors), (' B', ' kB', ' MB', ' GB'))} as {kinds}"),
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,9 +110,8 @@ def open_target(recording: Recording) -> Target:
 
 
 def quiet_loading() -> None:
-    """No bar of transformers where nobody watches."""
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()
+    """No bar of transformers."""
+    logging.disable_progress_bar()
 
 
 def open_drafter(arm: Arm, target: Target) -> Any:

@@ -107,4 +107,4 @@ def diagnose_after(
     except InputError as error:
         warn(f"no diagnosis: {error}")
     except Exception as error:
-        warn(f"no diagnosis: {type(error).__name__}: {error}; `python -m harness.diagnose {folder}` tries again")
+        warn(f"no diagnosis: {type(error).__name__}: {error}; `drafthouse diagnose {folder}` tries again")
