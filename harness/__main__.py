@@ -22,6 +22,7 @@ from drafters.errors import InputError
 from harness.launch import exit_codes
 from harness.launch.first_line import say_first_line
 from harness.records.progress import waiting
+from harness.records.terminal import width_of
 from harness.report.entry import command, say, through_hydra
 from harness.vocabulary import CONF, EXIT_INTERRUPTED, EXIT_OK
 
@@ -69,7 +70,7 @@ def answered(arguments: Sequence[str]) -> bool:
     if {"-h", "--help"} & set(arguments):
         from harness.launch.command.help import run_help
 
-        print(run_help())
+        print(run_help(width_of(sys.stdout)))
         return True
     if "--version" in arguments:
         from harness.launch.command.main import versions

@@ -256,12 +256,18 @@ def speedups_of(run_dir: Path) -> str:
 
 def share_of(run_dir: Path) -> float:
     """The share of a running job's generations that its journal holds; 0 before that is known."""
+    done, whole = counted(run_dir)
+    return min(1.0, done / whole) if whole else 0.0
+
+
+def counted(run_dir: Path) -> tuple[int, int]:
+    """Generations that a run's journal holds, and those that it was asked for; 0 of 0 before that is known."""
     try:
         manifest: Mapping[str, Any] = json.loads((run_dir / MANIFEST).read_text(encoding="utf-8"))
         settings = manifest["config"]
         repeats = int(settings.get("repeats") or 1) * int(settings.get("restarts") or 1)
         whole = int(manifest["prompts"]["turns"]) * len(manifest["arms"]) * repeats
         with (run_dir / GENERATIONS).open("rb") as file:
-            return min(1.0, sum(1 for _ in file) / whole) if whole else 0.0
+            return sum(1 for _ in file), whole
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return 0.0
+        return 0, 0

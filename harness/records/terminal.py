@@ -42,12 +42,15 @@ def _line(line: str, width: int) -> str:
     indent = len(line) - len(line.lstrip())
     columns = COLUMNS.match(line)
     below = columns.end() if columns and columns.end() <= width - ROOM else 0
+    further = " " * (below or indent + HANG)
+    if line.lstrip().startswith("# "):  # a comment stays one
+        below, further = 0, f"{' ' * indent}# "
     broken = textwrap.wrap(
         line[below:] if below else line[indent:],
         width,
         # What stands before the last column takes its room, but must not be broken itself.
         initial_indent=" " * (below or indent),
-        subsequent_indent=" " * (below or indent + HANG),
+        subsequent_indent=further,
         break_long_words=False,
         break_on_hyphens=False,
     )

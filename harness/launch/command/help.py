@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Protocol
 
+from harness.records.terminal import fitted
 from harness.vocabulary import CONF
 
 EXAMPLES = """\
@@ -32,27 +34,36 @@ class Described(Protocol):
     def about(self) -> str: ...
 
 
-def overview(commands: Mapping[str, Described]) -> str:
-    """The page of `drafthouse --help`."""
+def examples(width: int | None = None) -> str:
+    """The examples; what each does stands below it where a terminal is too narrow."""
+    if width is None or max(map(len, EXAMPLES.splitlines())) <= width:
+        return EXAMPLES
+    return "\n".join(re.sub(r" {2,}", "\n    ", line) for line in EXAMPLES.splitlines())
+
+
+def overview(commands: Mapping[str, Described], width: int | None = None) -> str:
+    """The page of `drafthouse --help`, for a terminal of `width` columns if it has one."""
     listed = "\n".join(f"{name:19} {one.about}" for name, one in commands.items())
-    return (
-        f"MTP or DFlash, on your model, on your prompts.\n\n{EXAMPLES}\n\nCommands\n{indented(listed)}\n\n"
-        f"Options of a run\n{indented(OPTIONS)}\n\nKeys of a run: drafthouse run --help"
+    return fitted(
+        f"MTP or DFlash, on your model, on your prompts.\n\n{examples(width)}\n\nCommands\n{indented(listed)}\n\n"
+        f"Options of a run\n{indented(OPTIONS)}\n\nKeys of a run: drafthouse run --help",
+        width,
     )
 
 
-def run_help() -> str:
+def run_help(width: int | None = None) -> str:
     """The page of `drafthouse run --help`: examples, groups, and conf/config.yaml with its comments."""
     groups = "\n".join(f"{group:12} {', '.join(options(group))}" for group in GROUPS)
     keys = (CONF / "config.yaml").read_text(encoding="utf-8").partition("experiment: null\n")[2]
     keys = keys.partition("\nhydra:")[0]
     keys = "\n".join(line for line in keys.splitlines() if "override hydra/" not in line).strip()
     drafters = (CONF / "drafters" / "known.yaml").read_text(encoding="utf-8").strip()
-    return (
-        f"{EXAMPLES}\n\nOptions\n{indented(OPTIONS)}\n\nGroups, as GROUP=NAME (drafthouse list says more)\n"
+    return fitted(
+        f"{examples(width)}\n\nOptions\n{indented(OPTIONS)}\n\nGroups, as GROUP=NAME (drafthouse list says more)\n"
         f"{indented(groups)}\n\nKeys, as KEY=VALUE\n{indented(keys)}\n\n"
         f"Keys of each arm, as drafters.ARM.KEY=VALUE\n{indented(drafters)}\n\n"
-        "Keys of a group stand in its files: target.KEY in conf/target, dataset.KEY in conf/dataset."
+        "Keys of a group stand in its files: target.KEY in conf/target, dataset.KEY in conf/dataset.",
+        width,
     )
 
 

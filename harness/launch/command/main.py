@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from importlib import import_module
 
 from drafters.errors import InputError
+from harness.records.terminal import width_of
 from harness.report.entry import command
 from harness.vocabulary import EXIT_OK
 
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if first in ("-h", "--help", "help"):
         from harness.launch.command.help import overview
 
-        print(overview(COMMANDS))
+        print(overview(COMMANDS, width_of(sys.stdout)))
         return EXIT_OK
     name, rest = (first, given[1:]) if first in COMMANDS else ("run", given)
     if name == "run" and first != "run" and not is_override(first):

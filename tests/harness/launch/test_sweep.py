@@ -205,6 +205,23 @@ def test_the_status_of_what_is_no_sweep_is_bad_input(tmp_path: Path, capsys: pyt
     assert "no sweep.json" in capsys.readouterr().err
 
 
+def test_the_status_of_a_run_counts_its_generations_and_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path
+    manifest = {"config": {"repeats": 1}, "prompts": {"turns": 2}, "arms": [{"name": "baseline"}, {"name": "mtp"}],
+                "command": ["drafthouse", "dataset.limit=2"]}  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "generations.jsonl").write_text("{}\n" * 3)
+    assert status.main([str(folder)]) == EXIT_OK
+    said = capsys.readouterr().out
+    assert said.startswith("unfinished run: 3 of 4 generations; `")
+    assert "dataset.limit=2" in said and f"hydra.run.dir={folder}" in said
+    (folder / "generations.jsonl").write_text("{}\n" * 4)
+    assert status.main([str(folder), "--json"]) == EXIT_OK
+    assert json.loads(capsys.readouterr().out)["finished"] is True
+
+
 def generations(folder: Path) -> int:
     return sum(len(path.read_bytes().splitlines()) for path in folder.glob("*/generations.jsonl"))
 

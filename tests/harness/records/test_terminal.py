@@ -14,7 +14,7 @@ from harness.records.terminal import fitted, width_of
 WORDS = st.lists(st.text("abc:/.-", min_size=1, max_size=12), min_size=1, max_size=20)
 
 
-def test_a_log_and_a_pipe_keep_a_line_whole(tmp_path: object) -> None:
+def test_a_log_and_a_pipe_keep_a_line_whole() -> None:
     assert width_of(io.StringIO()) is None
     assert fitted("a " * 200, None) == "a " * 200
 
@@ -42,6 +42,10 @@ def test_the_rest_of_a_row_stands_below_its_last_column() -> None:
     row = "  layers      2, width 32, no keys of their own at all"
     assert fitted(row, 40).splitlines() == ["  layers      2, width 32, no keys of", "              their own at all"]
     assert fitted(row, 36).splitlines()[1] == "    of their own at all", "too little room below the last column"
+
+
+def test_a_broken_comment_stays_one() -> None:
+    assert fitted("  # Tokens drafted per round in every arm", 26).splitlines()[1].startswith("  # ")
 
 
 @given(words=WORDS, indent=st.integers(0, 6), width=st.integers(20, 90))
