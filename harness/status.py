@@ -1,4 +1,4 @@
-"""`drafthouse status DIR`: a sweep's jobs (done, running, failed, pending or dropped) with reasons, or a run's state."""
+"""`drafthouse status DIR`: a sweep's jobs (done, running, failed, pending, dropped) with reasons, or a run's state."""
 
 from __future__ import annotations
 
