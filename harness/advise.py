@@ -30,8 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = advise(options.folders, options.arm)
     width = width_of(sys.stdout)
     # What is to be pasted stays on its line.
-    print("
-".join([*(fitted(line, width) for line in lines(found)), *pasteable(found[0])]))
+    print("\n".join([*(fitted(line, width) for line in lines(found)), *pasteable(found[0])]))
     if width is None:
         print(json.dumps(found[0].result))
     return EXIT_OK
