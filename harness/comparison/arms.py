@@ -41,6 +41,7 @@ class Arms:
         widest = max(self.k.values())
         self.capacity = capacity_for([[0] * longest], config.max_new_tokens, widest, self.target.execution)
         self.failures: dict[str, str] = {}  # programs that could not be compiled, and why
+        self.apart: list[str] = []  # programs whose steps are not joined
         self.resident = {arm: models.weight_bytes.get(arm, 0) for arm in self.names}
 
     def decode(
@@ -92,6 +93,7 @@ class Arms:
         make(chains, show)
         programs = [program for chain in chains for program, _ in chain.programs]
         self.failures |= {program.name: program.failure for program in programs if program.failure is not None}
+        self.apart += [program.name for program in programs if program.apart is not None]
 
     def warm_up(
         self,

@@ -29,7 +29,7 @@ from harness.comparison.turns import TurnDecoder
 from harness.comparison.width_probe import write_width_probe
 from harness.config import RunConfig
 from harness.decoding import pool
-from harness.decoding.auto import not_compiled
+from harness.decoding.auto import unlike_passes
 from harness.records import disturbance
 from harness.records.costs import read_costs, write_costs
 from harness.records.journal import GenerationKey
@@ -73,7 +73,7 @@ class Comparison:
             recorder.progress.announce,
             lambda arm, error: recorder.log_error(f"warm-up of {arm}", error),
         )
-        self.models.guards += not_compiled(arms.failures)
+        self.models.guards += unlike_passes(arms.failures, arms.apart)
         if self.models.target.execution == "compile":
             short = [tokens[:PROBED_TOKENS] for tokens in first]
             before = self.threads.choice

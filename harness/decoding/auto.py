@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from harness.config import RunConfig
@@ -40,9 +41,20 @@ def execution_of(
     return "compile", None
 
 
-def not_compiled(reasons: dict[str, str]) -> list[Guard]:
-    """At most one doubt about programs that run eagerly beside compiled ones: their names and why."""
-    if not reasons:
-        return []
-    shown = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
-    return [Guard("not_compiled", "warning", f"programs that could not be compiled ran eagerly: {shown}")]
+def unlike_passes(failures: dict[str, str], apart: Iterable[str] = ()) -> list[Guard]:
+    """Doubts about passes that run otherwise than the compiled ones beside them, at most one of each kind.
+
+    `failures` are the passes that could not be compiled, and why; `apart` those whose steps are not joined.
+    """
+    found = []
+    if failures:
+        shown = "; ".join(f"{name} ({reason})" for name, reason in failures.items())
+        message = (
+            "passes that could not be compiled ran eagerly beside compiled ones, so the speeds of their arms do not "
+            f"compare with those of the others: {shown}"
+        )
+        found.append(Guard("not_compiled", "warning", message))
+    if names := ", ".join(dict.fromkeys(apart)):
+        message = f"passes ran step by step, with the same tokens, slower than others that are one call: {names}"
+        found.append(Guard("not_joined", "info", message))
+    return found

@@ -22,7 +22,7 @@ static inline void rest() {
 }
 constexpr int64_t MEET = 1 << 15;  // multiplications of a thread between two meetings that are worth it
 
-enum Step : int64_t { NORM, ADD, MULTIPLY, SCALE, GATE, ROTATE, PRODUCT, STORE, ATTEND, GIVE };
+enum Step : int64_t { NORM, ADD, MULTIPLY, SCALE, GATE, ROTATE, PRODUCT, STORE, ATTEND, GIVE, TIMES };
 enum Place : int64_t { INPUT, RESULT, SHARED, OWN };
 
 struct Value { float* data; int64_t row; };  // rows lie `row` numbers apart
@@ -163,6 +163,9 @@ extern "C" AOTITorchError aoti_torch_cpu_chain(const AtenTensorHandle* inputs, i
         each(a, b, o, M, N, [](vec x, vec y) { return x * y; }); break; }
       case SCALE: {
         Value o = value(code.next()), a = value(code.next()); float by = *data(inputs[code.next()]); int64_t M = code.next(), N = code.next();
+        each(a, a, o, M, N, [by](vec x, vec) { return x * by; }); break; }
+      case TIMES: {
+        Value o = value(code.next()), a = value(code.next()); float by = code.number(); int64_t M = code.next(), N = code.next();
         each(a, a, o, M, N, [by](vec x, vec) { return x * by; }); break; }
       case GATE: {
         Value o = value(code.next()), a = value(code.next()), b = value(code.next()); int64_t kind = code.next(), M = code.next(), N = code.next();

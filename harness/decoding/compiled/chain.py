@@ -21,6 +21,7 @@ from harness.decoding.compiled.steps import is_, value_of
 from harness.decoding.compiled.taking import Taking, Walk
 
 aten = torch.ops.aten
+BEGINNERS = ("norm", "product", "gated")  # steps that read all their inputs from outside a chain, if need be
 
 
 def join(graph: fx.GraphModule, names: dict[str, Any]) -> None:
@@ -43,7 +44,8 @@ class Joining(Taking):
         for node in list(self.graph.nodes):
             if node.op in ("placeholder", "get_attr", "output") or self.take(node):
                 continue
-            if node in self.steps and self.walk.late.intersection(self.steps[node].inputs):
+            step = self.steps.get(node)
+            if step and step.kind in BEGINNERS and self.walk.late.intersection(step.inputs):
                 self.place()  # it needs what comes after this chain, so it begins another
                 if self.take(node):
                     continue
@@ -52,12 +54,12 @@ class Joining(Taking):
             if after or self.walk.late_changes or (changes and self._touches(node)):
                 self.walk.late.add(node)
                 self.walk.late_changes |= changes
-                if node in self.steps and self.steps[node].kind in ("store", "attend"):
+                if step and step.kind in ("store", "attend"):
                     raise ValueError(f"{node.name} reads or writes rows in another way than the kernel")
         self.place()
 
     def _read_by_steps(self) -> set[str]:
-        """Stored rows that nothing but steps reads and writes, and that are read where they are written."""
+        """Stored rows that nothing but steps reads and writes; those of `observe` nothing reads at all."""
         stored = {str(step.held[0].target) for step in self.steps.values() if step.kind == "store"}
         read = {str(one.target) for step in self.steps.values() if step.kind == "attend" for one in step.held[:2]}
         spoiled = set()
@@ -67,7 +69,7 @@ class Joining(Taking):
                 spoiled.add(root)
             if node.op == "get_attr" and str(node.target) in stored:
                 spoiled |= {str(node.target) for user in node.users if not self._is_of_steps(user)}
-        return {name for name in read if name not in spoiled} - (stored - read)
+        return (read | stored) - spoiled
 
     def _is_of_steps(self, user: fx.Node) -> bool:
         """Whether a reader of stored rows is a step, or what only steps read."""

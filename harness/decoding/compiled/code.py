@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import fx
 
-KINDS = ("norm", "add", "multiply", "scale", "gate", "rotate", "product", "store", "attend", "give")
+KINDS = ("norm", "add", "multiply", "scale", "gate", "rotate", "product", "store", "attend", "give", "times")
 INPUT, RESULT, SHARED, OWN = range(4)
 LINE = 16  # numbers; a value begins at a multiple
 MEETING = ("product", "attend")  # steps whose numbers all threads compute together, and wait for

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import torch
 from torch import fx, nn
 
 from harness.decoding.compiled.capture import Shape
+
+#: The modules that register the operations of a namespace; imported where a graph needs one, as they take seconds.
+REGISTER = {"transformers": "transformers.integrations.moe"}
 
 
 class _Writer(pickle.Pickler):
@@ -34,10 +38,15 @@ class _Reader(pickle.Unpickler):
         kind, name = pid
         if kind == "node":
             return self.nodes[name]
-        found: Any = torch.ops
-        for part in name.split("."):
-            found = getattr(found, part)
-        return found
+        return operation(name)
+
+
+def operation(name: str) -> Any:
+    """The operation `namespace.name.overload`. Raises AttributeError for one that nothing registers."""
+    namespace, short, overload = name.split(".")
+    if namespace in REGISTER and not hasattr(getattr(torch.ops, namespace), short):
+        import_module(REGISTER[namespace])
+    return getattr(getattr(getattr(torch.ops, namespace), short), overload)
 
 
 def write(path: Path, graph: fx.Graph, arguments: list[Shape], held: dict[str, Shape]) -> None:

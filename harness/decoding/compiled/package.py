@@ -43,6 +43,7 @@ class Package:
     """A program's library and what it takes and gives (`harness.decoding.compiled.capture.Capture`).
 
     Without a library it stays the function that it is: a handful of operations is not worth a compiler's seconds.
+    `apart` says why its steps are not joined into calls of one kernel, None where they are.
     """
 
     library: Path | None
@@ -50,6 +51,7 @@ class Package:
     literals: dict[str, Tensor]
     results: list[Shape]
     form: Any
+    apart: str | None = None
 
 
 @functools.cache
@@ -101,7 +103,7 @@ def find(key: str) -> Package | None:
         literals = torch.load(folder / LITERALS, weights_only=True)
         results = [Shape(tuple(size), tuple(stride), dtype) for size, stride, dtype in about["results"]]
         library = folder / PROGRAM if PROGRAM in about["files"] else None
-        return Package(library, about["names"], literals, results, about["form"])
+        return Package(library, about["names"], literals, results, about["form"], about["apart"])
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         log.warning("%s: %s; the program is made anew", folder, error)
         return None
@@ -130,7 +132,7 @@ def write_graph(taken: Capture, folder: Path) -> None:
     graphs.write(folder / GRAPH, taken.graph.graph, taken.arguments, held)
 
 
-def keep(key: str, name: str, found: Capture, job: Path) -> None:
+def keep(key: str, name: str, found: Capture, job: Path, apart: str | None = None) -> None:
     """Make the job's folder, with its compiled program, the package of `key`: all at once, in place of any other."""
     (job / GRAPH).unlink(missing_ok=True)
     about = {
@@ -140,6 +142,7 @@ def keep(key: str, name: str, found: Capture, job: Path) -> None:
         "names": found.names,
         "results": [[shape.size, shape.stride, shape.dtype] for shape in found.results],
         "form": found.form,
+        "apart": apart,
         "files": {file: sha256_of(job / file) for file in (PROGRAM, TABLE, LITERALS) if (job / file).exists()},
     }
     (job / MANIFEST).write_text(json.dumps(about, indent=1), encoding="utf-8")

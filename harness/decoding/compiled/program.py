@@ -32,13 +32,14 @@ def first_of(tensors: Iterator[Tensor]) -> Any:
 class Program:
     """`function` over the objects of `root`; a call runs `function` until a package is bound, and where none can be.
 
-    `failure` says why it cannot be compiled.
+    `failure` says why it cannot be compiled, `apart` why its steps are not joined into calls of one kernel.
     """
 
     name: str
     function: Callable[..., Any]
     root: Callable[[], dict[str, Any]]
     failure: str | None = None
+    apart: str | None = None
     is_settled: bool = False
     loaded: inductor_private.Loaded | None = field(default=None, repr=False)
     build: Callable[[Iterator[Tensor]], Any] = field(default=first_of, repr=False)
@@ -51,7 +52,7 @@ class Program:
 
     def bind(self, found: package.Package, state: State) -> None:
         """Run the package `found` on the tensors of `state` from now on."""
-        self.is_settled = True
+        self.is_settled, self.apart = True, found.apart
         if found.library is None:
             return
         kernels.load(package.processor())
@@ -94,10 +95,11 @@ class Job:
     key: str
     taken: Capture
     folder: Path
+    apart: str | None = None
 
     def finish(self) -> None:
         """Keep what was compiled and run it from now on."""
-        package.keep(self.key, self.program.name, self.taken, self.folder)
+        package.keep(self.key, self.program.name, self.taken, self.folder, self.apart)
         found = package.find(self.key)
         if found is None:
             raise OSError(f"the package {self.key} was written and cannot be read")
@@ -183,15 +185,15 @@ def bind_or_start(program: Program, arguments: tuple[Any, ...], making: Making) 
         program.bind(found, state)
         return builder(found.form)(shape.empty() for shape in found.results)
     take = partial(capture, program.function, shapes, builder(form), state)
-    taken = take()
+    taken, apart = take(), None
     if not taken.is_trivial:
         try:
             rewrite(taken)
         except Exception as error:  # the kernels of single steps ask for less
-            log.warning("%s: its steps are not joined: %s: %s", program.name, type(error).__name__, error)
+            apart = f"{type(error).__name__}: {error}"
             taken = take()
             rewrite(taken, joined=False)
-    job = Job(program, state, key, taken, package.open_job())
+    job = Job(program, state, key, taken, package.open_job(), apart)
     if taken.is_trivial:
         package.write_literals(taken, job.folder)
         job.finish()

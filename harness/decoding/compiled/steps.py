@@ -52,6 +52,10 @@ def find_steps(graph: fx.Graph, names: dict[str, Any]) -> dict[fx.Node, Step]:
             found = find(node, names)
             if found is not None:
                 steps[node] = found
+                if found.kind == "rotate":  # with one head its two products look like steps of their own
+                    for part in node.args[:2]:
+                        if len(part.users) == 1:
+                            steps.pop(part, None)
                 break
     gated = {one for step in steps.values() if step.kind == "gated" for one in step.held}
     size = 0
@@ -191,9 +195,15 @@ def gate(node: fx.Node, names: dict[str, Any]) -> Step | None:
 
 
 def plain(node: fx.Node, names: dict[str, Any]) -> Step | None:
-    """A sum or product of two tensors of one shape, or a product with a single number in memory."""
+    """A sum or product of two tensors of one shape, or a product with one number: in memory, or of the graph."""
     a, b = node.args[:2]
-    if node.kwargs or not isinstance(a, fx.Node) or not isinstance(b, fx.Node):
+    if node.kwargs or not isinstance(a, fx.Node):
+        return None
+    if isinstance(b, float):
+        value = value_of(node)
+        fits = value.dtype == value_of(a).dtype == torch.float32 and value.dim() > 0 and value.shape[-1] % LANES == 0
+        return Step("times", (a,), (b,)) if fits and node.target is not aten.add.Tensor else None
+    if not isinstance(b, fx.Node):
         return None
     one, two, value = value_of(a), value_of(b), value_of(node)
     if {one.dtype, two.dtype} != {torch.float32} or value.shape[-1:] == () or value.shape[-1] % LANES:

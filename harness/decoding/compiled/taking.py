@@ -105,6 +105,9 @@ class Taking:
     def _scale(self, node: fx.Node, step: Step) -> bool:
         return self._row_wise(node, "scale", list(step.inputs), *step.held)
 
+    def _times(self, node: fx.Node, step: Step) -> bool:
+        return self._row_wise(node, "times", list(step.inputs), *step.held)
+
     def _norm(self, node: fx.Node, step: Step) -> bool:
         weight, size, eps = step.held
         place = self._input(step.inputs[0])

@@ -9,14 +9,17 @@ from typing import Any, Literal
 from harness.metrics.statistics import EQUAL
 from harness.metrics.summary import SummaryRow
 from harness.report.floor_words import strength_text, weak_baseline
-from harness.report.names import confidence_text, known, listed, span, times
+from harness.report.names import clean, confidence_text, known, listed, span, times
 from harness.report.page.data import RunData, Series
+from harness.report.places import without_places
 from harness.vocabulary import ALL, BASELINE, VERDICTS
 
 Tone = Literal["clear", "even", "void"]
 CLOCK = "speedup_decode"
 #: Guards under which no result of a run counts as clear.
 DISTURBED = {"busy_machine", "unsteady_pace"}
+#: Guards about how the passes ran, which decide what the speedups mean: their messages belong to the verdict.
+OF_THE_LOOP = ("no_compiler", "not_compiled", "not_joined")
 DISTURBED_TEXT = "Other work disturbed the machine during this run (see the warnings below): do not quote it."
 
 
@@ -68,6 +71,9 @@ def headline(run: RunData) -> Headline:
     found = _headline(run)
     if found.tone == "clear" and DISTURBED & {guard["code"] for guard in run.summary.get("guards", [])}:
         found = replace(found, tone="even", sentences=(*found.sentences, DISTURBED_TEXT))
+    loops = {guard["code"]: str(guard["message"]) for guard in run.summary.get("guards", [])}
+    said = [clean(without_places(loops[code])) for code in OF_THE_LOOP if code in loops]
+    found = replace(found, sentences=(*found.sentences, *(f"{text[0].upper()}{text[1:]}." for text in said)))
     rows = [run.row(one) for one in run.series if run.row(one)]
     if weak := weak_baseline(rows):
         strength = min(row["strength"] for row in rows if row["arm"] == BASELINE and known(row.get("strength")))

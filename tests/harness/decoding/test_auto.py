@@ -51,7 +51,9 @@ def test_what_was_asked_for_and_other_devices_are_left_alone(
     assert chosen(monkeypatch, **other) == (other.get("execution", "auto"), None)
 
 
-def test_programs_that_were_not_compiled_are_one_doubt() -> None:
-    assert auto.not_compiled({}) == []
-    (doubt,) = auto.not_compiled({"mtp propose": "no such operation", "mtp observe": "it reads results"})
-    assert "mtp propose (no such operation)" in doubt.message and doubt.severity == "warning"
+def test_passes_that_run_otherwise_than_those_beside_them_are_one_doubt_each() -> None:
+    assert auto.unlike_passes({}) == []
+    failures = {"mtp propose": "no such operation", "mtp observe": "it reads results"}
+    eager, apart = auto.unlike_passes(failures, ["dflash verify", "dflash verify"])
+    assert "mtp propose (no such operation)" in eager.message and eager.severity == "warning"
+    assert apart.message.endswith(": dflash verify") and (apart.code, apart.severity) == ("not_joined", "info")

@@ -79,6 +79,8 @@ def test_compiled_rounds_give_the_eager_tokens(
         if execution == "compile":
             decoder = pool.peek(target, drafter)
             assert set(decoder.programs) == {REACH_STEP["compile"]}
+            programs = decoder.programs[REACH_STEP["compile"]]
+            assert not any(part.failure for part in (programs.propose, programs.verify, programs.observe))
             assert decoder.preparation_s > 0
     assert answers[0] == answers[1]
 

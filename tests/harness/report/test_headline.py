@@ -74,6 +74,13 @@ def test_a_baseline_far_from_its_floor_is_named_in_title_and_text() -> None:
     assert headline(found).title == "MTP is 1.80× as fast as plain decoding"
 
 
+@pytest.mark.parametrize("code", ["no_compiler", "not_compiled", "not_joined"])
+def test_passes_that_ran_unlike_others_stand_in_the_verdict_once(code: str) -> None:
+    made = run([row("mtp", 1.8), row("dflash", 2.4)], [pair(1.33, "faster")])
+    made.summary["guards"] = [{"code": code, "severity": "warning", "message": "passes ran eagerly: mtp verify"}]
+    assert headline(made).sentences.count("Passes ran eagerly: mtp verify.") == 1
+
+
 def test_a_disturbed_machine_gives_no_clear_result() -> None:
     made = run([row("mtp", 1.8), row("dflash", 2.4)], [pair(1.33, "faster")])
     made.summary["guards"] = [{"code": "busy_machine", "severity": "warning", "message": "m"}]

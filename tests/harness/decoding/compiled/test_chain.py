@@ -21,7 +21,7 @@ from harness.decoding.compiled.kernels import chain
 from harness.decoding.compiled.rewrite import rewrite
 from harness.decoding.compiled.state import State, builder, flatten
 
-HIDDEN, HEADS, KV_HEADS, DIM, SLOTS = 64, 4, 2, 32, 24
+HIDDEN, HEADS, DIM, SLOTS, PER_LAYER = 64, 4, 32, 24, 16
 
 
 class Reader:
@@ -75,6 +75,11 @@ class Reader:
         out, a, by, rows, width = (self.next() for _ in range(5))
         self.value(out, rows, width).copy_(self.value(a, rows, width) * self.inputs[by])
 
+    def times(self) -> None:
+        out, a = self.next(), self.next()
+        by, rows, width = self.number(), self.next(), self.next()
+        self.value(out, rows, width).copy_(self.value(a, rows, width) * by)
+
     def rotate(self) -> None:
         out, x, c, s, rows, heads, dim = (self.next() for _ in range(7))
         cos, sin = (self.value(one, rows, dim)[:, None] for one in (c, s))
@@ -125,9 +130,13 @@ def read_by_python() -> Iterator[None]:
 
 
 class Layers:
-    """Two layers in the manner of Gemma's: their own storage, one attention that sees a block from both sides."""
+    """Two layers in the manner of Gemma's: their own storage, one attention that sees a block from both sides.
 
-    def __init__(self, batch: int, width: int, both_sides: bool) -> None:
+    With a single head of keys (E2B), the products of its rotation have the shape of the tables. Every layer gets
+    numbers of its own, which constants of the graph scale.
+    """
+
+    def __init__(self, batch: int, width: int, both_sides: bool, kv_heads: int) -> None:
         torch.manual_seed(0)
         self.batch, self.width, self.both_sides = batch, width, both_sides
 
@@ -139,18 +148,20 @@ class Layers:
                 {
                     "norm": nn.RMSNorm(HIDDEN, eps=1e-6), "after": nn.RMSNorm(HIDDEN, eps=1e-6),
                     "qn": nn.RMSNorm(DIM, eps=1e-6), "q": linear(HEADS * DIM, HIDDEN),
-                    "k": linear(KV_HEADS * DIM, HIDDEN),
-                    "v": linear(KV_HEADS * DIM, HIDDEN), "o": linear(HIDDEN, HEADS * DIM),
+                    "k": linear(kv_heads * DIM, HIDDEN),
+                    "v": linear(kv_heads * DIM, HIDDEN), "o": linear(HIDDEN, HEADS * DIM),
                     "gate": linear(2 * HIDDEN, HIDDEN), "up": linear(2 * HIDDEN, HIDDEN),
                     "down": linear(HIDDEN, 2 * HIDDEN),
+                    "own_gate": linear(PER_LAYER, HIDDEN), "own": linear(HIDDEN, PER_LAYER),
                 }
             )
             for _ in range(2)
         ]  # fmt: skip
-        self.head = linear(48, HIDDEN)
+        self.head, self.to_layers = linear(48, HIDDEN), linear(2 * PER_LAYER, HIDDEN)
+        self.of_layers = nn.RMSNorm(PER_LAYER, eps=1e-6)
         self.scalar = torch.tensor([0.75])
-        self.keys = [torch.zeros(batch, KV_HEADS, SLOTS, DIM) for _ in range(2)]
-        self.values = [torch.zeros(batch, KV_HEADS, SLOTS, DIM) for _ in range(2)]
+        self.keys = [torch.zeros(batch, kv_heads, SLOTS, DIM) for _ in range(2)]
+        self.values = [torch.zeros(batch, kv_heads, SLOTS, DIM) for _ in range(2)]
 
     def heads(self, x: Tensor) -> Tensor:
         return x.view(self.batch, self.width, -1, DIM)
@@ -165,6 +176,8 @@ class Layers:
             visible(positions, positions_of_slots(positions[:, -1], SLOTS, False), horizon=horizon), x.dtype
         )
         first = x
+        of_layers = (self.to_layers(x) * 0.125).view(self.batch, self.width, 2, PER_LAYER)
+        of_layers = self.of_layers(of_layers) * 0.7
         for index, layer in enumerate(self.layers):
             h = layer["norm"](x)
             q = rotated(layer["qn"](self.heads(layer["q"](h))), cos, sin).transpose(1, 2)
@@ -176,15 +189,20 @@ class Layers:
             x = x + layer["o"](out.reshape(self.batch, self.width, -1))
             h = layer["after"](x)
             x = x + layer["down"](F.gelu(layer["gate"](h), approximate="tanh") * layer["up"](h))
+            gates = F.gelu(layer["own_gate"](x), approximate="tanh")
+            x = x + layer["own"](gates * of_layers[:, :, index])
             x = x * self.scalar
             if index == 0:
                 first = x
         return self.head(x).tanh_(), first
 
 
-@pytest.mark.parametrize(("batch", "width", "both_sides"), [(1, 1, False), (1, 5, False), (1, 4, True), (3, 2, False)])
-def test_two_layers_are_one_call_and_compute_the_same(batch: int, width: int, both_sides: bool) -> None:
-    layers = Layers(batch, width, both_sides)
+@pytest.mark.parametrize(
+    ("batch", "width", "both_sides", "kv_heads"),
+    [(1, 1, False, 2), (1, 1, False, 1), (1, 5, False, 1), (1, 4, True, 2), (3, 2, False, 2)],
+)
+def test_two_layers_are_one_call_and_compute_the_same(batch: int, width: int, both_sides: bool, kv_heads: int) -> None:
+    layers = Layers(batch, width, both_sides, kv_heads)
     example = (torch.randn(batch, width, HIDDEN), torch.arange(width).expand(batch, -1) + torch.arange(batch)[:, None])
     state = State({"owner": vars(layers)})
     _, form = flatten(example)

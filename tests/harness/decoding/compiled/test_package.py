@@ -34,7 +34,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DRAFTHOUSE_CACHE", str(tmp_path))
 
 
-def kept(name: str) -> Path:
+def kept(name: str, apart: str | None = None) -> Path:
     """A package whose library is a word."""
     owner = Doubler()
     _, form = flatten((ARGUMENT,))
@@ -42,7 +42,7 @@ def kept(name: str) -> Path:
     job = package.open_job()
     package.write_graph(taken, job)
     (job / package.PROGRAM).write_text("a library")
-    package.keep(name, "run", taken, job)
+    package.keep(name, "run", taken, job, apart)
     return package.home() / name
 
 
@@ -93,6 +93,12 @@ def test_a_damaged_package_is_not_found_and_made_anew(file: str, damage: str, ca
     assert "made anew" in caplog.text
     kept("one")
     assert package.find("one") is not None
+
+
+def test_a_later_run_knows_that_steps_are_not_joined() -> None:
+    kept("one", "rows are stored by several calls")
+    kept("two")
+    assert [package.find(name).apart for name in ("one", "two")] == ["rows are stored by several calls", None]
 
 
 def test_a_package_in_another_ones_place_is_not_found() -> None:
