@@ -1,4 +1,8 @@
-"""Bakes small CPU weights into the compiled round, in the layout that each pass width multiplies fastest."""
+"""Bakes small CPU weights into programs of torch.compile, in the layout that each pass width multiplies fastest.
+
+Rounds are no such programs any more (`harness.decoding.compiled`). `benchmarks.peers` keeps it: its floor is the best
+that torch's own compiler makes of a bare forward, and without baked weights that floor would lie above the rounds.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from harness.decoding.compiled import inductor_private
 
 log = logging.getLogger(__name__)
 
-FROZEN_UP_TO = 2**28  # bytes of a target's weights; each program of each arm, and of each reach, holds a copy
+FROZEN_UP_TO = 2**28  # bytes of a target's weights; each program holds a copy
 WIDE = 8  # rows; below, a call of oneDNN costs more before its first multiplication than it saves
 
 
