@@ -29,7 +29,9 @@ from benchmarks.conformance.pair import add_arguments, compare, rounds_by_place,
 from drafters.registry import KINDS
 from harness import load_drafter, load_target
 from harness.config import RunConfig, read_config
+from harness.engines.arms import ENGINES_JSON
 from harness.records.frames import read_rounds
+from harness.records.stored import read_object
 from harness.run import gather, run
 from harness.vocabulary import ASSETS, LLAMA_CPP
 
@@ -48,13 +50,17 @@ def both_engines(
     new_tokens: int,
     arms: Mapping[str, tuple[str, int]] = ARMS,
     engine: Mapping[str, Any] | None = None,
+    folders: Mapping[str, Path] | None = None,
     **options: Any,
 ) -> RunConfig:
-    """The run: a family's target and drafters in both engines, under llama.cpp's conventions."""
+    """The run: a family's target and drafters in both engines, under llama.cpp's conventions.
+
+    `folders` has other checkpoints by arm.
+    """
     folder = FAMILIES[family]
     drafters = {
         name: {"kind": kind, "num_draft_tokens": k, **ALIKE.get(kind, {})}
-        | ({} if kind == "lookup" else {"path": str(folder / kind)})
+        | ({} if kind == "lookup" else {"path": str((folders or {}).get(name, folder / kind))})
         for name, (kind, k) in arms.items()
     }
     return read_config(
@@ -131,6 +137,12 @@ def check(
     return rows, wrong
 
 
+def versions_in(folder: Path) -> dict[str, str]:
+    """The engine's packages as the run noted them; a binary and a server name none."""
+    noted = read_object(folder / ENGINES_JSON, "no version is named") or {}
+    return {name: version for arm in noted.values() for name, version in arm.get("versions", {}).items()}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Both engines on the embedded families, round by round.")
     parser.add_argument("--family", choices=FAMILIES, default="embedded")
@@ -146,11 +158,14 @@ def main() -> int:
             asked.family, list(dict.fromkeys(asked.through)), asked.out or Path(scratch), prompts=prompts,
             new_tokens=asked.new_tokens, arms={name: ARMS[name] for name in asked.arms}, binary=asked.binary,
         )  # fmt: skip
+        versions = versions_in((asked.out or Path(scratch)) / asked.through[0])
     show(rows, LLAMA_CPP)
     for line in wrong:
         print(f"DIFFERS {line}")
-    result = {"prompts": prompts, "new_tokens": asked.new_tokens, "ways": asked.through, "binary": asked.binary,
-              "rows": rows, "differences": wrong}  # fmt: skip
+    result = {
+        "versions": versions, "prompts": prompts, "new_tokens": asked.new_tokens, "ways": asked.through,
+        "binary": asked.binary, "rows": rows, "differences": wrong,
+    }  # fmt: skip
     whole = (PROMPTS[asked.family], NEW_TOKENS, len(ARMS), len(WAYS))
     if (prompts, asked.new_tokens, len(set(asked.arms)), len(set(asked.through))) == whole:
         keep("conformance.llama_cpp_pair", result, before, asked.family)

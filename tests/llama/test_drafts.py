@@ -1,7 +1,9 @@
 """llama.cpp drafts the harness's tokens from exported files, for the assistant and every layout of block drafters.
 
 The drafters have random weights, so that hardly a draft is accepted: the drafted tokens themselves are compared, which
-the server writes into its log. Gates lie far outside the table from which ggml takes gelu, as in `gguf_models`.
+the server writes into its log. It writes none of DFlash 2, whose path is chosen inside the network: there the shipped
+drafter with DFlash 2's parts is accepted alike, position by position. Gates lie far outside the table from which ggml
+takes gelu, as in `gguf_models`.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks.conformance.draft_ties import TIE, KeepsLogits, gap_of
+from benchmarks.conformance.llama_cpp_pair import both_engines, judge
 from drafters.registry import KINDS
 from harness import generate, load_drafter, load_target
 from harness.config.engine import EngineConfig
+from harness.engines.counters import PER_POSITION
 from harness.engines.gguf.fit import spec_type
 from harness.engines.gguf.read import read_header
 from harness.engines.gguf.write import export
@@ -28,8 +32,10 @@ from harness.engines.llama_cpp.settings import as_attributes
 from harness.engines.session import Request
 from harness.engines.worker import WorkerProcess
 from harness.records.rounds import Generation
-from harness.vocabulary import ASSETS, LLAMA_CPP
+from harness.run import run
+from harness.vocabulary import ASSETS, EXIT_OK, LLAMA_CPP
 from tests.helpers import drafter_folders as folders
+from tests.helpers.dflash2 import write_dflash2
 from tests.helpers.gguf_models import FAR, GATES
 
 pytestmark = pytest.mark.llama
@@ -119,7 +125,7 @@ def drafts_of_llama_cpp(
 def compare(tmp_path: Path, target: Path, folder: Path, kind: str, k: int, options: dict[str, Any]) -> int:
     """The number of equal drafts; fails where one differs by more than a tie of the harness's logits.
 
-    The server logs no drafts of DFlash 2: its rounds accept as the harness's do.
+    Where the server logs no drafts, rounds at one place must accept alike.
     """
     generator = torch.Generator().manual_seed(3)
     prompts = torch.randint(20, folders.VOCAB, (3, 9), generator=generator).tolist()
@@ -157,3 +163,16 @@ def test_an_assistant_drafts_the_harness_tokens(tmp_path: Path, target: Path) ->
     folder = folders.write_assistant(tmp_path / "mtp", "E4B")
     far(folder)
     assert compare(tmp_path, target, folder, "mtp", 4, dict(KINDS["mtp"].engines[LLAMA_CPP].conventions)) > 100
+
+
+def test_dflash_2_of_shipped_weights_is_accepted_alike_at_every_position(tmp_path: Path) -> None:
+    second = write_dflash2(tmp_path / "dflash2", ASSETS / "dflash")
+    arms = {"plain": ("dflash", 15), "dflash2_k4": ("dflash", 4), "dflash2_k15": ("dflash", 15)}
+    config = both_engines("embedded", 7, 48, arms, folders={"dflash2_k4": second, "dflash2_k15": second})
+    outcome = run(config, tmp_path / "run")
+    assert (outcome.exit_code, outcome.error) == (EXIT_OK, None)
+    rows, wrong = judge(config, outcome.run_dir)
+    assert wrong == []
+    accepted = {row["arm"]: row[LLAMA_CPP][PER_POSITION] for row in rows}
+    assert sum(accepted["dflash2_k15"]) > 100
+    assert sum(accepted["dflash2_k15"]) < 0.9 * sum(accepted["plain"])  # the added parts change what is drafted

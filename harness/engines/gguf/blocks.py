@@ -37,8 +37,8 @@ def block_content(folder: Path, raw: dict[str, Any], layout: Layout, target: Pat
     tensors = stored_tensors(folder, key, ours)
     config = settled(layout, layout.parse(raw, key), tensors)
     refuse(problems_of(empty_model(layout, config), tensors), f"{key}: {folder}")
+    check_known(config, key)
     gemma = config.layout in GEMMA_LAYOUTS
-    _check_known(config, gemma, key)
     content = Content(DFLASH, _values(config), notes=_notes(config))
     if gemma:
         content.values |= {"attention.scale": 1.0, "hidden_activation": ACTIVATION}
@@ -61,11 +61,11 @@ def block_content(folder: Path, raw: dict[str, Any], layout: Layout, target: Pat
     return content
 
 
-def _check_known(config: DFlashConfig, gemma: bool, key: str) -> None:
+def check_known(config: DFlashConfig, key: str) -> None:
     """Raise InputError for a network that llama.cpp would compute otherwise."""
     if config.attention_bias:
         raise InputError(f"{key}: attention_bias is true, which llama.cpp's {DFLASH} has no place for")
-    if gemma and not config.keys_are_values:
+    if config.layout in GEMMA_LAYOUTS and not config.keys_are_values:
         raise InputError(
             f"{key}: attention_k_eq_v is false, expected true: llama.cpp norms a Gemma block drafter's values only "
             "where they are its keys"

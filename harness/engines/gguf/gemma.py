@@ -41,8 +41,7 @@ def target_content(folder: Path, key: str) -> Content:
     raw = read_model_config(folder, key)
     check_target(raw, key)
     config = text_config_of(raw, key)
-    if is_quantized(config):
-        raise InputError(f"{key}: {folder} holds quantized weights, expected f32, f16 or bf16 ones to export from")
+    check_unpacked(config, folder, key)
     tensors = stored_text(folder, key)
     model: Any = empty_target(config, str(raw["model_type"]), key)
     refuse(target_problems(model, tensors), f"{key}: {folder}")
@@ -79,12 +78,8 @@ def assistant_content(folder: Path, raw: dict[str, Any], layout: Layout, key: st
     config = layout.parse(raw, key)
     tensors = stored_tensors(folder, key)
     refuse(problems_of(empty_assistant(config, layout.build), tensors), f"{key}: {folder}")
+    check_assistant(config, key)
     text = config.text_config
-    if config.backbone_hidden_size == text.hidden_size:
-        raise InputError(
-            f"{key}: backbone_hidden_size is {config.backbone_hidden_size}, the assistant's own hidden_size; "
-            f"llama.cpp's {GEMMA4_ASSISTANT} needs two that differ"
-        )
     content = Content(GEMMA4_ASSISTANT, layer_values(text, text.num_hidden_layers, key))
     content.values |= {
         "feed_forward_length": _widths(tensors, text.num_hidden_layers, "model."),
@@ -108,6 +103,21 @@ def assistant_content(folder: Path, raw: dict[str, Any], layout: Layout, key: st
             "may draft tokens that the harness cannot"
         )
     return content
+
+
+def check_unpacked(config: Any, folder: Path, key: str) -> None:
+    """Raise InputError for a target whose weights are quantized."""
+    if is_quantized(config):
+        raise InputError(f"{key}: {folder} holds quantized weights, expected f32, f16 or bf16 ones to export from")
+
+
+def check_assistant(config: Any, key: str) -> None:
+    """Raise InputError for an assistant that llama.cpp would take for another network."""
+    if config.backbone_hidden_size == config.text_config.hidden_size:
+        raise InputError(
+            f"{key}: backbone_hidden_size is {config.backbone_hidden_size}, the assistant's own hidden_size; "
+            f"llama.cpp's {GEMMA4_ASSISTANT} needs two that differ"
+        )
 
 
 def layer_values(config: Any, shared: int, key: str) -> dict[str, Any]:

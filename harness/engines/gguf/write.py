@@ -20,13 +20,19 @@ from drafters.errors import InputError
 from drafters.geometry import text_config
 from drafters.layouts.known import find_layout, layout_of
 from drafters.registry import kind_of
-from harness.engines.gguf.blocks import block_content
+from harness.engines.gguf.blocks import block_content, check_known
 from harness.engines.gguf.content import Content, Piece, Reader, Value
 from harness.engines.gguf.fit import check_tap
-from harness.engines.gguf.gemma import assistant_content, target_content
+from harness.engines.gguf.gemma import (
+    assistant_content,
+    check_assistant,
+    check_unpacked,
+    layer_values,
+    target_content,
+)
 from harness.engines.gguf.tokens import vocabulary_values
 from harness.records.files import naming, sync_folder
-from harness.target.files import is_target
+from harness.target.files import check_target, is_target, text_config_of
 
 #: What `--type` names, with llama.cpp's number for a file of that type.
 FILE_TYPES = {"f32": 0, "f16": 1, "bf16": 32, "q8_0": 7}
@@ -74,6 +80,28 @@ def contents(checkpoint: Path, target: Path | None, key: str) -> Content:
         | content.general
     )
     return content
+
+
+def check_exportable(folder: Path, target: Path | None, key: str) -> None:
+    """Raise InputError for a checkpoint that llama.cpp would compute otherwise, from its config.json alone.
+
+    `target` is the folder of a drafter's target, None for a target.
+    """
+    raw = read_model_config(folder, key)
+    if target is None:
+        check_target(raw, key)
+        config = text_config_of(raw, key)
+        check_unpacked(config, folder, key)
+        layer_values(config, 0, key)
+        return
+    layout = layout_of(raw, key)
+    config = layout.parse(raw, key)
+    if kind_of(layout.kind).drafts_blocks:
+        check_known(config, key)
+    else:
+        check_assistant(config, key)
+        layer_values(config.text_config, 0, key)
+    _check_fit(layout.kind, raw, target, key)
 
 
 def _check_fit(kind: str, raw: dict[str, Any], target: Path, key: str) -> None:

@@ -15,7 +15,7 @@ from harness.config.checks import one_of
 from harness.engines.contract import Asked
 from harness.engines.gguf.fit import spec_type
 from harness.engines.gguf.read import read_header
-from harness.engines.llama_cpp.files import check_files
+from harness.engines.llama_cpp.files import check_exports, check_files
 from harness.engines.llama_cpp.server import Drafting, LlamaSession
 from harness.engines.llama_cpp.settings import NGRAMS, as_attributes, as_flags, switch
 from harness.engines.session import Session
@@ -63,6 +63,7 @@ class LlamaCpp:
             if arm.engine == LLAMA_CPP and stop not in (None, "p_min") and not engine.beside:
                 raise InputError(f"drafters.{arm.name}.stop={stop}: llama.cpp knows p_min alone, expected it or null")
         check_files(config)
+        check_exports(config)
         if engine.binary is not None and shutil.which(engine.binary) is None:
             raise InputError(f"engine.binary={engine.binary}: no such program, expected a llama-server")
         if engine.url is None and engine.binary is None:

@@ -1,4 +1,4 @@
-"""The GGUF files that a run names: their headers are held against the checkpoint before any is loaded."""
+"""The GGUF files of a run, before any is loaded: named ones by their headers, those to be made by their checkpoints."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from drafters.errors import InputError
 from harness.config import RunConfig
 from harness.config.arms import Arm
 from harness.engines.gguf.fit import Sizes, check_drafter, check_same, read_drafter, read_target, sizes_in
+from harness.engines.gguf.write import check_exportable
 from harness.target.files import check_target
-from harness.vocabulary import LLAMA_CPP
+from harness.vocabulary import BASELINE, LLAMA_CPP
 
 
 def check_files(config: RunConfig) -> None:
@@ -28,6 +29,25 @@ def check_files(config: RunConfig) -> None:
         check_same(read_target(Path(config.target.gguf).expanduser(), "target.gguf"), raw, "target.gguf")
     for arm in named:
         _check_drafter(arm, sizes_in(raw))
+
+
+def check_exports(config: RunConfig) -> None:
+    """Raise InputError for a checkpoint that a file must be made from and that llama.cpp would compute otherwise.
+
+    Arms with a running server need no file.
+    """
+    engine = config.engine
+    theirs = [arm for arm in config.arms if arm.engine == LLAMA_CPP and engine.url_of(arm.name) is None]
+    made = [arm for arm in theirs if arm.gguf is None and arm.path is not None]
+    whole = config.target.gguf is None and bool(theirs or (engine.runs_baseline and engine.url_of(BASELINE) is None))
+    if not made and not whole:
+        return
+    target = resolve_folder(str(config.target.path), "target.path", config.target.revision, weights=False)
+    if whole:
+        check_exportable(target, None, "target.path")
+    for arm in made:
+        key = f"drafters.{engine.asked_as(arm.name)}.path"
+        check_exportable(resolve_folder(str(arm.path), key, weights=False), target, key)
 
 
 def _check_drafter(arm: Arm, target: Sizes) -> None:

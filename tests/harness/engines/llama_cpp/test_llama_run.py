@@ -248,6 +248,20 @@ def test_a_file_that_does_not_fit_is_refused_before_anything_starts(
     assert not (tmp_path / "run" / "generations.jsonl").exists()
 
 
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_layout_that_llama_cpp_computes_otherwise_is_refused_before_anything_starts(
+    configure: Configure, pair: dict[str, str], tmp_path: Path, beside: bool
+) -> None:
+    folder = tmp_path / "biased"
+    folder.mkdir()
+    raw = json.loads((Path(pair["dflash"]) / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(raw | {"attention_bias": True}), encoding="utf-8")
+    config = configure({"beside": beside}, drafters={"dflash": {"path": str(folder)}}, drafter=["dflash"])
+    with pytest.raises(InputError, match=r"^drafters\.dflash\.path: attention_bias is true, .* has no place for$"):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "generations.jsonl").exists()
+
+
 def test_a_context_that_is_too_small_fails_the_arm(configure: Configure, tmp_path: Path) -> None:
     outcome = run(configure({"options": {"ctx_size": 10}}), tmp_path / "run")
     assert outcome.exit_code == EXIT_ARM_FAILED
