@@ -60,8 +60,8 @@ class Shown:
 
 
 def batches(answers: Iterable[Answered], size: int) -> Iterator[tuple[Answered, ...]]:
-    """Batches of answers of like length, which pad little; answers of one token have no round and are left out."""
-    ordered = sorted((one for one in answers if len(one.answer) > 1), key=lambda one: len(one.answer))
+    """Batches of texts of like length, which pad little; answers of one token have no round and are left out."""
+    ordered = sorted((one for one in answers if len(one.answer) > 1), key=lambda one: len(one.tokens))
     for start in range(0, len(ordered), size):
         yield tuple(ordered[start : start + size])
 
@@ -135,6 +135,7 @@ def draft_along(
     seen = wiring.see(shown.seen_by(wiring.taps))
     device, batch = target.device, shown.batch
     size, longest = len(batch), max(len(one.answer) for one in batch)
+    watch.begin(size, k, GREEDY, device, drawn=False)  # zeros stay where the drafter is not watched
     begin_drafting(target, drafter, wiring, shown, seen, k)
     answer = torch.full((size, longest + k + widest), NONE, device=device)  # [B, L + k + widest]
     for row, one in enumerate(batch):
@@ -152,6 +153,8 @@ def draft_along(
             proposal = drafter.propose(anchor, prompt + place)
             ahead = answer.gather(1, place[:, None] + offsets)  # [B, k]
             stood = (proposal.tokens == ahead).long().cumprod(dim=1).sum(dim=1)  # no draft is NONE
+            if proposal.count is not None:  # [B]: a drafter that stopped early
+                stood = torch.minimum(stood, proposal.count)
             known = (length - 1 - place).clamp(max=k)
             kept.append((going, place.clone(), known, stood, watch.best.clone()))
             moved = torch.minimum(step(stood), length - 1 - place).clamp(min=0)  # a row that is done stays

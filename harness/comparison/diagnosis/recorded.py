@@ -31,7 +31,8 @@ from harness.vocabulary import BASELINE, OK
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The rounds of one arm as they were decoded, as anchors, and the seconds that decoding took."""
+    """The rounds of one arm as they were decoded, as anchors, and the seconds that prefill and decoding took: teacher
+    forcing reads the prompts as well."""
 
     anchors: Anchors
     seconds: float
@@ -190,4 +191,4 @@ def decoded_rounds(recording: Recording, arm: str, answers: Sequence[Answered]) 
         return None
     k = max(k for k, _ in parts)
     joined = [Anchors(k, *columns, np.zeros((len(columns[0]), k))) for _, columns in parts]
-    return Decoded(Anchors.joined(joined), float(own["decode_s"].sum()))
+    return Decoded(Anchors.joined(joined), float((own["prefill_s"] + own["decode_s"]).sum()))
