@@ -39,7 +39,7 @@ def prediction_chart(run: RunData, table: pd.DataFrame) -> Chart | None:
         marks += [_prediction(axes, one, row) for row in own.to_dict("records")]
     values = table[["predicted_speedup", "speedup_decode"]].to_numpy(dtype=float)
     square(axes, values)
-    axes.set_xlabel("predicted: tokens per round / cost of a round, log scale")
+    axes.set_xlabel("predicted from rounds, log scale")
     axes.set_ylabel("measured, log scale")
     axes.legend(loc="upper left")
     return finish(figure, "predicted", "Measured against predicted speedup", marks=marks)
