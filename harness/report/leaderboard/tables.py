@@ -112,7 +112,8 @@ def _pairs_table(board: Leaderboard, links: Mapping[str, str]) -> Table:
         words = str(row["speedup_decode_words"] or "not distinguishable")
         tone = {"faster": "good", "slower": "bad", "void": "bad"}.get(words, "quiet")
         interval = span(row["speedup_decode_low"], row["speedup_decode_high"])
-        cells = [*(Cell(plain(row[name])) for name in differing), Cell(times(row["speedup_decode"]), "" if interval == NONE else interval)]
+        fast = Cell(times(row["speedup_decode"]), "" if interval == NONE else interval)
+        cells = [*(Cell(plain(row[name])) for name in differing), fast]
         cells += [Cell(words, tone=tone), Cell(number(row["paired_prompts"], 0))]
         cells += [Cell(clean(row["run"]), link=links.get(row["run"], ""))]
         other = who(row["other"], row["other_num_draft_tokens"])
