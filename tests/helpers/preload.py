@@ -17,6 +17,11 @@ from tests.helpers.quick_measurements import measure_quickly
 for name in (
     "harness.__main__",
     "harness.launch.job",
+    "harness.launch.command.help",
+    "hydra_plugins.drafthouse_sweeper",
+    "matplotlib.backends.backend_agg",
+    "pyarrow.dataset",
+    "scipy.stats",
     "tests.helpers.parallel_worker",
     "transformers.models.gemma4.modeling_gemma4",
     "transformers.models.gemma4_unified.modeling_gemma4_unified",
