@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wandb.sdk.launch.sweeps import utils
+import yaml
 
 from tests.harness.config.test_every_yaml import CONF, composed
 from tests.helpers.checkpoint_folders import write_prompts
@@ -15,15 +15,22 @@ from tests.helpers.processes import start
 from tests.helpers.wandb_file import read_back
 
 
-def sweep_file() -> dict[str, Any]:
-    found = utils.load_sweep_config(str(CONF / "wandb_sweep.yaml"))
-    assert found is not None
+def plain_file() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((CONF / "wandb_sweep.yaml").read_text(encoding="utf-8"))
     return found
+
+
+def sweep_file() -> dict[str, Any]:
+    from wandb.sdk.launch.sweeps import utils  # seconds, which a process that only collects tests does not pay
+
+    found = utils.load_sweep_config(str(CONF / "wandb_sweep.yaml"))
+    assert found == plain_file()
+    return dict(found)
 
 
 def trials() -> list[dict[str, Any]]:
     """The arguments of every trial of the grid, as an agent receives them."""
-    sweep = sweep_file()
+    sweep = plain_file()
     names = list(sweep["parameters"])
     grid = itertools.product(*(sweep["parameters"][name]["values"] for name in names))
     return [{name: {"value": value} for name, value in zip(names, values, strict=True)} for values in grid]
@@ -31,6 +38,8 @@ def trials() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("trial", trials(), ids=str)
 def test_every_trial_is_a_command_that_validates(trial: dict[str, Any]) -> None:
+    from wandb.sdk.launch.sweeps import utils
+
     sweep = sweep_file()
     interpreter, flag, module, *rest = utils.create_sweep_command(sweep["command"])
     assert (interpreter, flag, module) == ("${interpreter}", "-m", "harness")

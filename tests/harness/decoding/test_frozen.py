@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import torch
-from torch._inductor.fx_passes import mkldnn_fusion
 
 from harness.decoding.compiled import inductor_private
 from harness.decoding.frozen import FROZEN_UP_TO, WIDE, frozen_weights
 from harness.decoding.programs import compiled
+
+FUSION = "torch._inductor.fx_passes.mkldnn_fusion"  # imported by the tests: it takes seconds
 
 WRITTEN = "cpp_templated_kernel_counter"  # products that the compiler wrote itself
 
@@ -51,6 +54,7 @@ def test_wide_products_are_onednns_and_layers_of_one_input_are_one(rows: int, wr
 
 
 def test_a_torch_without_the_hook_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    mkldnn_fusion = importlib.import_module(FUSION)
     inductor_private.warn_of_missing.cache_clear()
     with monkeypatch.context() as lacking:
         lacking.delattr(mkldnn_fusion, "CpuMkldnnDeviceOp")
@@ -72,6 +76,7 @@ def test_a_torch_that_cannot_skip_guards_checks_them_and_says_so(
 
 
 def test_what_the_compiler_does_is_put_back_as_it_was():
+    mkldnn_fusion = importlib.import_module(FUSION)
     before = mkldnn_fusion.CpuMkldnnDeviceOp
     with pytest.raises(ZeroDivisionError), frozen_weights(1):
         assert mkldnn_fusion.CpuMkldnnDeviceOp is not before
