@@ -15,12 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from drafters.errors import InputError
-from harness.launch.live import counted
 from harness.launch.resume import resume_hint
 from harness.launch.state import STATES, SWEEP, Sweep, read_sweep
-from harness.metrics.summary import read_summary
 from harness.records.files import MANIFEST, REPORT, SUMMARY_JSON
-from harness.records.stored import read_manifest
+from harness.records.stored import counted, read_manifest, read_object
 from harness.records.terminal import fitted, width_of
 from harness.report.entry import command
 from harness.vocabulary import EXIT_OK
@@ -52,7 +50,7 @@ def as_json(sweep: Sweep) -> str:
 def run_state(folder: Path) -> dict[str, Any]:
     """A run's generations so far, those asked for, and whether it went to its end. It may stop early as asked."""
     done, whole = counted(folder)
-    stopped = (read_summary(folder).get("stopped") or {}) if (folder / SUMMARY_JSON).is_file() else {}
+    stopped = ((read_object(folder / SUMMARY_JSON, "a stop is not known") or {}).get("stopped") or {})
     ended = done >= whole > 0 or stopped.get("reason") in ("decided", "max_prompts")
     return {"folder": str(folder), "generations": done, "expected": whole, "finished": ended}
 

@@ -6,15 +6,13 @@ folders every few seconds.
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -23,8 +21,8 @@ from rich.text import Text
 
 from harness.launch.state import Job, Sweep
 from harness.metrics.summary import overall, read_summary
-from harness.records.files import GENERATIONS, MANIFEST
 from harness.records.progress import Bar, RunProgress, bars_made_by, clock_text
+from harness.records.stored import counted
 from harness.report.entry import say
 from harness.vocabulary import BASELINE
 
@@ -258,16 +256,3 @@ def share_of(run_dir: Path) -> float:
     """The share of a running job's generations that its journal holds; 0 before that is known."""
     done, whole = counted(run_dir)
     return min(1.0, done / whole) if whole else 0.0
-
-
-def counted(run_dir: Path) -> tuple[int, int]:
-    """Generations that a run's journal holds, and those that it was asked for; 0 of 0 before that is known."""
-    try:
-        manifest: Mapping[str, Any] = json.loads((run_dir / MANIFEST).read_text(encoding="utf-8"))
-        settings = manifest["config"]
-        repeats = int(settings.get("repeats") or 1) * int(settings.get("restarts") or 1)
-        whole = int(manifest["prompts"]["turns"]) * len(manifest["arms"]) * repeats
-        with (run_dir / GENERATIONS).open("rb") as file:
-            return sum(1 for _ in file), whole
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return 0, 0

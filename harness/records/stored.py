@@ -7,11 +7,12 @@ command, and must not pass in silence.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from drafters.registry import remember
-from harness.records.files import MANIFEST, RUN_KEY
+from harness.records.files import GENERATIONS, MANIFEST, RUN_KEY
 from harness.records.progress import warn
 from harness.vocabulary import BASELINE
 
@@ -75,3 +76,16 @@ def _key(folder: Path) -> tuple[Any, dict[str, Any]]:
     stored = read_object(folder / RUN_KEY, "its arms and settings are unknown") or {}
     identity = stored.get("identity")
     return stored.get("run_key"), dict((identity.get("config") or {}) if isinstance(identity, dict) else {})
+
+
+def counted(run_dir: Path) -> tuple[int, int]:
+    """Generations that a run's journal holds, and those that it was asked for; 0 of 0 before that is known."""
+    try:
+        manifest: Mapping[str, Any] = json.loads((run_dir / MANIFEST).read_text(encoding="utf-8"))
+        settings = manifest["config"]
+        repeats = int(settings.get("repeats") or 1) * int(settings.get("restarts") or 1)
+        whole = int(manifest["prompts"]["turns"]) * len(manifest["arms"]) * repeats
+        with (run_dir / GENERATIONS).open("rb") as file:
+            return sum(1 for _ in file), whole
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0, 0
