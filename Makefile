@@ -34,11 +34,11 @@ docs: setup ## the documentation as a site, in site/
 	$(BIN)/mkdocs build --strict
 
 example: setup ## the example report of the documentation, on an idle machine
-	$(BIN)/python -m harness dataset.limit=28 hydra.run.dir=outputs/example
+	$(BIN)/python -m harness dataset.limit=28 execution=compile hydra.run.dir=outputs/example
 	mkdir -p docs/example && sed "s#$(CURDIR)/##g" outputs/example/report.html > docs/example/index.html
 
 race: setup ## the race that README shows, on an idle machine
-	$(BIN)/python -m harness dataset.limit=7 hydra.run.dir=outputs/race
+	$(BIN)/python -m harness dataset.limit=28 execution=compile hydra.run.dir=outputs/race
 	$(BIN)/python -m harness.launch.race outputs/race --svg docs/images/race.svg
 
 lint: setup ## style and types
