@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from harness.records.machine import cpu_name
+from harness.records.paths import without_places
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -101,7 +102,7 @@ def keep(benchmark: str, result: dict[str, Any], hardware: dict[str, Any], what:
     """Write `results/BENCHMARK/WHAT-MACHINE-DATE.json` with the command that made it, and return its path.
 
     `benchmark` is the module below `benchmarks`, its last name BENCHMARK. A later result of the same content, machine
-    and day takes the place of the earlier one.
+    and day takes the place of the earlier one. Paths are shortened as in `harness.records.paths`.
     """
     today = datetime.date.today().isoformat()
     command = " ".join(["python", "-m", f"benchmarks.{benchmark}", *sys.argv[1:]])
@@ -109,6 +110,6 @@ def keep(benchmark: str, result: dict[str, Any], hardware: dict[str, Any], what:
     path = RESULTS / name / f"{what}-{machine(hardware)}-{today}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {"benchmark": name, "command": command, "date": today, "hardware": hardware, **result}
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(without_places(record), indent=1) + "\n", encoding="utf-8")
     print(f"kept in {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
     return path

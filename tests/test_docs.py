@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.common import machine
 from harness import generate, load_target
+from harness.records.paths import without_places
 from harness.vocabulary import ASSETS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,8 +108,9 @@ def test_the_benchmarks_page_names_every_result() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks/results").rglob("*.json")), ids=name)
-def test_a_result_is_named_by_benchmark_machine_and_date(path: Path) -> None:
+def test_a_result_is_named_by_benchmark_machine_and_date_and_holds_no_place_of_it(path: Path) -> None:
     kept = json.loads(path.read_text(encoding="utf-8"))
+    assert without_places(kept, bases=()) == kept
     assert path.parent.name == kept["benchmark"]
     assert path.stem.endswith(f"-{machine(kept['hardware'])}-{kept['date']}")
 
