@@ -24,7 +24,8 @@ def execution_of(
 
     `raw` is the target's config.json. On a CPU, auto compiles rounds of a model whose pass takes less time on the
     device, by its floor, than on the host: its eager figures are those of Python. A run of less eager decoding than
-    compiling costs stays eager.
+    compiling costs stays eager, even where an earlier run left programs of these shapes: jobs of one sweep, and a run
+    and its continuation, must execute alike whatever else ran on the machine.
     """
     if config.execution != "auto" or target.device.type != "cpu" or target.placement.is_spread:
         return config.execution, None
