@@ -16,6 +16,10 @@ from hypothesis import Phase, is_hypothesis_test, settings
 from tests.helpers.packages import Install
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # so that no run probes for the fastest count
+# Compiled programs are small and run for milliseconds: their host code is not optimised, and vector instructions are
+# not tried out first.
+os.environ.setdefault("AOT_INDUCTOR_COMPILE_WRAPPER_OPT_LEVEL", "O0")
+os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)
 # A mutant is killed by the first example that fails: no time goes into a smaller one.
 settings.register_profile("mutations", settings.get_profile("suite"), phases=[Phase.explicit, Phase.generate])

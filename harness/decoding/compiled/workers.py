@@ -69,7 +69,7 @@ class Workers:
     def _start(self) -> subprocess.Popen[str]:
         paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {
-            "TORCHINDUCTOR_CACHE_DIR": str(cache_dir("programs", "inductor")),  # it keeps compiled headers
+            "TORCHINDUCTOR_CACHE_DIR": str(cache_dir("programs", "inductor")),  # what it found of the compiler
             "TORCHINDUCTOR_COMPILE_THREADS": "1",
             **os.environ,
             "PYTHONPATH": os.pathsep.join(paths),
