@@ -49,8 +49,10 @@ lint: setup ## style and types
 test: setup ## style, types and all tests
 	$(MAKE) --no-print-directory --jobs=2 lint tests
 
+# Compiled files are kept, whatever the environment says: each worker would compile all tests anew, and each process
+# that a test starts the harness.
 tests: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-fast: setup ## the pure rooms and one decoded prompt per drafter, for the loop of work
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(FAST) $(ARGS)

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wandb.proto import wandb_internal_pb2 as pb
-
 BLOCK, FILE_HEADER, CHUNK_HEADER = 32768, 7, 7
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 
 def records(path: Path) -> Iterator[Any]:
     """Every record of one `.wandb` file, in order; one that is still being written is none yet."""
+    from wandb.proto import wandb_internal_pb2 as pb  # a second, which a process that only collects tests does not pay
+
     data, at, pending = path.read_bytes(), FILE_HEADER, b""
     while at + CHUNK_HEADER <= len(data):
         left = BLOCK - at % BLOCK
