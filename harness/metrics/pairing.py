@@ -159,8 +159,10 @@ def _comparisons(times: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataF
         against_baseline = [(label, base) for label in drafting for base in labels if base[0] == BASELINE]
         for label, other in [*against_baseline, *combinations(drafting, 2)]:
             both = labels[label].index.intersection(labels[other].index)
-            for category in [ALL, *sorted(both.get_level_values("category").unique())]:
-                chosen = both if category == ALL else both[both.get_level_values("category") == category]
+            mine, theirs = labels[label].loc[both], labels[other].loc[both]
+            of_prompt = both.get_level_values("category").to_numpy(dtype=object)
+            for category in [ALL, *sorted(set(of_prompt))]:
+                chosen = slice(None) if category == ALL else of_prompt == category
                 cell = {
                     "dataset": dataset,
                     "category": category,
@@ -170,7 +172,7 @@ def _comparisons(times: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataF
                     "other": other[0],
                     "other_num_draft_tokens": other[1],
                 }
-                yield cell, labels[label].loc[chosen], labels[other].loc[chosen]
+                yield cell, mine[chosen], theirs[chosen]
 
 
 def _compare(
@@ -178,16 +180,11 @@ def _compare(
 ) -> dict[str, Any]:  # fmt: skip
     figures: dict[str, Any] = {}
     for clock in CLOCKS:
-        tokens, seconds = f"{clock}_tokens", f"{clock}_s_per_token"
-        speedup = paired_speedup(
-            other[seconds] * other[tokens],
-            other[tokens],
-            arm[seconds] * arm[tokens],
-            arm[tokens],
-            confidence=confidence,
-            resamples=resamples,
-            seed=seed,
-        )
+        columns = []
+        for table in (other, arm):
+            seconds, tokens = (table[f"{clock}_{kind}"].to_numpy() for kind in ("s_per_token", "tokens"))
+            columns += [seconds * tokens, tokens]
+        speedup = paired_speedup(*columns, confidence=confidence, resamples=resamples, seed=seed)
         name = f"speedup_{clock}"
         figures |= _flat(name, speedup.geometric_mean if speedup else None)
         figures[f"{name}_words"] = speedup.words if speedup else None

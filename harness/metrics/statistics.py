@@ -81,7 +81,7 @@ def paired_speedup(
     ]
     if any(column.ndim != 1 for column in columns) or len({len(column) for column in columns}) != 1:
         raise ValueError(f"expected four arrays of one length, got shapes {[column.shape for column in columns]}")
-    usable = np.all([np.isfinite(column) & (column > 0) for column in columns], axis=0)
+    usable = (np.isfinite(columns) & (np.asarray(columns) > 0)).all(axis=0)
     other_s, other_n, arm_s, arm_n = (column[usable] for column in columns)
     if not len(other_s):
         return None

@@ -22,6 +22,18 @@ KEY = ("prompt_id", "turn", "arm", "repeat")
 ROUND_COLUMNS = (*KEY, *ROUND_COUNTS, *ROUND_SECONDS)
 # The sizes of the journals that a Parquet file was made from; if they differ, the file is out of date.
 COVERS = b"harness_journal_bytes"
+#: Columns that summaries use, with the value of a line that lacks one.
+DEFAULTS: dict[str, Any] = {
+    "prompt_id": "", "arm": "", "turn": 0, "repeat": 0, "process": 0, "batch_size": 1, "num_draft_tokens": 0,
+    "prompt_tokens": 0,
+    "dataset": "prompts", "category": "uncategorised", "status": OK, "finish_reason": None, "verdict": None,
+    "engine": HARNESS, "error": None, "taint": None, "score": None, "thinking_tokens": None,
+    "peak_memory_bytes": None, "prefill_s": 0.0, "decode_s": 0.0, "wall_share_s": None, "borrowed_from": None,
+}  # fmt: skip
+TEXTS = ("finish_reason", "verdict", "error", "taint", "borrowed_from")  # or None
+INTEGERS = ("turn", "repeat", "process", "batch_size", "num_draft_tokens", "prompt_tokens")
+NUMBERS = ("prefill_s", "decode_s", "wall_share_s", "peak_memory_bytes", "score", "thinking_tokens")
+TYPES = dict.fromkeys(TEXTS, "object") | dict.fromkeys(INTEGERS, "int64") | dict.fromkeys(NUMBERS, "float64")
 
 
 def read_generations(run_dir: str | Path) -> pd.DataFrame:
@@ -41,27 +53,30 @@ def generations_frame(lines: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 def with_defaults(generations: pd.DataFrame) -> pd.DataFrame:
     """A copy of the table with defaults in every column that summaries use."""
-    filled = generations.copy()
-    defaults: dict[str, Any] = {
-        "prompt_id": "", "arm": "", "turn": 0, "repeat": 0, "process": 0, "batch_size": 1, "num_draft_tokens": 0,
-        "prompt_tokens": 0,
-        "dataset": "prompts", "category": "uncategorised", "status": OK, "finish_reason": None, "verdict": None,
-        "engine": HARNESS, "error": None, "taint": None, "score": None, "thinking_tokens": None,
-        "peak_memory_bytes": None, "prefill_s": 0.0, "decode_s": 0.0, "wall_share_s": None, "borrowed_from": None,
-    }  # fmt: skip
-    for name, default in defaults.items():
-        if name not in filled:
-            filled[name] = pd.Series([default] * len(filled), index=filled.index, dtype=object)
-        elif default is not None:
-            filled[name] = filled[name].where(filled[name].notna(), default)
-    for name in ("finish_reason", "verdict", "error", "taint", "borrowed_from"):
-        filled[name] = filled[name].astype(object).where(filled[name].notna(), None)
-    if "new_tokens" not in filled:
-        tokens = filled["token_ids"] if "token_ids" in filled else pd.Series([[]] * len(filled), index=filled.index)
-        filled["new_tokens"] = [len(ids) if isinstance(ids, list | tuple | np.ndarray) else 0 for ids in tokens]
-    integers = ("turn", "repeat", "process", "batch_size", "num_draft_tokens", "prompt_tokens", "new_tokens")
-    numbers = ("prefill_s", "decode_s", "wall_share_s", "peak_memory_bytes", "score", "thinking_tokens")
-    return filled.astype(dict.fromkeys(integers, "int64") | dict.fromkeys(numbers, "float64"))
+    size, index = len(generations), generations.index
+    changed: dict[str, pd.Series] = {}
+    for name, default in DEFAULTS.items():
+        column = generations.get(name)
+        if column is None:
+            changed[name] = pd.Series([default] * size, index=index, dtype=TYPES.get(name, "object"))
+            continue
+        kept = column
+        if default is not None and column.hasnans:
+            column = column.where(column.notna(), default)
+        if name in TYPES and column.dtype != TYPES[name]:
+            column = column.astype(TYPES[name])
+        if name in TEXTS and any(one is not None for one in column[column.isna()]):
+            column = column.where(column.notna(), None)
+        if column is not kept:
+            changed[name] = column
+    counted = generations.get("new_tokens")
+    if counted is None:
+        tokens = generations["token_ids"] if "token_ids" in generations else [[]] * size
+        lengths = [len(ids) if isinstance(ids, list | tuple | np.ndarray) else 0 for ids in tokens]
+        changed["new_tokens"] = pd.Series(lengths, index=index, dtype="int64")
+    elif counted.dtype != "int64":
+        changed["new_tokens"] = counted.astype("int64")
+    return generations.assign(**changed)
 
 
 def read_rounds(run_dir: str | Path) -> pd.DataFrame:

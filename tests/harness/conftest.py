@@ -46,3 +46,5 @@ def blank_charts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports without pictures, for tests of runs that look at none: drawing is half of a short run's time."""
     monkeypatch.setattr("harness.report.page.build.draw", lambda *_: {})
     monkeypatch.setattr("harness.report.leaderboard.page.leaderboard_charts", lambda *_: {})
+    for page in ("page.build", "leaderboard.page"):
+        monkeypatch.setattr(f"harness.report.{page}.draw_card", lambda *_: b"")

@@ -30,7 +30,8 @@ for name in (
 
 torch.set_num_threads(1)
 measure_quickly()
-build.draw = leaderboard.k_charts = lambda *_: {}
+build.draw = leaderboard.leaderboard_charts = lambda *_: {}
+build.draw_card = leaderboard.draw_card = lambda *_: b""
 # A collection in a forked process would copy every page that it looks at.
 gc.collect()
 gc.freeze()

@@ -15,7 +15,11 @@ from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend as MatplotlibLegend
 
 from harness.report.charts.palette import follow_page, light
@@ -116,8 +120,18 @@ def drawing(synthetic: object = False) -> Iterator[None]:
 
 def new_figure(height: float = 3.3, width: float = WIDTH) -> tuple[Figure, Axes]:
     """An empty figure with one pair of axes, sizes in inches; it needs no closing, as pyplot does not know it."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height))
     return figure, figure.add_subplot()
+
+
+def lay_out(figure: Figure, canvas: type[FigureCanvasBase], dpi: float) -> None:
+    """Make room for titles, labels and legends as `canvas` measures them: what is saved next is drawn once.
+
+    A figure with a layout of its own is drawn twice for each file, the first time for nothing but its layout.
+    """
+    canvas(figure)
+    figure.set_dpi(dpi)
+    ConstrainedLayoutEngine().execute(figure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +166,11 @@ def finish(
         if drawn and narrow:
             drawn.remove()
     figure.suptitle(title, fontsize=12, color=light("ink"))
+    lay_out(figure, FigureCanvasAgg, PNG_DPI)
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=PNG_DPI, facecolor="white")
+    figure.set_dpi(SVG_DPI)
+    figure.set_layout_engine("constrained")  # for whoever changes the figure
     return Chart(name, title, svg[False], svg[True], png.getvalue(), note, len(marks), figure)
 
 
@@ -170,7 +187,7 @@ def to_svg(figure: Figure, name: str, title: str, marks: Sequence[Mark] = (), *,
     """
     out = io.StringIO()
     salt = f"{name}-narrow" if narrow else name
-    figure.set_dpi(SVG_DPI)
+    lay_out(figure, FigureCanvasSVG, SVG_DPI)
     with matplotlib.rc_context({"svg.hashsalt": salt}):
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = out.getvalue()

@@ -7,12 +7,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
 from harness.report.names import clean, compact, known, number
-from harness.report.page.data import RunData
+from harness.report.page.data import RunData, first_rounds
 from harness.report.places import without_places
 from harness.vocabulary import BASELINE, VERDICTS
 
@@ -42,7 +42,8 @@ def build_browser(run: RunData, ratios: pd.DataFrame, max_prompts: int = MAX_PRO
     first = run.generations[run.generations["repeat"] == 0]
     chosen, total = choose(first, max_prompts)
     first = first[[turn in chosen for turn in zip(first["prompt_id"], first["turn"], strict=True)]]
-    rounds = _rounds_of(run.rounds, first)
+    wanted = run.rounds["prompt_id"].isin(first["prompt_id"].unique())
+    rounds = first_rounds(run.rounds[wanted], ("drafted", "accepted", "emitted"))
     speedups = {
         (prompt, arm, int(k)): value
         for prompt, arm, k, value in ratios[["prompt_id", "arm", "num_draft_tokens", "speedup_decode"]].itertuples(
@@ -98,17 +99,6 @@ def choose(generations: pd.DataFrame, limit: int) -> tuple[set[Turn], int]:
             if turn is not None and len(chosen) < limit:
                 chosen.add(turn)
     return chosen, len(by_turn)
-
-
-def _rounds_of(rounds: pd.DataFrame, generations: pd.DataFrame) -> dict[tuple[str, int, str], list[list[int]]]:
-    """Rounds of the chosen prompts' first repeat, each as [drafted, accepted, emitted]."""
-    wanted = rounds["prompt_id"].isin(generations["prompt_id"].unique()) & (rounds["repeat"] == 0)
-    table = rounds[wanted].sort_values("round", kind="stable")
-    found: dict[tuple[str, int, str], list[list[int]]] = {}
-    for key, own in table.groupby(["prompt_id", "turn", "arm"], observed=True):
-        prompt, turn, arm = cast(tuple[Any, Any, Any], key)
-        found[str(prompt), int(turn), str(arm)] = own[["drafted", "accepted", "emitted"]].to_numpy().tolist()
-    return found
 
 
 def _label(run: RunData, record: Mapping[str, Any]) -> str:

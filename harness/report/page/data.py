@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,16 @@ def read_run(run_dir: str | Path) -> RunData:
         series_of(summary, manifest),
         rows,
     )
+
+
+def first_rounds(rounds: pd.DataFrame, columns: Sequence[str]) -> dict[tuple[str, int, str], list[list[Any]]]:
+    """The rounds of the first repeat in order, as lists of `columns`, by prompt, turn and arm."""
+    ordered = rounds[rounds["repeat"] == 0].sort_values("round", kind="stable")
+    lists = (ordered[name].tolist() for name in ("prompt_id", "turn", "arm", *columns))
+    found: dict[tuple[str, int, str], list[list[Any]]] = {}
+    for prompt, turn, arm, *values in zip(*lists, strict=True):
+        found.setdefault((str(prompt), int(turn), str(arm)), []).append(values)
+    return found
 
 
 def series_of(summary: Mapping[str, Any], manifest: Mapping[str, Any]) -> tuple[Series, ...]:

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import isclose
-from typing import Any, cast
+from typing import Any
 
 from harness.records.journal import ROUND_SECONDS
 from harness.records.rounds import UNTIMED
 from harness.report.names import clean, known
-from harness.report.page.data import RunData
+from harness.report.page.data import RunData, first_rounds
 from harness.vocabulary import BASELINE, OK
 
 #: Rounds that miss more of `decode_s` than this are stretched to it: a lane ends when its generation did.
@@ -75,18 +75,14 @@ def lanes_of(run: RunData) -> dict[tuple[str, int], dict[str, Lane]]:
     """
     starting = [one for one in run.series if one.arm == BASELINE][:1] + list(run.contenders)
     labels = {(one.arm, one.num_draft_tokens): one.label for one in starting}
-    first = run.rounds[run.rounds["repeat"] == 0].sort_values("round", kind="stable")
-    parts = {
-        cast(tuple[Any, Any, Any], key): own[list(ROUND_SECONDS)].to_numpy(dtype=float).tolist()
-        for key, own in first.groupby(["prompt_id", "turn", "arm"], observed=True)
-    }
+    parts = first_rounds(run.rounds, ROUND_SECONDS)
     found: dict[tuple[str, int], dict[str, Lane]] = {}
     for record in run.generations[run.generations["repeat"] == 0].to_dict("records"):
         label = labels.get((record["arm"], record["num_draft_tokens"]))
         if label is None or record["status"] != OK or record["taint"] in UNTIMED:
             continue
         key = str(record["prompt_id"]), int(record["turn"])
-        lane = lane_of({str(name): value for name, value in record.items()}, parts.get((*key, record["arm"]), []))
+        lane = lane_of({str(name): value for name, value in record.items()}, parts.get((*key, str(record["arm"])), []))
         if lane is not None:
             found.setdefault(key, {})[label] = lane
     order = {label: place for place, label in enumerate(labels.values())}
