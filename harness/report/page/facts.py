@@ -124,7 +124,7 @@ def rates(run: RunData) -> str:
         return ""
     points = [point for point in found.get("bandwidths") or [] if len(point) == 2]
     bandwidths = ", ".join(f"{number(rate / 1e9, 1)} GB/s over {bytes_text(size)}" for size, rate in points)
-    threads = f", {found['threads']} threads" if found.get("threads") else ""
+    threads = f", {count} thread{'s' * (count != 1)}" if (count := found.get("threads")) else ""
     products = found.get("operations_per_s")
     said = f"{found.get('device')}{threads}, {found.get('dtype')}: {bandwidths}"
     return clean(f"{said}; products at {number(products / 1e9, 0)} billion operations a second." if products else said)

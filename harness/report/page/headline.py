@@ -219,8 +219,10 @@ def _against_baseline(run: RunData, one: Series, confidence: str) -> str:
 def _flips(run: RunData, first: Series, second: Series) -> str:
     """The categories in which each arm is faster; empty for a run of one category."""
     winners: dict[str, list[str]] = {}
+    with_interval = False
     for category in run.categories:
         ratio = pair_ratio(run, first, second, category)
+        with_interval |= ratio is not None and ratio.has_interval
         if ratio is None or ratio.words == "not distinguishable":
             continue
         winners.setdefault((first if ratio.words == "faster" else second).label, []).append(category)
@@ -229,6 +231,8 @@ def _flips(run: RunData, first: Series, second: Series) -> str:
         return ""
     parts = [f"{name} is faster in {_in_categories(names, total)}" for name, names in winners.items()]
     decided = sum(len(names) for names in winners.values())
+    if not with_interval:
+        return f"Each of the {total} categories has too few prompts to tell the two apart."
     if not decided:
         return f"The two are not distinguishable in any of the {total} categories."
     if decided < total:

@@ -160,6 +160,19 @@ def test_categories_that_go_the_other_way_are_named() -> None:
     assert "the two are not distinguishable in 1 of 3 categories" in said
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("none", "Each of the 2 categories has too few prompts to tell the two apart."),
+        ("not distinguishable", "The two are not distinguishable in any of the 2 categories."),
+    ],
+)
+def test_categories_of_few_prompts_are_no_finding(words: str, sentence: str) -> None:
+    rows = [row(arm, 2.0, category=c) for arm in ("mtp", "dflash") for c in ("all", "code", "prose")]
+    pairs = [pair(1.2, "faster"), pair(1.1, words, "code"), pair(1.3, words, "prose")]
+    assert sentence in headline(run(rows, pairs)).sentences
+
+
 def test_a_run_of_the_baseline_alone_says_so() -> None:
     assert headline(run([], [])).title == "Only the baseline ran"
 
