@@ -53,8 +53,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Every run collects garbage a few times; what the libraries hold never is any, and to look at it takes 0.3 s."""
     if "harness.run" in sys.modules or any("command" in getattr(item, "fixturenames", ()) for item in session.items):
+        from tests.helpers.libraries import read_libraries
         from tests.helpers.quick_measurements import measure_quickly
 
+        read_libraries()
         measure_quickly()
     gc.collect()
     gc.freeze()

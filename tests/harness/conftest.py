@@ -12,9 +12,9 @@ import pytest
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Folders of a tiny random target and its two drafters, by name. Tests that change one write their own pair."""
-    from tests.helpers.checkpoint_folders import write_pair
+    from tests.helpers.checkpoint_folders import write_short_pair
 
-    return write_pair(tmp_path_factory.mktemp("pair"))
+    return write_short_pair(tmp_path_factory.mktemp("pair"))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def tokenizer() -> Any:
     )
 
 
-def write_pair(folder: Path, **overrides: Any) -> dict[str, str]:
+def write_pair(folder: Path, dflash: Mapping[str, Any] | None = None, **overrides: Any) -> dict[str, str]:
     """Write target, assistant and DFlash drafter below `folder`; their paths by name. `overrides` are the target's."""
     target = tiny.target_model(vocab_size=VOCAB, vocab_size_per_layer_input=VOCAB, **overrides)
     paths = {name: str(folder / name) for name in ("target", "mtp", "dflash")}
@@ -44,9 +45,14 @@ def write_pair(folder: Path, **overrides: Any) -> dict[str, str]:
     target.save_pretrained(paths["target"])
     tokenizer().save_pretrained(paths["target"])
     tiny.assistant_model(target).save_pretrained(paths["mtp"])
-    dflash = tiny.dflash_model(target)
-    published.write_dflash(Path(paths["dflash"]), dflash)
+    published.write_dflash(Path(paths["dflash"]), tiny.dflash_model(target, **(dflash or {})))
     return paths
+
+
+def write_short_pair(folder: Path, **overrides: Any) -> dict[str, str]:
+    """The same with half of the layers, of every kind of attention: a pass takes half the time."""
+    taps = {"num_target_layers": 3, "target_layer_ids": (0, 1, 2)}
+    return write_pair(folder, taps, num_hidden_layers=3, layer_types=[tiny.S, tiny.S, tiny.F], **overrides)
 
 
 def write_prompts(path: Path, count: int = 4, turns: int = 1) -> str:

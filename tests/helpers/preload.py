@@ -12,22 +12,11 @@ import torch
 
 from harness.report.leaderboard import page as leaderboard
 from harness.report.page import build
+from tests.helpers.libraries import read_libraries
 from tests.helpers.quick_measurements import measure_quickly
 
-for name in (
-    "harness.__main__",
-    "harness.launch.job",
-    "harness.launch.command.help",
-    "hydra_plugins.drafthouse_sweeper",
-    "matplotlib.backends.backend_agg",
-    "pyarrow.dataset",
-    "scipy.stats",
-    "tests.helpers.parallel_worker",
-    "transformers.models.gemma4.modeling_gemma4",
-    "transformers.models.gemma4_unified.modeling_gemma4_unified",
-):
-    importlib.import_module(name)
-
+read_libraries()
+importlib.import_module("tests.helpers.parallel_worker")
 torch.set_num_threads(1)
 measure_quickly()
 build.draw = leaderboard.leaderboard_charts = lambda *_: {}

@@ -36,7 +36,7 @@ def dflash_json(model: DFlashModel, *, nested: bool = True, rope: str = "rope_th
         "hidden_act": "silu",
         "attention_dropout": 0.0,
         "layer_types": list(config.layer_types),
-        "num_target_layers": 6,
+        "num_target_layers": 6 if config.num_target_layers is None else config.num_target_layers,
         "final_logit_softcapping": config.final_logit_softcapping,
         "use_sliding_window": True,
         "max_window_layers": config.num_hidden_layers,
