@@ -177,14 +177,15 @@ def _points(
     chosen_k = (labels != BASELINE) & (drafted == k)
     ours, theirs = (part.droplevel([*LABEL]) for part in (times[chosen_k], times[labels == BASELINE]))
     both = ours.index.intersection(theirs.index)
+    (ours_s, tokens), (theirs_s, their_tokens) = _columns(ours.loc[both]), _columns(theirs.loc[both])
     share = 0.0 if k == own else error_of(table, *ratios(priced[k], priced[own]), priced, k, own)
     reach = NormalDist().inv_cdf((1 + confidence) / 2) * share
     of_prompt = both.get_level_values(PROMPT.index("category"))
     for category in [ALL, *sorted(table["category"].unique())]:
         mine = np.ones(len(table), dtype=bool) if category == ALL else (table["category"] == category).to_numpy()
-        chosen = both if category == ALL else both[of_prompt == category]
+        chosen = np.ones(len(both), dtype=bool) if category == ALL else of_prompt == category
         estimate = paired_speedup(
-            *_columns(theirs.loc[chosen]), *_columns(ours.loc[chosen]),
+            theirs_s[chosen], their_tokens[chosen], ours_s[chosen], tokens[chosen],
             confidence=confidence, resamples=resamples, seed=seed,
         )  # fmt: skip
         value, low, high = None, None, None
@@ -195,7 +196,8 @@ def _points(
 
 
 def _columns(times: pd.DataFrame) -> tuple[Any, Any]:
-    return times["decode_s_per_token"] * times["decode_tokens"], times["decode_tokens"]
+    tokens = times["decode_tokens"].to_numpy()
+    return times["decode_s_per_token"].to_numpy() * tokens, tokens
 
 
 def ratios(there: RoundCost, here: RoundCost) -> tuple[float, float]:

@@ -145,15 +145,20 @@ def process_speedups(generations: pd.DataFrame) -> list[dict[str, Any]]:
     """The decode speedup of each process by itself, one row per comparison over all categories."""
     table, found = with_defaults(generations), []
     for number in sorted(table["process"].unique()):
-        for cell, arm, other in _comparisons(prompt_times(table[table["process"] == number])):
+        for cell, arm, other in _comparisons(prompt_times(table[table["process"] == number]), whole=True):
             ratios = (other["decode_s_per_token"] / arm["decode_s_per_token"]).dropna()
-            if cell["category"] == ALL and len(ratios):
+            if len(ratios):
                 found.append({**cell, "process": int(number), "speedup": float(np.exp(np.log(ratios).mean()))})
     return found
 
 
-def _comparisons(times: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]]:
-    """Per comparison: the cell, the arm's times and the other's, both indexed by category and prompt."""
+def _comparisons(
+    times: pd.DataFrame, *, whole: bool = False
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]]:
+    """Per comparison: the cell, the arm's times and the other's, both indexed by category and prompt.
+
+    With `whole`, over all categories alone.
+    """
     for (dataset, batch_size), labels in _labelled(times).items():
         drafting = [label for label in labels if label[0] != BASELINE]
         against_baseline = [(label, base) for label in drafting for base in labels if base[0] == BASELINE]
@@ -161,7 +166,7 @@ def _comparisons(times: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataF
             both = labels[label].index.intersection(labels[other].index)
             mine, theirs = labels[label].loc[both], labels[other].loc[both]
             of_prompt = both.get_level_values("category").to_numpy(dtype=object)
-            for category in [ALL, *sorted(set(of_prompt))]:
+            for category in [ALL] if whole else [ALL, *sorted(set(of_prompt))]:
                 chosen = slice(None) if category == ALL else of_prompt == category
                 cell = {
                     "dataset": dataset,

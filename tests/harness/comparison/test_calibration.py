@@ -80,7 +80,10 @@ def test_every_arm_runs_at_its_own_fastest_k(
     assert "calibration: dflash drafts 6 tokens (tok/s: k=1 0.2, k=2 0.2, k=6 1.0)" in capsys.readouterr().err
 
 
-def test_it_is_short_and_warm(configure: Configure, tmp_path: Path, clocked: list[Any]) -> None:
+def test_it_is_short_and_warm(
+    configure: Configure, tmp_path: Path, clocked: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.comparison.arms.WARM_UP_ROUNDS", 3)
     run(configure([1, 2], drafter="mtp"), tmp_path / "run")
     first_run = next(index for index, (name, *_) in enumerate(clocked) if name == "baseline")
     one_k = [("prompts", 1, 6)] * 4  # a start that does not count, then three prompts of six tokens

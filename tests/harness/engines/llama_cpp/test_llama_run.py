@@ -219,10 +219,10 @@ def test_settings_that_llama_cpp_cannot_run_are_refused_before_it_starts(
     [
         ("target", b"", r"^target\.gguf: \S+ is cut off"),
         ("target", "dflash", r"^target\.gguf: .*architecture is 'dflash', a DFlash.*; expected gemma4 \(a target\)"),
-        ("target", {"block_count": 3}, r"^target\.gguf: .* is another model: its layers is 3, expected 6"),
+        ("target", {"block_count": 2}, r"^target\.gguf: .* is another model: its layers is 2, expected 3"),
         ("mtp", "target", r"^drafters\.mtp\.gguf: .*architecture is 'gemma4', a target; expected gemma4-assistant"),
         ("mtp", {"embedding_length_out": 7}, r"^drafters\.mtp\.gguf: the drafter's embedding_length_out is 7"),
-        ("dflash", {"target_layers": [6]}, r"^drafters\.dflash\.gguf: the drafter taps layer 5, the target's last"),
+        ("dflash", {"target_layers": [3]}, r"^drafters\.dflash\.gguf: the drafter taps layer 2, the target's last"),
         ("dflash", {"block_size": 3}, r"^drafters\.dflash\.gguf: the file drafts up to 2 tokens, but .*=3 is asked"),
     ],
 )
