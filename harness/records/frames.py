@@ -33,7 +33,8 @@ DEFAULTS: dict[str, Any] = {
 TEXTS = ("finish_reason", "verdict", "error", "taint", "borrowed_from")  # or None
 INTEGERS = ("turn", "repeat", "process", "batch_size", "num_draft_tokens", "prompt_tokens")
 NUMBERS = ("prefill_s", "decode_s", "wall_share_s", "peak_memory_bytes", "score", "thinking_tokens")
-TYPES = dict.fromkeys(TEXTS, "object") | dict.fromkeys(INTEGERS, "int64") | dict.fromkeys(NUMBERS, "float64")
+TYPES: dict[str, Any] = dict.fromkeys(TEXTS, "object") | dict.fromkeys(INTEGERS, "int64")
+TYPES |= dict.fromkeys(NUMBERS, "float64")
 
 
 def read_generations(run_dir: str | Path) -> pd.DataFrame:
@@ -71,7 +72,7 @@ def with_defaults(generations: pd.DataFrame) -> pd.DataFrame:
             changed[name] = column
     counted = generations.get("new_tokens")
     if counted is None:
-        tokens = generations["token_ids"] if "token_ids" in generations else [[]] * size
+        tokens: Any = generations["token_ids"] if "token_ids" in generations else [[]] * size
         lengths = [len(ids) if isinstance(ids, list | tuple | np.ndarray) else 0 for ids in tokens]
         changed["new_tokens"] = pd.Series(lengths, index=index, dtype="int64")
     elif counted.dtype != "int64":
