@@ -7,7 +7,7 @@ dataclasses, whose checks name the value, the expectation and the key to change.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -187,11 +187,16 @@ def _one_line(error: OmegaConfBaseException) -> str:
     return f"{key}: {first}" if key else first
 
 
+@cache
+def _schema() -> DictConfig:
+    """Built once: a sweep and a search read many configurations."""
+    return OmegaConf.structured(RunConfig)
+
+
 def read_config(composed: DictConfig | dict[str, Any]) -> RunConfig:
     """Check a composed configuration. Raises InputError with one line that names the key."""
-    schema = OmegaConf.structured(RunConfig)
     try:
-        merged = OmegaConf.merge(schema, composed)
+        merged = OmegaConf.merge(_schema(), composed)
         config = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise InputError(_one_line(error)) from error

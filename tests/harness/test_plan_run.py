@@ -24,8 +24,8 @@ from harness.report.leaderboard.board import leaderboard
 from harness.report.leaderboard.page import markdown, write_leaderboard
 from harness.run import Outcome, gather, run
 from harness.vocabulary import EXIT_OK
-from tests.harness.config.test_config import composed
 from tests.helpers.checkpoint_folders import write_pair, write_prompts
+from tests.helpers.composing import composed
 from tests.helpers.narrow_model import narrow
 from tests.helpers.recorded_run import OF_THE_MACHINE
 

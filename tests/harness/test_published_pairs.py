@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 
-from harness.config import RunConfig, read_config
 from harness.run import run
-from harness.vocabulary import CONF
 from tests.helpers import drafter_folders as folders
 from tests.helpers.checkpoint_folders import tokenizer, write_prompts
+from tests.helpers.composing import composed
 
 pytestmark = pytest.mark.usefixtures("blank_charts")
 
@@ -46,11 +44,6 @@ BLOCKS: dict[str, dict[str, Any]] = {
     "RedHatAI/gemma-4-31B-it-speculator.dflash": early_speculators("31B"),
     "RedHatAI/gemma-4-31B-it-speculator.dspark": folders.small_speculators("dspark", "31B"),
 }
-
-
-def composed(*overrides: str) -> RunConfig:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return read_config(compose("config", list(overrides)))
 
 
 def test_every_known_block_drafter_is_tried() -> None:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.errors import ConfigCompositionException
+from hydra.errors import ConfigCompositionException, HydraException
+from omegaconf import OmegaConf
 
 from drafters.errors import InputError
-from harness.config import RunConfig, asset, read_config
+from harness.config import asset, read_config
 from harness.vocabulary import CONF
-
-
-def composed(*overrides: str) -> RunConfig:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return read_config(compose("config", list(overrides)))
+from tests.helpers.composing import composed, laid_over
 
 
 def test_default_compares_mtp_and_dflash_on_the_embedded_pair() -> None:
@@ -95,6 +92,29 @@ def test_a_registered_drafter_needs_no_block_of_options() -> None:
 def test_unknown_keys_do_not_compose() -> None:
     with pytest.raises(ConfigCompositionException):
         composed("drafters.mtp.colour=red")
+
+
+@pytest.mark.parametrize("overrides", [
+    [],
+    ["target=31b", "dataset.path=rows.jsonl", "drafter=[mtp,dflash]", "decoding=sampling"],
+    ["experiment=dflash_paper", "+decoding.beam=2", "~drafters.lookup", "dataset=hospital", "num_draft_tokens=null"],
+    ["+drafters.mtp_b={kind: mtp}", "+engine.options.seed=1e-40", "max_new_tokens=many", "seed='7'"],
+], ids=str)  # fmt: skip
+def test_what_the_tests_compose_is_what_hydra_composes(overrides: list[str]) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        whole = compose("config", overrides)
+    found = laid_over(*overrides)
+    assert OmegaConf.to_container(found) == OmegaConf.to_container(whole)
+    assert OmegaConf.to_container(found, resolve=True) == OmegaConf.to_container(whole, resolve=True)
+
+
+@pytest.mark.parametrize("override", ["seed=1,2", "drafters.mtp.colour=red", "target=nowhere", "~nothing", "+seed=1"])
+def test_what_hydra_refuses_the_tests_do_not_compose(override: str) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"), pytest.raises(HydraException) as refused:
+        compose("config", [override])
+    with pytest.raises(HydraException) as error:
+        laid_over(override)
+    assert str(error.value) == str(refused.value)
 
 
 def _choices() -> list[str]:

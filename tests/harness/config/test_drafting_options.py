@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from drafters.errors import InputError
 from harness.comparison.plan import preflight
-from harness.config import RunConfig, read_config
+from harness.config import RunConfig
 from harness.run import run
 from harness.vocabulary import ROOT
+from tests.helpers import composing
 from tests.helpers.checkpoint_folders import write_prompts
 
 pytestmark = pytest.mark.usefixtures("blank_charts")
@@ -27,8 +27,7 @@ HALF = {"mtp": {"entropy": 4.545}, "dflash": {"entropy": 4.528}}
 
 def composed(pair: dict[str, str], *overrides: str) -> RunConfig:
     paths = [f"drafters.{name}.path={pair[name]}" for name in TRAINED]
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return read_config(compose("config", [f"target.path={pair['target']}", *paths, *overrides]))
+    return composing.composed(f"target.path={pair['target']}", *paths, *overrides)
 
 
 def test_every_documented_key_is_in_the_config_and_the_other_way_round() -> None:

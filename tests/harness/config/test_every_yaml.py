@@ -15,13 +15,14 @@ from omegaconf import OmegaConf
 
 from drafters.errors import InputError
 from harness.comparison.plan import preflight
-from harness.config import EMBEDDED, RunConfig, read_config
+from harness.config import EMBEDDED, read_config
 from harness.report.published.catalogue import FIGURES, read_figures
 from harness.report.published.comparison import METRICS
 from harness.tasks.mapping import RowMapping
 from harness.tasks.scoring.scorer import Scorer
 from harness.training.config import read_train_config
 from harness.vocabulary import CONF
+from tests.helpers.composing import composed, laid_over
 
 FAMILY = ("e2b", "e4b", "12b", "26b_a4b", "31b")
 DATASETS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
@@ -36,11 +37,6 @@ FAMILIES = sorted(path.stem for path in (CONF / "train" / "family").glob("*.yaml
 OVERRIDABLE = {"path", "limit", "categories", "chat_template", "thinking", "context_tokens", "scorer"}
 #: Overrides without which a choice is incomplete.
 NEEDED = {"dataset": ["dataset.path=rows.jsonl"], "target=path": ["target.path=somewhere"]}
-
-
-def composed(*overrides: str) -> RunConfig:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return read_config(compose("config", list(overrides)))
 
 
 @pytest.mark.parametrize("choice", GROUPS)
@@ -117,8 +113,7 @@ def test_where_none_is_published_the_error_says_what_there_is() -> None:
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_dataset_says_where_it_is_from_and_can_be_read_and_scored(name: str) -> None:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        whole = compose("config", [f"dataset={name}"])
+    whole = laid_over(f"dataset={name}")
     assert set(whole.dataset) >= OVERRIDABLE
     whole.dataset.path = "rows.jsonl"
     run_config = read_config(whole)

@@ -33,9 +33,9 @@ from harness.training.dflash import DFlashShape
 from harness.training.mtp import MTPShape
 from harness.training.settings import LoopSettings
 from harness.training.target import TargetShape
-from tests.harness.config.test_config import composed
 from tests.helpers import reference
 from tests.helpers import tiny_models as tiny
+from tests.helpers.composing import composed
 
 NAN, INF = float("nan"), float("inf")
 

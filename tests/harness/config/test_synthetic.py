@@ -8,7 +8,7 @@ from drafters.errors import InputError
 from harness.comparison.plan import preflight
 from harness.config import RunConfig
 from harness.config.synthetic import check_count, check_rates
-from tests.harness.config.test_config import composed
+from tests.helpers.composing import composed
 
 RATES = "verification.synthetic_acceptance=[0.9,0.8,0.5,0.5]"
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.harness.config.test_every_yaml import CONF, composed
+from harness.vocabulary import CONF
 from tests.helpers.checkpoint_folders import write_prompts
+from tests.helpers.composing import composed
 from tests.helpers.processes import start
 from tests.helpers.wandb_file import read_back
 

@@ -8,23 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 from rich.console import Console
 
 from drafters.errors import InputError
-from harness.config import RunConfig, read_config
+from harness.config import RunConfig
 from harness.report.console import print_published
 from harness.report.published import catalogue as published
 from harness.report.published.catalogue import Figure, applicable, read_figures, read_published, write_published
 from harness.report.published.comparison import beside
-from harness.vocabulary import CONF
+from tests.helpers import composing
 
 K = {"baseline": 0, "mtp": 8, "dflash": 15}
 
 
 def composed(*overrides: str) -> RunConfig:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return read_config(compose("config", ["dataset.path=rows.jsonl", *overrides]))
+    return composing.composed("dataset.path=rows.jsonl", *overrides)
 
 
 def summary(**rows: dict[str, Any]) -> dict[str, Any]:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 
 from drafters.errors import InputError
-from harness.config import DatasetConfig, RowConfig, read_config
+from harness.config import DatasetConfig, RowConfig
 from harness.tasks.mapping import RowMapping
 from harness.tasks.prompts import Prompt
 from harness.tasks.rows import SourceRow
-from harness.vocabulary import CONF
+from tests.helpers.composing import composed
 
 STEPS = "\nPlease reason step by step, and put your final answer within \\boxed{}."
 
 
+@cache
 def dataset(name: str) -> DatasetConfig:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return read_config(compose("config", [f"dataset={name}", "dataset.path=rows.jsonl"])).dataset
+    return composed(f"dataset={name}", "dataset.path=rows.jsonl").dataset
 
 
 def prompt(name: str, values: dict[str, Any]) -> Prompt:
@@ -158,8 +158,7 @@ def test_speed_bench_refuses_rows_that_were_never_filled_in() -> None:
 
 
 def test_hospital_is_one_conversation_with_a_system_message() -> None:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = read_config(compose("config", ["dataset=hospital"])).dataset
+    config = composed("dataset=hospital").dataset
     assert config.prompts is not None
     asked = RowMapping(config.row, config.label)(SourceRow(config.prompts[0], 1, "here"))
     assert asked.opening == (("system", "You are a helpful expert software architect."),)
