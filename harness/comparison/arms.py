@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from drafters.base import Replays, Sampling
-from harness.comparison.models import Models, allocated_bytes, free_memory
+from harness.comparison.models import Models, allocated_bytes, free_memory, settled_bytes
 from harness.comparison.plan import PlannedArm
 from harness.config import RunConfig
 from harness.decoding import pool
@@ -123,8 +123,7 @@ class Arms:
                 continue
             if arm == BASELINE:
                 answers = [generation.token_ids for generation in warmed]
-            free_memory()
-            self.resident[arm] += max(0, allocated_bytes(self.target.device) - before)
+            self.resident[arm] += max(0, settled_bytes(self.target.device) - before)
 
     def warm_up_arm(
         self, arm: str, tokens: Sequence[list[int]], lengths: Iterable[int], answers: Sequence[list[int]] = ()

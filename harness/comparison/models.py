@@ -81,19 +81,20 @@ def load_models(config: RunConfig, plan: Plan, generations: int = 0) -> Models:
     path, contents = str(config.target.path), plan.target_config if random else stamps(str(config.target.path))
     key = json.dumps([path, dtype, str(device), config.target.loading, contents], sort_keys=True)
     if _held is None or _held.key != key:
-        release()
+        if _held is not None:
+            release()
         if random:
             built = build_target(plan.target_config, device, parse_dtype(dtype), execution=config.execution)
         else:
             options = {"execution": config.execution, **config.target.loading}
             built = load_target(path, device, dtype, **options)
         _held = Held(key, built)
+    else:  # caches of the earlier job would count as this one's memory
+        pool.clear(_held.target)
+        free_memory()
     target = _held.target
     execution, doubt = execution_of(config, plan.target_config, target, generations)
     target.set_execution(execution)
-    # Caches of an earlier job would count as this one's memory.
-    pool.clear(target)
-    free_memory()
     models = Models(target, facts_of(target, dtype), guards=[doubt] if doubt else [])
     for planned in plan.arms:
         arm = planned.arm
@@ -133,6 +134,13 @@ def stamps(path: str) -> list[tuple[str, int, int]]:
 def allocated_bytes(device: torch.device) -> int:
     """Device memory held by tensors now; 0 where the device does not count."""
     return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
+
+
+def settled_bytes(device: torch.device) -> int:
+    """`allocated_bytes` without garbage, for which nobody looks (0.05 s) where the device does not count."""
+    if device.type == "cuda":
+        free_memory()
+    return allocated_bytes(device)
 
 
 def held_bytes() -> int:
