@@ -12,7 +12,6 @@ from harness.metrics.anchors.outcomes import Anchors, Mean, Share, conditional, 
 from harness.metrics.anchors.reliability import by_position
 from harness.metrics.statistics import MIN_PROMPTS
 
-WIDTH = 50  # of a wiring's name
 SHOWN = 8  # positions of the short tables
 
 
@@ -72,10 +71,8 @@ def cost_lines(found: Diagnosis, decoded: Decoded | None) -> Iterator[str]:
     for name, one, seconds in parts:
         if one.error and real.error:
             ratio = error_ratio(real, decoded.seconds, one, seconds)
-            yield (
-                f"  in the same time, drafting from {name} has {ratio:.1f} times less standard error than decoding: "
-                f"decoding takes {ratio**2:.1f} times as long for the same"
-            )
+            said = f"{ratio:.1f} times less standard error than" if ratio >= 1 else f"{1 / ratio:.1f} times the error of"
+            yield f"  in the same time, drafting from {name} has {said} decoding"
 
 
 def error_ratio(one: Mean, seconds: float, other: Mean, other_seconds: float) -> float:
@@ -92,14 +89,17 @@ def _error(one: Mean) -> str:
 def wiring_lines(found: Diagnosis) -> Iterator[str]:
     """The table of wirings, and the verdict."""
     yield ""
-    yield f"  accepted drafts from {len(found.sampled)} places, and the difference from the wiring as read on the same"
-    yield "  places; one that is clearly worse is tried on no further ones"
-    yield f"  {'as read':<{WIDTH}} {accepted(found.sampled).value:6.3f}"
+    yield (
+        f"  accepted drafts from {len(found.sampled)} places, and the difference from the wiring as read on the same "
+        "places; one that is clearly worse is tried on no further ones"
+    )
+    width = max(len(one.name) for one in [*(other.wiring for other in found.others), *found.absent])
+    yield f"  {'as read':<{width}} {accepted(found.sampled).value:5.2f}"
     for one in sorted(found.others, key=lambda one: -one.gain.value):
         some = f", {len(one.anchors)} places" if len(one.anchors) < len(found.sampled) else ""
-        yield f"  {one.wiring.name:<{WIDTH}} {accepted(one.anchors).value:6.3f}  {gained(one)}{some}"
+        yield f"  {one.wiring.name:<{width}} {accepted(one.anchors).value:5.2f}  {gained(one)}{some}"
     for absent in found.absent:
-        yield f"  {absent.name:<{WIDTH}} does not apply: {absent.reason}"
+        yield f"  {absent.name:<{width}} does not apply: {absent.reason}"
     yield ""
     yield from verdict_lines(found)
 
@@ -109,9 +109,9 @@ def gained(one: Other) -> str:
     if one.same_drafts:
         return "the same drafts"
     if one.gain.low is None or one.gain.high is None:
-        return f"{one.gain.value:+.3f}"
+        return f"{one.gain.value:+.2f}"
     key = f", decided by {one.wiring.key or 'no entry of its config'}" if one.is_better else ""
-    return f"{one.gain.value:+.3f} ({one.gain.low:+.3f} to {one.gain.high:+.3f}){key}"
+    return f"{one.gain.value:+.2f} ({one.gain.low:+.2f} to {one.gain.high:+.2f}){key}"
 
 
 def verdict_lines(found: Diagnosis) -> Iterator[str]:
