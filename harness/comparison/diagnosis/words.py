@@ -71,8 +71,8 @@ def cost_lines(found: Diagnosis, decoded: Decoded | None) -> Iterator[str]:
     for name, one, seconds in parts:
         if one.error and real.error:
             ratio = error_ratio(real, decoded.seconds, one, seconds)
-            said = f"{ratio:.1f} times less standard error than" if ratio >= 1 else f"{1 / ratio:.1f} times the error of"
-            yield f"  in the same time, drafting from {name} has {said} decoding"
+            compared = f"{1 / ratio:.1f} times the error of" if ratio < 1 else f"{ratio:.1f} times less error than"
+            yield f"  in the same time, drafting from {name} has {compared} decoding"
 
 
 def error_ratio(one: Mean, seconds: float, other: Mean, other_seconds: float) -> float:

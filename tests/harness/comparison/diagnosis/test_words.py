@@ -55,7 +55,9 @@ def test_few_prompts_have_no_verdict() -> None:
 def test_the_cost_of_decoding_stands_beside_that_of_drafting_again() -> None:
     text = "\n".join(lines(diagnosis(), Decoded(anchors(8, 1), 6.0)))
     assert "64 of 64 recorded rounds are found again" in text
-    assert "2.0 times less standard error than decoding: decoding takes 4.0 times as long" in text  # 6 s and 1.5 s
+    assert "2.0 times less error than decoding" in text  # 6 s and 1.5 s
+    text = "\n".join(lines(diagnosis(), Decoded(anchors(8, 1), 0.375)))
+    assert "2.0 times the error of decoding" in text
 
 
 @pytest.mark.parametrize(("times", "ratio"), [(1.0, 2.0), (4.0, 4.0)])
