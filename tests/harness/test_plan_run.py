@@ -24,7 +24,7 @@ from harness.report.leaderboard.board import leaderboard
 from harness.report.leaderboard.page import markdown, write_leaderboard
 from harness.run import Outcome, gather, run
 from harness.vocabulary import EXIT_OK
-from tests.helpers.checkpoint_folders import write_pair, write_prompts
+from tests.helpers.checkpoint_folders import write_prompts, write_short_pair
 from tests.helpers.composing import composed
 from tests.helpers.narrow_model import narrow
 from tests.helpers.recorded_run import OF_THE_MACHINE
@@ -37,7 +37,7 @@ Configure = Callable[..., RunConfig]
 @pytest.fixture(scope="module")
 def shapes_only(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Folders that hold a config.json and nothing else."""
-    paths, folder = write_pair(tmp_path_factory.mktemp("pair")), tmp_path_factory.mktemp("shapes")
+    paths, folder = write_short_pair(tmp_path_factory.mktemp("pair")), tmp_path_factory.mktemp("shapes")
     for name, path in paths.items():
         (folder / name).mkdir()
         shutil.copy(Path(path) / "config.json", folder / name)
@@ -148,10 +148,12 @@ def test_published_figures_beside_it_keep_the_label(planned: Outcome) -> None:
 
 @pytest.mark.usefixtures("blank_charts")
 def test_the_leaderboard_keeps_it_apart_from_what_was_measured(
-    configure: Configure, planned: Outcome, tmp_path: Path
+    configure: Configure, tmp_path: Path
 ) -> None:
-    shutil.copytree(planned.run_dir, tmp_path / "a")
-    other = configure(drafters={"mtp": {"path": configure().arms[0].path}}, drafter="mtp")
+    dataset = {"name": "random", "random_tokens": True, "limit": 1, "context_tokens": 20}
+    short: dict[str, Any] = {"dataset": dataset, "max_new_tokens": 4, "drafter": "mtp", "costs": False}
+    run(configure(**short), tmp_path / "a")
+    other = configure(**short, drafters={"mtp": {"path": configure().arms[0].path}})
     run(other, tmp_path / "b")  # random weights, but no assumption
     board = leaderboard([tmp_path])
     assert board.groups == ["A", "B"] and len(board.synthetic) == 2
@@ -170,19 +172,22 @@ def test_other_rates_are_another_run(configure: Configure, planned: Outcome) -> 
 @pytest.mark.usefixtures("blank_charts")
 def test_text_is_read_as_numbers_where_no_tokenizer_is_at_hand(configure: Configure, tmp_path: Path) -> None:
     prompts = write_prompts(tmp_path / "prompts.jsonl", 2, turns=2)
-    outcome = run(configure(dataset={"path": prompts}), tmp_path / "run")
+    outcome = run(configure(dataset={"path": prompts}, max_new_tokens=4, costs=False), tmp_path / "run")
     assert outcome.exit_code == EXIT_OK
     first = [row["prompt_tokens"] for row in generations(outcome) if row["turn"] == 0]
     assert set(first) == {5}, "what is 0 + 0? has five words"
 
 
 @pytest.mark.usefixtures("blank_charts")
-def test_rates_alone_need_a_checkpoint_and_are_labelled_as_well(configure: Configure, tmp_path: Path) -> None:
-    paths = write_pair(tmp_path / "pair")
+def test_rates_alone_need_a_checkpoint_and_are_labelled_as_well(
+    configure: Configure, pair: dict[str, str], tmp_path: Path
+) -> None:
     config = configure(
-        target={"path": paths["target"], "dtype": "float32", "device": "cpu"},
-        drafters={"mtp": {"path": paths["mtp"]}, "random": {}},
+        target={"path": pair["target"], "dtype": "float32", "device": "cpu"},
+        drafters={"mtp": {"path": pair["mtp"]}, "random": {}},
+        dataset={"name": "random", "random_tokens": True, "limit": 3, "context_tokens": 20},
         drafter=["mtp", "random"],
+        costs=False,
         verification={"synthetic_acceptance": [1.0, 1.0, 1.0]},
     )
     outcome = run(config, tmp_path / "run")
@@ -211,9 +216,9 @@ def test_a_plan_of_jobs_counts_the_bytes_of_weights_that_are_nowhere(configure: 
 @pytest.mark.parametrize("name", ["31b", "26b_a4b", "12b", "e4b"])
 def test_a_published_size_needs_its_name_alone(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     narrow(monkeypatch)
-    small = ["target.dtype=float32", "target.device=cpu", "dataset.limit=2", "dataset.context_tokens=9"]
+    small = ["target.dtype=float32", "target.device=cpu", "dataset.limit=1", "dataset.context_tokens=9"]
     arms = "drafter=mtp" if name == "e4b" else "drafter=[mtp,dflash]"
-    config = composed("experiment=plan_31b", f"target={name}", arms, "max_new_tokens=6", *small)
+    config = composed("experiment=plan_31b", f"target={name}", arms, "max_new_tokens=4", "costs=false", *small)
     outcome = run(config, tmp_path / "run")
     assert (outcome.exit_code, outcome.error) == (EXIT_OK, None)
     k = {row["arm"]: row["num_draft_tokens"] for row in outcome.summary["rows"]}

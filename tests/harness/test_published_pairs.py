@@ -71,7 +71,8 @@ def test_a_published_pair_by_its_name(target: str, tmp_path: Path, monkeypatch: 
     named = own[:-1] + "".join(f",{name}" for name in extra) + "]"
     outcome = run(
         composed(
-            *(f"target={target}", "target.dtype=float32", "target.device=cpu", f"drafter={named}", "max_new_tokens=12"),
+            *(f"target={target}", "target.dtype=float32", "target.device=cpu", f"drafter={named}"),
+            *("max_new_tokens=8", "costs=false"),
             *("dataset=jsonl", f"dataset.path={write_prompts(tmp_path / 'prompts.jsonl', 2)}"),
             *(f"+drafters.{name}={{kind: dflash, path: {drafter}}}" for name, drafter in extra.items()),
         ),

@@ -28,17 +28,18 @@ BEST = {"mtp": 2, "dflash": 6, "lookup": 1}
 
 @pytest.fixture
 def configure(pair: dict[str, str], tmp_path: Path) -> Configure:
-    def make(candidates: Any, mtp: dict[str, Any] | None = None, **options: Any) -> RunConfig:
+    def make(candidates: Any, mtp: dict[str, Any] | None = None, prompts: int = 2, **options: Any) -> RunConfig:
         composed = {
             "target": {"path": pair["target"], "dtype": "float32", "device": "cpu"},
-            "dataset": {"path": write_prompts(tmp_path / "prompts.jsonl", 6)},
+            "dataset": {"path": write_prompts(tmp_path / "prompts.jsonl", prompts)},
             "drafters": {
                 "mtp": {"path": pair["mtp"], **(mtp or {})}, "dflash": {"path": pair["dflash"]}, "lookup": {},
                 "random": {},
             },
             "drafter": ["mtp", "dflash", "lookup", "random"],
-            "calibration": {"num_draft_tokens": candidates, "prompts": 3, "max_new_tokens": 6},
-            "max_new_tokens": 12,
+            "calibration": {"num_draft_tokens": candidates, "prompts": (prompts + 1) // 2, "max_new_tokens": 6},
+            "max_new_tokens": 8,
+            "costs": False,
         }  # fmt: skip
         return read_config({**composed, **options})
 
@@ -84,7 +85,7 @@ def test_it_is_short_and_warm(
     configure: Configure, tmp_path: Path, clocked: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.comparison.arms.WARM_UP_ROUNDS", 3)
-    run(configure([1, 2], drafter="mtp"), tmp_path / "run")
+    run(configure([1, 2], drafter="mtp", prompts=6), tmp_path / "run")
     first_run = next(index for index, (name, *_) in enumerate(clocked) if name == "baseline")
     one_k = [("prompts", 1, 6)] * 4  # a start that does not count, then three prompts of six tokens
     assert [("prompts", count, tokens) for _, _, count, tokens in clocked[:first_run]] == one_k * 2
@@ -101,18 +102,16 @@ def test_a_second_start_keeps_the_choice(
     assert arms(again) == arms(first)
 
 
-@pytest.mark.parametrize("damage", ["", "{}", None])
-def test_the_choice_of_a_run_outlives_its_file(
-    configure: Configure, tmp_path: Path, clocked: list[Any], damage: str | None
-) -> None:
+def test_the_choice_of_a_run_outlives_its_file(configure: Configure, tmp_path: Path, clocked: list[Any]) -> None:
     """Another choice would be another run, and its records could not be continued."""
     config = configure([1, 2, 6], drafter=["mtp"])
     run(config, tmp_path / "run")
     path = tmp_path / "run" / CALIBRATION
-    path.unlink() if damage is None else path.write_text(damage)
-    clocked.clear()
-    assert run(config, tmp_path / "run").exit_code == EXIT_OK
-    assert clocked == [], "neither calibrated nor decoded again"
+    for damage in ("", "{}", None):
+        path.unlink() if damage is None else path.write_text(damage)
+        clocked.clear()
+        assert run(config, tmp_path / "run").exit_code == EXIT_OK
+        assert clocked == [], f"neither calibrated nor decoded again after {damage}"
 
 
 def test_a_refused_run_leaves_the_choice_alone(configure: Configure, tmp_path: Path, clocked: list[Any]) -> None:

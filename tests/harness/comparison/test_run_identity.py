@@ -38,6 +38,7 @@ def configuration(pair: dict[str, str], path: Path, asked: Rows, **options: Any)
         "drafter": "mtp",
         "num_draft_tokens": 2,
         "max_new_tokens": 4,
+        "costs": False,
     }
     return read_config({**composed, **options})
 

@@ -57,7 +57,7 @@ def test_both_drafters_adapt_by_config_and_stay_lossless(
 ) -> None:
     prompts = write_prompts(tmp_path / "prompts.jsonl", 2)
     wanted = [f"drafters.{name}.{option.format(**HALF[name])}" for name in TRAINED for option in options]
-    run_options = ["dataset=jsonl", f"dataset.path={prompts}", "max_new_tokens=24", "num_draft_tokens=6"]
+    run_options = ["dataset=jsonl", f"dataset.path={prompts}", "max_new_tokens=16", "num_draft_tokens=6", "costs=false"]
     outcome = run(composed(pair, *run_options, *wanted), tmp_path / "run")
     assert outcome.exit_code == 0
     rows = [json.loads(line) for line in (tmp_path / "run" / "generations.jsonl").read_text().splitlines()]

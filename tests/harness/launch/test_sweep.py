@@ -31,7 +31,7 @@ def overrides(pair: dict[str, str], tmp_path: Path) -> list[str]:
     prompts = write_prompts(tmp_path / "prompts.jsonl", 2)
     paths = ["target=path", f"target.path={pair['target']}", "target.device=cpu", "share_device=true"]
     drafters = [f"drafters.mtp.path={pair['mtp']}", f"drafters.dflash.path={pair['dflash']}"]
-    return [*paths, *drafters, "dataset=jsonl", f"dataset.path={prompts}", "max_new_tokens=8"]
+    return [*paths, *drafters, "dataset=jsonl", f"dataset.path={prompts}", "max_new_tokens=6", "costs=false"]
 
 
 def sweep(command: Command, folder: Path, *arguments: str) -> int:
@@ -72,7 +72,7 @@ def test_a_job_takes_over_the_baseline_of_another_but_for_a_sample(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(disturbance, "note", lambda *_: None)  # what a busy machine decoded is not borrowed
-    grid = [*overrides, "drafter=mtp,dflash", "num_draft_tokens=2", "costs=false"]
+    grid = [*overrides, "drafter=mtp,dflash", "num_draft_tokens=2"]
     assert sweep(command, tmp_path / "own", *grid) == EXIT_OK
     assert sweep(command, tmp_path / "lent", *grid, "sweep.share_baseline=true") == EXIT_OK
     assert tokens(tmp_path / "lent") == tokens(tmp_path / "own"), "what is borrowed changes no token"
@@ -116,7 +116,7 @@ def test_the_plan_of_a_single_run(
 def test_a_misfit_is_a_row_with_its_reason_and_no_error(
     overrides: list[str], tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    grid = ["drafter=mtp,dflash", "num_draft_tokens=2,16"]
+    grid = ["drafter=mtp,dflash", "num_draft_tokens=2,16", "dataset.limit=1"]
     models.release()
     assert sweep(command, tmp_path / "s", *overrides, *grid) == EXIT_OK
     found = jobs(tmp_path / "s", capsys)
@@ -148,7 +148,8 @@ def test_a_failed_job_is_a_row_and_runs_again_alone(
         return real(config, run_dir, **options)
 
     monkeypatch.setattr(job_module, "run", run)
-    grid = [*overrides, "drafter=mtp", "num_draft_tokens=1,2,3"]
+    one = [*overrides, "drafter=mtp", "dataset.limit=1"]
+    grid = [*one, "num_draft_tokens=1,2,3"]
     assert sweep(command, tmp_path / "s", *grid) == 1
     found = jobs(tmp_path / "s", capsys)
     assert [job["state"] for job in found] == ["done", "failed", "done"]
@@ -159,7 +160,7 @@ def test_a_failed_job_is_a_row_and_runs_again_alone(
     assert ran == [1, 2, 3, 2], "finished jobs are not run again"
     assert {job["state"] for job in jobs(tmp_path / "s", capsys)} == {"done"}
 
-    wider = [*overrides, "drafter=mtp", "num_draft_tokens=4,1,2,3"]
+    wider = [*one, "num_draft_tokens=4,1,2,3"]
     assert sweep(command, tmp_path / "s", *wider) == EXIT_OK
     assert ran[4:] == [4], "a wider sweep keeps the numbers of its jobs"
     assert {row[0] for row in table(tmp_path / "s") if row[5] == "4"} == {"3"}
@@ -239,10 +240,10 @@ def kill_after(started: Started, folder: Path, count: int) -> None:
 def test_a_killed_sweep_ends_with_the_same_table(
     overrides: list[str], tmp_path: Path, command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_prompts(tmp_path / "prompts.jsonl", 4)
+    write_prompts(tmp_path / "prompts.jsonl", 3)
     grid = [*overrides, "drafter=mtp,dflash", "num_draft_tokens=1,3"]
-    kill_after(start_sweep(tmp_path / "killed", *grid), tmp_path / "killed", 12)
-    assert 12 <= generations(tmp_path / "killed") < 32, "killed in the middle"
+    kill_after(start_sweep(tmp_path / "killed", *grid), tmp_path / "killed", 9)
+    assert 9 <= generations(tmp_path / "killed") < 24, "killed in the middle"
     states = [job["state"] for job in jobs(tmp_path / "killed", capsys)]
     assert "done" in states and "pending" in states and "running" not in states
     for name in ("killed", "undisturbed"):

@@ -24,7 +24,8 @@ def configure(pair: dict[str, str], tmp_path: Path) -> Callable[..., Any]:
             "drafters": drafters,
             "drafter": ["mtp", "dflash"],
             "num_draft_tokens": 3,
-            "max_new_tokens": 12,
+            "max_new_tokens": 8,
+            "costs": False,
         }
         return read_config({**composed, **options})
 

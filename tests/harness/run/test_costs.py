@@ -32,8 +32,8 @@ def test_a_run_keeps_its_cost_table_and_its_curve_and_the_tokens_stay(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blank_charts: None
 ) -> None:
     monkeypatch.setattr(costs, "BUDGET_S", 60.0)
-    with_costs = run(configure(), tmp_path / "with")
-    without = run(configure(costs=False), tmp_path / "without")
+    with_costs = run(configure(costs=True), tmp_path / "with")
+    without = run(configure(), tmp_path / "without")
     assert tokens_of(with_costs) == tokens_of(without)
     assert not (without.run_dir / COSTS).exists() and not (without.run_dir / CURVE).exists()
     table = json.loads((with_costs.run_dir / COSTS).read_text())
@@ -55,6 +55,6 @@ def test_a_fault_of_the_cost_table_costs_a_warning(
         raise RuntimeError("no room")
 
     monkeypatch.setattr(comparison, "measure_costs", fail)
-    outcome = run(configure(), tmp_path / "run")
+    outcome = run(configure(costs=True), tmp_path / "run")
     assert outcome.exit_code == 0 and not (outcome.run_dir / COSTS).exists()
     assert "no room" in (outcome.run_dir / "errors.log").read_text()

@@ -21,7 +21,7 @@ from tests.helpers.decoded_runs import Configure
 def test_a_run_is_diagnosed_and_every_recorded_round_is_found_again(
     configure: Configure, tmp_path: Path, blank_charts: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = run(configure(3, turns=2, diagnose=True, costs=False), tmp_path / "run").run_dir
+    folder = run(configure(3, turns=2, diagnose=True), tmp_path / "run").run_dir
     kept = json.loads((folder / DIAGNOSIS).read_text())
     assert list(kept) == ["mtp", "dflash"] and all(len(one["as_read"]) == 3 for one in kept.values())
     assert main([str(folder), "--drafter", "dflash", "--anchors", "0"]) == 0

@@ -15,7 +15,7 @@ from tests.helpers.decoded_runs import Configure
 def test_redrafted_rounds_are_those_of_a_run_at_that_k(
     configure: Configure, tmp_path: Path, blank_charts: None
 ) -> None:
-    options = {"drafter": ["dflash"], "costs": False}
+    options = {"drafter": ["dflash"]}
     wide = run(configure(turns=2, curve={"redraft": True}, num_draft_tokens=3, **options), tmp_path / "wide")
     lines = [json.loads(line) for line in (wide.run_dir / REDRAFTED).read_text().splitlines()]
     for k in (1, 2):
@@ -31,7 +31,7 @@ def test_redrafted_rounds_are_those_of_a_run_at_that_k(
 def test_sampled_answers_are_not_drafted_again(
     configure: Configure, tmp_path: Path, blank_charts: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sampled = configure(drafter=["dflash"], decoding={"temperature": 1.0}, curve={"redraft": True}, costs=False)
+    sampled = configure(drafter=["dflash"], decoding={"temperature": 1.0}, curve={"redraft": True})
     outcome = run(sampled, tmp_path / "run")
     assert outcome.exit_code == 0 and not (outcome.run_dir / REDRAFTED).exists()
     assert "curve.redraft=true" in capsys.readouterr().err

@@ -30,8 +30,8 @@ def test_a_finished_run_is_not_decoded_again(
 
 def test_another_configuration_may_not_continue_a_run(configure: Configure, tmp_path: Path) -> None:
     run(configure(), tmp_path / "run")
-    with pytest.raises(InputError, match="max_new_tokens: 12 -> 13"):
-        run(configure(max_new_tokens=13), tmp_path / "run")
+    with pytest.raises(InputError, match="max_new_tokens: 8 -> 9"):
+        run(configure(max_new_tokens=9), tmp_path / "run")
 
 
 def test_an_interrupted_run_continues_to_the_same_tokens(

@@ -65,7 +65,7 @@ def test_a_drafter_that_drafts_nothing_stops_the_run(
         return real(target, None, *args, **kwargs)
 
     monkeypatch.setattr(arms_module, "decode", decode)
-    outcome = run(configure(), tmp_path / "run")
+    outcome = run(configure(max_new_tokens=12), tmp_path / "run")
     assert outcome.exit_code == EXIT_ARM_FAILED
     assert outcome.error is not None and "drafted 0 tokens" in outcome.error and "check drafters." in outcome.error
     assert {row["prompt_id"] for row in generations(outcome)} == {"p0"}, "stopped at once"

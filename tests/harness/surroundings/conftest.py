@@ -20,5 +20,5 @@ def overrides(pair: dict[str, str], tmp_path: Path) -> list[str]:
 
     prompts = write_prompts(tmp_path / "prompts.jsonl", 2)
     target = ["target=path", f"target.path={pair['target']}", "target.device=cpu", "share_device=true"]
-    arms = ["drafter=mtp", f"drafters.mtp.path={pair['mtp']}", "num_draft_tokens=2", "max_new_tokens=4"]
+    arms = ["drafter=mtp", f"drafters.mtp.path={pair['mtp']}", "num_draft_tokens=2", "max_new_tokens=4", "costs=false"]
     return [*target, *arms, "dataset=jsonl", f"dataset.path={prompts}"]

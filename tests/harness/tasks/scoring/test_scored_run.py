@@ -27,6 +27,7 @@ def configured(pair: dict[str, str], rows: list[dict[str, Any]], folder: Path, *
             "drafter": ["mtp", "dflash"],
             "num_draft_tokens": 2,
             "max_new_tokens": 6,
+            "costs": False,
         }
     )
 
