@@ -103,7 +103,7 @@ def assert_agreement(theirs: Theirs, ours: Generation, logits: list[Tensor], k: 
     assert 1 + sum(emitted[:whole]) >= TOKENS - k
     for index in range(whole):
         assert torch.equal(logits[index].argmax(dim=-1), theirs.drafts[index].argmax(dim=-1)), f"round {index}"
-        torch.testing.assert_close(logits[index], theirs.drafts[index], rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(logits[index], theirs.drafts[index], rtol=3e-4, atol=3e-4)
 
 
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -129,8 +129,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def write(folders: Path, name: str, structure: str, overrides: dict[str, Any], layout: dict[str, Any]) -> Path:
-    network: DFlashModel = tiny.dflash_model(reference.target(structure).model, **overrides)
-    return write_dflash(folders / f"{structure} {name}", network, **layout)
+    target = reference.target(structure)
+    network: DFlashModel = tiny.dflash_model(target.model, **overrides)
+    layers = len(target.layer_types)
+    return write_dflash(folders / f"{structure} {name}", network, target_layers=layers, **layout)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -149,8 +151,7 @@ def test_every_round_agrees_for_every_way_of_publishing(zlab: Any, folders: Path
 @pytest.mark.parametrize("structure", tiny.EVERY_STRUCTURE)
 def test_every_round_agrees_on_every_structure(zlab: Any, folders: Path, structure: str, length: int) -> None:
     """Taps stay below the layers that share keys and values, whose states transformers drops for z-lab's prefill."""
-    overrides = {"target_layer_ids": (0, 1, 2)} if structure == "kv_shared" else {}
-    folder = write(folders, "plain", structure, overrides, {})
+    folder = write(folders, "plain", structure, {}, {})
     prompt = tiny.prompt(length)
     sequence = prompt + reference.answer(structure, length)
     theirs = zlab_run(zlab, folder, reference.target(structure).model, prompt, sequence)
@@ -162,7 +163,7 @@ def test_every_round_agrees_on_every_structure(zlab: Any, folders: Path, structu
 def test_both_accept_the_same_of_their_own_drafts(zlab: Any, folders: Path) -> None:
     """Without steering: the drafts alone decide how rounds go, and both count the same."""
     structure, accepted = "kv_shared", 0
-    folder = write(folders, "own drafts", structure, {"target_layer_ids": (0, 1, 2), "is_causal": False}, {})
+    folder = write(folders, "own drafts", structure, {"is_causal": False}, {})
     for seed in range(4):
         prompt = tiny.prompt(20, seed)
         theirs = zlab_run(zlab, folder, reference.target(structure).model, prompt, None)

@@ -209,6 +209,6 @@ def test_controls_take_no_such_options() -> None:
 
 def test_a_limited_drafter_is_still_itself() -> None:
     one = adaptive("dflash", adapt="history")
-    assert (one.name, one.taps, one.max_draft_tokens) == ("dflash", (1, 3, 4), 15)
+    assert (one.name, one.taps, one.max_draft_tokens) == ("dflash", (0, 1, 2), 15)
     assert isinstance(one.model, DFlashModel)
     assert Sampling().temperature == 0

@@ -59,4 +59,5 @@ def write_assistant(folder: Path, model: Any, *, ordered: bool = False) -> Path:
 
 def write_dflash(folder: Path, model: Any, **changes: Any) -> Path:
     """A DFlash drafter of the target `model`, in z-lab's layout."""
-    return published.write_dflash(folder, tiny.dflash_model(model, **changes))
+    layers = model.config.num_hidden_layers
+    return published.write_dflash(folder, tiny.dflash_model(model, **changes), target_layers=layers)

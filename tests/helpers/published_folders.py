@@ -27,7 +27,9 @@ PLAIN = (
 SPECIAL = ("mask_token_id", "target_layer_ids", "input_embedding_scale", "output_multiplier")
 
 
-def dflash_json(model: DFlashModel, *, nested: bool = True, rope: str = "rope_theta") -> dict[str, Any]:
+def dflash_json(
+    model: DFlashModel, *, nested: bool = True, rope: str = "rope_theta", target_layers: int = 4
+) -> dict[str, Any]:
     """config.json of a z-lab DFlash checkpoint; entries that the model's config leaves open are left out."""
     config = model.config
     raw: dict[str, Any] = {name: getattr(config, name) for name in PLAIN} | {
@@ -36,7 +38,7 @@ def dflash_json(model: DFlashModel, *, nested: bool = True, rope: str = "rope_th
         "hidden_act": "silu",
         "attention_dropout": 0.0,
         "layer_types": list(config.layer_types),
-        "num_target_layers": 6 if config.num_target_layers is None else config.num_target_layers,
+        "num_target_layers": target_layers if config.num_target_layers is None else config.num_target_layers,
         "final_logit_softcapping": config.final_logit_softcapping,
         "use_sliding_window": True,
         "max_window_layers": config.num_hidden_layers,

@@ -44,16 +44,16 @@ def test_sample_and_match_gives_the_baselines_sampled_tokens_for_every_drafter(
 ) -> None:
     target = reference.target(structure)
     prompt = tiny.prompt(7)
-    baseline = generate(target, None, prompt, max_new_tokens=24, seed=3, **options)
+    baseline = generate(target, None, prompt, max_new_tokens=20, seed=4, **options)
     accepted: dict[str, int] = {}
     for name in reference.DRAFTERS:
         drafter = reference.drafter(name, structure)
         found = generate(
-            target, drafter, prompt, num_draft_tokens=3, max_new_tokens=24, seed=3, verification="match", **options
+            target, drafter, prompt, num_draft_tokens=3, max_new_tokens=20, seed=4, verification="match", **options
         )
         assert found.token_ids == baseline.token_ids, name
         accepted[name] = sum(r.accepted for r in found.rounds)
-    assert accepted["oracle"] >= 17 and sum(accepted.values()) > accepted["oracle"]
+    assert accepted["oracle"] >= 14 and sum(accepted.values()) > accepted["oracle"]
 
 
 def test_the_verification_of_a_baseline_does_not_matter() -> None:

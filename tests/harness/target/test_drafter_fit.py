@@ -31,8 +31,8 @@ WRONG_MTP: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 WRONG_DFLASH: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "hidden size": (lambda raw: raw.update(hidden_size=48), r"hidden_size is 48, expected 32"),
     "vocabulary": (lambda raw: raw.update(vocab_size=48), r"vocab_size is 48, expected 24"),
-    "number of layers": (lambda raw: raw.update(num_target_layers=8), r"num_target_layers is 8, expected 6"),
-    "taps": (lambda raw: raw["dflash_config"].update(target_layer_ids=[1, 6]), r"layer 6, expected 0 to 5"),
+    "number of layers": (lambda raw: raw.update(num_target_layers=8), r"num_target_layers is 8, expected 4"),
+    "taps": (lambda raw: raw["dflash_config"].update(target_layer_ids=[1, 4]), r"layer 4, expected 0 to 3"),
     "mask token": (lambda raw: raw["dflash_config"].update(mask_token_id=24), r"mask_token_id is 24, expected 0 to 23"),
     "another model": (lambda raw: raw.update(architectures=["Qwen3ForCausalLM"]), r"'Qwen3ForCausalLM'.*expected"),
 }

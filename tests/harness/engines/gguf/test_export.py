@@ -95,7 +95,7 @@ def test_every_tensor_of_a_dflash_drafter_is_read_back(tmp_path: Path) -> None:
     header, found = written(tmp_path, folder, target)
     stored = load_file(folder / "model.safetensors")
     check_equal(found, stored, lambda n: gguf_name(n, BLOCK, BLOCK_LAYER), set())
-    assert header.get("target_layers") == [2, 4, 5] and header.values["tokenizer.ggml.mask_token_id"] == 4
+    assert header.get("target_layers") == [1, 2, 3] and header.values["tokenizer.ggml.mask_token_id"] == 4
     assert header.get("attention.sliding_window_pattern") == [True, True, False]
 
 
