@@ -118,13 +118,17 @@ static inline void attention(const float* const* q, float* const* out, const flo
                              int64_t ldk, const float* v, int64_t ldv, int64_t S, int64_t D, float scale) {
   static thread_local std::vector<float> seen, scores, queries, bias;
   static thread_local std::vector<int64_t> live; static thread_local std::vector<const float*> keys, values;
-  seen.assign(mask[0], mask[0] + S);
-  for (int64_t r = 1; r < R; ++r) if (mask[r] != mask[r - 1]) for (int64_t s = 0; s < S; ++s) seen[s] = std::max(seen[s], mask[r][s]);
-  live.clear(); keys.clear(); values.clear();
-  for (int64_t s = 0; s < S; ++s) if (seen[s] > -1e30f) { live.push_back(s); keys.push_back(k + s * ldk); values.push_back(v + s * ldv); }
-  int64_t n = live.size(), wide = (n + L - 1) / L * L;
+  const float* sees = mask[0];
+  for (int64_t r = 1; r < R; ++r) if (mask[r] != mask[r - 1]) {
+    if (sees == mask[0]) { seen.assign(mask[0], mask[0] + S); sees = seen.data(); }
+    for (int64_t s = 0; s < S; ++s) seen[s] = std::max(seen[s], mask[r][s]);
+  }
+  live.resize(S + L); keys.resize(S + L); values.resize(S + L);
+  int64_t n = 0;
+  for (int64_t s = 0; s < S; ++s) if (sees[s] > -1e30f) { live[n] = s; keys[n] = k + s * ldk; values[n] = v + s * ldv; ++n; }
+  int64_t wide = (n + L - 1) / L * L;
   if (!n) { for (int64_t r = 0; r < R; ++r) std::memset(out[r], 0, D * sizeof(float)); return; }
-  while (int64_t(keys.size()) < wide) keys.push_back(keys[0]);
+  for (int64_t s = n; s < wide; ++s) keys[s] = keys[0];
   scores.resize(R * wide); queries.resize(R * D);
   for (int64_t r = 0; r < R; ++r) std::memcpy(queries.data() + r * D, q[r], D * sizeof(float));
   for (int64_t r = 0; r < R;) {

@@ -1,8 +1,14 @@
-"""Weights in the order in which chain.cpp reads them: one copy for all programs, as long as one of them lives."""
+"""Weights in the order in which chain.cpp reads them: one copy for all programs, as long as one of them lives.
+
+Copies lie beside each other on large pages: a pass reads all of them, and with pages of 4 KiB a tenth of a small
+model's pass goes into finding them.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import mmap
+from contextlib import suppress
 from weakref import WeakValueDictionary
 
 import torch
@@ -10,6 +16,9 @@ from torch import Tensor
 
 from harness.decoding.compiled import kernels, package
 
+BLOCK = 32 << 20  # bytes that are taken from the system at once
+#: The last block, and its first free byte.
+_block: tuple[mmap.mmap, int] | None = None
 _packed: WeakValueDictionary[tuple[object, ...], Tensor] = WeakValueDictionary()
 
 
@@ -30,7 +39,7 @@ def _pack(weights: list[Tensor], gated: bool) -> Tensor:
     library = kernels.load(package.processor())
     panel, size = int(library.drafthouse_panel()), weights[0].shape[1]
     count = sum(weight.shape[0] for weight in weights)
-    whole = torch.zeros(-(-count // panel) * panel * size + panel)
+    whole = _room(-(-count // panel) * panel * size + panel)
     skip = -whole.data_ptr() // 4 % 16  # panels begin at a line of the processor's caches
     pack = library.drafthouse_pack
     pointer, number = ctypes.c_void_p, ctypes.c_int64
@@ -42,3 +51,18 @@ def _pack(weights: list[Tensor], gated: bool) -> Tensor:
         pack(weight.data_ptr(), weight.shape[0], size, weight.stride(0), *more, column, to)
         column += weight.shape[0]
     return whole[skip:]
+
+
+def _room(count: int) -> Tensor:
+    """`count` zeros in fp32, on large pages where the system has them. A block lives as long as a tensor in it."""
+    global _block
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
+        return torch.zeros(count)
+    size = -(-4 * count // mmap.PAGESIZE) * mmap.PAGESIZE
+    if _block is None or not _packed or _block[1] + size > len(_block[0]):
+        _block = mmap.mmap(-1, max(size, BLOCK), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), 0
+        with suppress(OSError):  # a kernel without large pages
+            _block[0].madvise(mmap.MADV_HUGEPAGE)
+    memory, begin = _block
+    _block = memory, begin + size
+    return torch.frombuffer(memory, dtype=torch.float32, count=count, offset=begin)
