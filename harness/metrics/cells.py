@@ -6,6 +6,8 @@ taken per generation first, then per cell: dataset x category x arm x batch size
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -120,19 +122,22 @@ def per_position(counts: NDArray[np.integer]) -> pd.DataFrame:
     When every round drafts the same count, the unconditional ones sum to mean(accepted) and are the running product of
     the conditional ones; with unequal counts each sums over the rounds that drafted so far.
     """
+    return pd.DataFrame(_positions(counts))
+
+
+def _positions(counts: NDArray[np.integer]) -> dict[str, NDArray[np.float64]]:
+    """`per_position` by column: a frame for each cell would take longer than the figures."""
     deep = counts[::-1].cumsum(axis=0)[::-1]  # [d, a]: rounds with drafted >= d and accepted == a
     both = deep[:, ::-1].cumsum(axis=1)[:, ::-1]  # [d, a]: rounds with drafted >= d and accepted >= a
     j = np.arange(1, len(counts))
     proposed, accepted, reached = both[j, 0], both[j, j], both[j, j - 1]
     with np.errstate(invalid="ignore"):  # 0 of 0 where no round reached a position
-        return pd.DataFrame(
-            {
-                "position": j,
-                "position_rounds": proposed,
-                "position_unconditional": accepted / proposed,
-                "position_conditional": accepted / reached,
-            }
-        )
+        return {
+            "position": j,
+            "position_rounds": proposed,
+            "position_unconditional": accepted / proposed,
+            "position_conditional": accepted / reached,
+        }
 
 
 def cell_metrics(rounds: pd.DataFrame, generations: pd.DataFrame, floors: Floors | None = None) -> pd.DataFrame:
@@ -152,9 +157,9 @@ def cell_metrics(rounds: pd.DataFrame, generations: pd.DataFrame, floors: Floors
     figures: dict[str, pd.Series] = {"errors": (~doubled["ok"]).groupby(doubled["cell"]).sum()}
     _add_totals(figures, ok, cells.index)
     _add_acceptance(figures, ok)
-    _add_quality(figures, ok, cells.index)
+    _add_quality(figures, ok)
     _add_speed(figures, ok, cells)
-    cells = cells.assign(**figures)
+    cells = pd.concat([cells, pd.DataFrame(figures, index=cells.index)], axis=1)
     # Rows of the second half of `doubled` are those of `table`, in its order.
     _add_positions(cells, rounds, doubled["cell"].to_numpy().reshape(2, -1)[:, owner], table["ok"].to_numpy()[owner])
     return _sorted(cells)
@@ -170,9 +175,11 @@ def _add_floors(
         table.loc[~table["timed"], name] = np.nan
 
 
-def _counted(condition: pd.Series, ok: pd.DataFrame, index: pd.Index) -> pd.Series:
-    """How many rows of each cell meet `condition`; 0 for a cell without finished generations."""
-    return condition.groupby(ok["cell"]).sum().reindex(index, fill_value=0).astype("int64")
+def _counted(conditions: Mapping[str, pd.Series], ok: pd.DataFrame, index: pd.Index) -> dict[str, pd.Series]:
+    """How many rows of each cell meet each condition; 0 for a cell without finished generations."""
+    met = pd.DataFrame({name: condition.to_numpy(dtype="int64") for name, condition in conditions.items()})
+    found = met.groupby(ok["cell"].to_numpy()).sum().reindex(index, fill_value=0)
+    return {str(name): column for name, column in found.items()}
 
 
 def _add_totals(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index) -> None:
@@ -185,18 +192,19 @@ def _add_totals(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index
     figures |= {str(name): column for name, column in sums.items()}
     figures["prompts"] = grouped["prompt_id"].nunique().reindex(index, fill_value=0)
     figures["generations"] = grouped.size().reindex(index, fill_value=0)
-    for reason in ("eos", "length"):
-        figures[f"finish_{reason}"] = _counted(ok["finish_reason"] == reason, ok, index)
+    conditions = {f"finish_{reason}": ok["finish_reason"] == reason for reason in ("eos", "length")}
+    conditions["tainted"] = ok["taint"].fillna("") != ""
+    conditions |= {f"taint_{word}": ok["taint"] == word for word in TAINTS}
+    conditions |= {f"verdict_{verdict}": ok["verdict"] == verdict for verdict in VERDICT_ORDER}
+    conditions |= {"scored": ok["score"].notna(), "looping_generations": ok["repeated"] * 2 > ok["ngrams"]}
+    figures |= _counted(conditions, ok, index)
     generations = figures["generations"]
     figures["untimed"] = generations - figures.pop("timed")
-    figures["tainted"] = _counted(ok["taint"].fillna("") != "", ok, index)
-    figures |= {f"taint_{word}": _counted(ok["taint"] == word, ok, index) for word in TAINTS}
     figures["truncated_share"] = figures["finish_length"] / generations
     figures["verdict"] = pd.Series(NO_VERDICT, index=index)
     figures["verdict_none"] = generations
     for verdict in reversed(VERDICT_ORDER):
-        found = _counted(ok["verdict"] == verdict, ok, index)
-        figures[f"verdict_{verdict}"] = found
+        found = figures[f"verdict_{verdict}"]
         figures["verdict_none"] = figures["verdict_none"] - found
         figures["verdict"] = figures["verdict"].mask(found > 0, verdict)
 
@@ -220,12 +228,10 @@ def _add_acceptance(figures: dict[str, pd.Series], ok: pd.DataFrame) -> None:
     figures["al_as_specforge"] = figures["tokens_with_rounds"] / rounds
 
 
-def _add_quality(figures: dict[str, pd.Series], ok: pd.DataFrame, index: pd.Index) -> None:
+def _add_quality(figures: dict[str, pd.Series], ok: pd.DataFrame) -> None:
     figures["accuracy"] = ok.groupby("cell")["score"].mean()
-    figures["scored"] = _counted(ok["score"].notna(), ok, index)
     figures["thinking_tokens"] = ok.groupby("cell")["thinking_tokens"].sum(min_count=1)
     figures["repeated_8grams"] = figures["repeated"] / figures["ngrams"]
-    figures["looping_generations"] = _counted(ok["repeated"] * 2 > ok["ngrams"], ok, index)
 
 
 def _add_speed(figures: dict[str, pd.Series], ok: pd.DataFrame, cells: pd.DataFrame) -> None:
@@ -244,23 +250,25 @@ def _add_speed(figures: dict[str, pd.Series], ok: pd.DataFrame, cells: pd.DataFr
     with_rounds_s = figures["decode_s_with_rounds"]
     figures["unattributed_share"] = 1 - in_rounds.where(rounds.notna()) / with_rounds_s.where(with_rounds_s > 0)
     figures["peak_memory_bytes"] = grouped["peak_memory_bytes"].max()
-    step = _of_baseline(in_rounds / rounds, cells)
+    of_baseline = _of_baseline(cells)
+    step = of_baseline(in_rounds / rounds)
     step = step.where(step > 0)
     figures["decode_step_ms"] = step * 1e3
     for part in ("draft", "verify", "other"):
         figures[f"{part}_ms"] = figures[f"{part}_s"] / rounds * 1e3
         figures[f"c_{part}"] = figures[f"{part}_s"] / rounds / step
     figures["predicted_speedup"] = figures["acceptance_length"] / (in_rounds / rounds / step)
-    add_strength(figures, lambda column: _of_baseline(column, cells))
+    add_strength(figures, of_baseline)
     memory = figures["peak_memory_bytes"]
-    figures["peak_memory_over_baseline_bytes"] = memory - _of_baseline(memory, cells)
+    figures["peak_memory_over_baseline_bytes"] = memory - of_baseline(memory)
 
 
-def _of_baseline(column: pd.Series, cells: pd.DataFrame) -> pd.Series:
-    """The baseline's value for each cell of the same dataset, category and batch size."""
+def _of_baseline(cells: pd.DataFrame) -> Callable[[pd.Series], pd.Series]:
+    """Gives the baseline's value of a column for each cell of the same dataset, category and batch size."""
     shared = cells.groupby(["dataset", "category", "batch_size"]).ngroup()
     is_baseline = cells["arm"] == BASELINE
-    return shared.map(column[is_baseline].groupby(shared[is_baseline]).first())
+    places = shared[is_baseline]
+    return lambda column: shared.map(column[is_baseline].groupby(places).first())
 
 
 def _add_positions(
@@ -268,7 +276,7 @@ def _add_positions(
 ) -> None:
     """`owners` [2, rounds] are each round's two cells, the `all` one and its own category's; `kept` [rounds]."""
     drafted, accepted = rounds["drafted"].to_numpy(), rounds["accepted"].to_numpy()
-    tables: dict[int, pd.DataFrame] = {}
+    tables: dict[int, dict[str, NDArray[np.float64]]] = {}
     for owner in owners:
         # Sorting once lets each cell take a slice instead of scanning every round.
         order = np.flatnonzero(kept)[np.argsort(owner[kept])]
@@ -276,12 +284,13 @@ def _add_positions(
         for number in cells.index:
             part = order[edges[number] : edges[number + 1]]
             if len(part) or number not in tables:
-                tables[number] = per_position(position_counts(drafted[part], accepted[part]))
+                tables[number] = _positions(position_counts(drafted[part], accepted[part]))
     for name in ("position_unconditional", "position_conditional", "position_rounds"):
         cells[name] = [tables[number][name].tolist() for number in cells.index]
 
 
 def _sorted(cells: pd.DataFrame) -> pd.DataFrame:
-    order = cells.assign(_part=cells["category"] != ALL, _drafter=cells["arm"] != BASELINE)
-    by = ["dataset", "batch_size", "_part", "category", "_drafter", "arm", "num_draft_tokens"]
-    return cells.loc[order.sort_values(by).index].reset_index(drop=True)
+    dataset, category, arm, batch, k = (cells[name].tolist() for name in CELL)
+    apart = [one != ALL for one in category], category, [one != BASELINE for one in arm], arm
+    keys = list(zip(dataset, batch, *apart, k, strict=True))
+    return cells.iloc[sorted(range(len(keys)), key=keys.__getitem__)].reset_index(drop=True)

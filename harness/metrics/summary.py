@@ -124,9 +124,9 @@ def summary_of(
     everywhere += run_doubts(generations, noise)
     general = [guard for guard in everywhere if guard.severity != "info"]
     cells["guards"] = [[str(guard) for guard in (*general, *guards)] for guards in found]
-    rows = cells.reindex(columns=list(COLUMNS))
-    # A merge turns counts into floats where a row has none.
-    rows = rows.astype({name: "Int64" for name in WHOLE if name in rows})
+    rows = cells.reindex(columns=list(COLUMNS)).to_dict("records")
+    for row in rows:  # a merge turns counts into floats where a row has none
+        row |= {name: None if pd.isna(row[name]) else int(row[name]) for name in WHOLE}
     judged = cells[(cells["arm"] != BASELINE) & (cells["category"] == ALL)]
     return {
         "schema": SCHEMA,
@@ -136,7 +136,7 @@ def summary_of(
         "verdicts": {name: int(judged[f"verdict_{name}"].sum()) for name in ("exact", "tie", "mismatch", "none")},
         "guards": [guard.as_dict() for guard in (*everywhere, *run_guards, *worth_listing(found))],
         "noise": plain(noise),
-        "rows": plain(rows.to_dict("records")),
+        "rows": plain(rows),
         "pairs": plain(pairs[~against].to_dict("records")),
         "engines": plain(engines_of(rounds, generations, pairs.to_dict("records"))),
         "partings": plain(partings(generations)),

@@ -66,7 +66,7 @@ def with_defaults(generations: pd.DataFrame) -> pd.DataFrame:
             column = column.where(column.notna(), default)
         if name in TYPES and column.dtype != TYPES[name]:
             column = column.astype(TYPES[name])
-        if name in TEXTS and any(one is not None for one in column[column.isna()]):
+        if name in TEXTS and not all(one is None or isinstance(one, str) for one in column.tolist()):
             column = column.where(column.notna(), None)
         if column is not kept:
             changed[name] = column
