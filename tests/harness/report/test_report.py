@@ -64,6 +64,28 @@ def page(run_dir: Path) -> str:
     return (run_dir / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def odd_page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run whose records hold markup, formulas and the machine's paths: its folder's parent, and its page."""
+    tmp_path = tmp_path_factory.mktemp("odd")
+    arms = {"<img src=x onerror=alert(1)>": synthetic.ARMS["mtp"], "$\\frac{1}": synthetic.ARMS["dflash"]}
+    where = {"target": {"path": "/home/somebody/models/gemma", "weights_hash": "ab" * 32}}
+    folder = synthetic.write_run(
+        tmp_path / "run", prompts=6, tokens=20, arms=arms, errors=1,
+        manifest={
+            "models": {**where, "$\\frac{1}": {"path": str(ASSETS / "mtp")}},
+            "command": [
+                str(PACKAGE / "__main__.py"), "dataset.path=/home/somebody/my.jsonl", f"hydra.run.dir={tmp_path}/a"
+            ],
+        },
+    )  # fmt: skip
+    records = (folder / "generations.jsonl").read_text().replace('"code"', '"</script><b>$x^{"')
+    records = records.replace("OutOfMemoryError", "cannot read /home/somebody/cache/x.bin")
+    (folder / "generations.jsonl").write_text(records)
+    (folder / "summary.json").unlink()
+    return tmp_path, write_report(folder).read_text(encoding="utf-8")
+
+
 def browser_data(text: str) -> dict[str, Any]:
     found = re.search(r'<script type="application/json" id="browser-data">(.*?)</script>', text, re.DOTALL)
     assert found
@@ -97,24 +119,11 @@ def test_a_link_to_the_page_has_title_description_and_card(run_dir: Path, page: 
     assert header.startswith(b"\x89PNG") and struct.unpack(">II", header[16:]) == (1200, 630)
 
 
-def test_no_path_of_the_machine_is_on_the_page(tmp_path: Path) -> None:
-    where = {"target": {"path": "/home/somebody/models/gemma", "weights_hash": "ab" * 32}}
-    folder = synthetic.write_run(
-        tmp_path / "run", prompts=6, tokens=20, errors=1,
-        manifest={
-            "models": {**where, "mtp": {"path": str(ASSETS / "mtp")}},
-            "command": [
-                str(PACKAGE / "__main__.py"), "dataset.path=/home/somebody/my.jsonl", f"hydra.run.dir={tmp_path}/a"
-            ],
-        },
-    )  # fmt: skip
-    error = folder / "generations.jsonl"
-    error.write_text(error.read_text().replace("OutOfMemoryError", "cannot read /home/somebody/cache/x.bin"))
-    (folder / "summary.json").unlink()
-    text = write_report(folder).read_text(encoding="utf-8")
+def test_no_path_of_the_machine_is_on_the_page(odd_page: tuple[Path, str]) -> None:
+    above, text = odd_page
     assert "<code>python -m harness dataset.path=my.jsonl</code>" in text
     assert "harness/assets/mtp" in text and "<dd>gemma</dd>" in text and "cannot read x.bin" in text
-    assert not [place for place in (str(tmp_path), str(ROOT), "/home/somebody") if place in text]
+    assert not [place for place in (str(above), str(ROOT), "/home/somebody") if place in text]
 
 
 def test_the_noise_stands_below_the_doubts(page: str) -> None:
@@ -150,13 +159,8 @@ def test_a_prompt_with_a_script_stays_text(page: str) -> None:
     assert synthetic.SCRIPT_PROMPT in asked
 
 
-def test_names_of_arms_categories_and_errors_stay_text(tmp_path: Path) -> None:
-    arms = {"<img src=x onerror=alert(1)>": synthetic.ARMS["mtp"], "$\\frac{1}": synthetic.ARMS["dflash"]}
-    folder = synthetic.write_run(tmp_path, prompts=6, tokens=20, arms=arms, errors=1)
-    lines = (folder / "generations.jsonl").read_text().replace('"code"', '"</script><b>$x^{"')
-    (folder / "generations.jsonl").write_text(lines)
-    (folder / "summary.json").unlink()
-    text = write_report(folder).read_text(encoding="utf-8")
+def test_names_of_arms_categories_and_errors_stay_text(odd_page: tuple[Path, str]) -> None:
+    _, text = odd_page
     assert "<img src" not in text
     assert "</script><b>" not in text
     assert "<b>made up</b>" not in text
@@ -233,6 +237,7 @@ def test_the_same_run_gives_the_same_report(run_dir: Path, page: str, tmp_path: 
     assert write_report(tmp_path / run_dir.name).read_text(encoding="utf-8") == page
 
 
+@pytest.mark.usefixtures("blank_charts")
 def test_published_figures_stand_beside_ours(tmp_path: Path) -> None:
     folder = synthetic.write_run(tmp_path, prompts=6, tokens=20)
     common = {"target": None, "dataset": None, "batch_size": None, "temperature": None, "context_tokens": None}
