@@ -2,7 +2,7 @@
 
 Both decode the same answer greedily, steered to the same accepted counts, so every round begins after the same prefix.
 Transformers drafts nothing in its first round and from the prefill's states in its second, which is our first; from
-then on rounds are told apart by the length of the prefix.
+then on the length of the prefix separates rounds.
 
 After a rejection transformers lets the assistant see rejected rows: it cuts the keys and values one token too long and,
 past the sliding window, not at all. So its drafts are compared as they are where the round before rejected nothing,

@@ -19,7 +19,7 @@ DRAFT_S = 0.002
 
 
 def rounds_of(accepted: list[int], k: int) -> list[Round]:
-    """Rounds that accept as told; each pass takes VERIFY_S, each drafting DRAFT_S."""
+    """Rounds that accept as given; each pass takes VERIFY_S, each drafting DRAFT_S."""
     rounds, position = [], 20
     for index, count in enumerate(accepted):
         rounds.append(Round(index, position, k, count, count + 1, DRAFT_S if k else 0.0, VERIFY_S, 0.0))

@@ -15,7 +15,7 @@ from drafters.base import Proposal, Sampling, TargetPass, TargetView
 from drafters.errors import InputError
 from drafters.registry import Kind
 
-#: Places in the table of pairs; two pairs that meet in one are told apart by the text itself, and the later one stays.
+#: Places in the table of pairs; the text itself tells two pairs that meet in one apart, and the later one stays.
 PLACES = 8192
 
 

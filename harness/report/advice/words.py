@@ -39,7 +39,7 @@ def answer(advice: Advice) -> str:
     if advice.arm == EITHER:
         rivals = [one for one in advice.candidates if one is first or first.overlaps(one)]
         names = listed([f"{arm_name(one.arm)} at k={one.point.k}" for one in rivals])
-        return f"Either: {names} cannot be told apart, their intervals overlap."
+        return f"Either: {names} are not distinguishable, their intervals overlap."
     return (
         f"Use {arm_name(first.arm)} at k={first.point.k}: {times(first.point.speedup)} as fast as plain decoding "
         f"({span(first.point.low, first.point.high)})."

@@ -1,4 +1,4 @@
-"""Files that do not belong together are told apart by their headers, in the words of a checkpoint's misfit."""
+"""Headers show which files do not belong together, in the words of a checkpoint's misfit."""
 
 from __future__ import annotations
 
