@@ -52,7 +52,7 @@ def configure(shapes_only: dict[str, str]) -> Configure:
         }
         composed = {
             "target": {"path": shapes_only["target"], "weights": "random", "dtype": "float32", "device": "cpu"},
-            "dataset": {"name": "random", "random_tokens": True, "limit": 12, "context_tokens": 20},
+            "dataset": {"name": "random", "random_tokens": True, "limit": 10, "context_tokens": 20},
             "drafters": {**drafters, "random": {}, "oracle": {}},
             "drafter": ["mtp", "dflash"],
             "num_draft_tokens": 3,
@@ -76,7 +76,7 @@ def generations(outcome: Outcome) -> list[dict[str, Any]]:
 def test_it_runs_to_its_end_from_shapes_alone(planned: Outcome) -> None:
     assert (planned.exit_code, planned.error) == (EXIT_OK, None)
     rows = generations(planned)
-    assert len(rows) == 12 * 3
+    assert len(rows) == 10 * 3
     assert {(row["prompt_tokens"], len(row["token_ids"]), row["finish_reason"]) for row in rows} == {(20, 40, "length")}
 
 
@@ -91,7 +91,7 @@ def test_each_arm_accepts_at_its_own_rates(planned: Outcome) -> None:
 
 def test_no_verdict_is_claimed_and_no_width_probed(planned: Outcome) -> None:
     assert {row["verdict"] for row in generations(planned) if row["arm"] != "baseline"} == {"none"}
-    assert planned.summary["verdicts"] == {"exact": 0, "tie": 0, "mismatch": 0, "none": 24}
+    assert planned.summary["verdicts"] == {"exact": 0, "tie": 0, "mismatch": 0, "none": 20}
     assert not (planned.run_dir / "width_probe.json").exists()
 
 
@@ -208,7 +208,7 @@ def test_it_is_asked_whether_it_fits_before_anything_is_built(
 
 def test_a_plan_of_jobs_counts_the_bytes_of_weights_that_are_nowhere(configure: Configure) -> None:
     found = estimate_job(configure(), pace=1.0)
-    assert found.generations == 12 * 3
+    assert found.generations == 10 * 3
     assert found.weight_bytes is not None and found.weight_bytes > 10_000
 
 

@@ -27,6 +27,7 @@ def settings(pair: dict[str, str], tmp_path: Path) -> dict[str, Any]:
         "drafter": ["mtp"],
         "num_draft_tokens": 2,
         "max_new_tokens": 4,
+        "costs": False,
         "restarts": 2,
     }
 

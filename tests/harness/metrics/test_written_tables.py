@@ -55,13 +55,16 @@ def write_job(sweep: Sweep, job: int, arms: dict[str, synthetic.ArmShape], overr
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two finished jobs in which everything was measured, with every table written from them."""
+    """Two finished jobs in which everything was measured, with every table written from them, and no chart."""
     sweep = Sweep(tmp_path_factory.mktemp("sweep"))
-    for job, k in enumerate((2, 4)):
-        arms = {name: dataclasses.replace(shape, k=k) for name, shape in synthetic.ARMS.items()}
-        write_report(write_job(sweep, job, arms, ["drafter=[mtp,dflash]", f"num_draft_tokens={k}"]))
-    sweep.write()
-    finish(sweep)
+    with pytest.MonkeyPatch.context() as undrawn:
+        undrawn.setattr("harness.report.page.build.draw", lambda *_: {})
+        undrawn.setattr("harness.report.leaderboard.page.leaderboard_charts", lambda *_: {})
+        for job, k in enumerate((2, 4)):
+            arms = {name: dataclasses.replace(shape, k=k) for name, shape in synthetic.ARMS.items()}
+            write_report(write_job(sweep, job, arms, ["drafter=[mtp,dflash]", f"num_draft_tokens={k}"]))
+        sweep.write()
+        finish(sweep)
     return sweep.folder
 
 
@@ -170,6 +173,7 @@ def test_every_drafter_is_trained_or_a_control() -> None:
     assert {name for name in KINDS if not is_control(name)} == {kind.name for kind in KINDS.values() if kind.trained}
 
 
+@pytest.mark.usefixtures("blank_charts")
 def test_no_cell_of_a_written_table_is_a_formula(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path)
     arms = {'=HYPERLINK("http://elsewhere")': synthetic.ARMS["mtp"], "@SUM(1)": synthetic.ARMS["dflash"], "mtp":

@@ -39,7 +39,7 @@ def test_a_change_falls_between_prompts_and_stands_in_the_records(
 
     monkeypatch.setattr(Threads, "due", due)
     with thread_count_kept():
-        outcome = run(configure(count=3, drafter=["mtp"]), tmp_path / "run")
+        outcome = run(configure(count=3, drafter=["mtp"], num_draft_tokens=1, max_new_tokens=2), tmp_path / "run")
     rows = generations(outcome)
     assert {(row["prompt_id"], row["machine"]["threads"]) for row in rows} == {("p0", 2), ("p1", 1), ("p2", 1)}
     manifest = json.loads((outcome.run_dir / "manifest.json").read_text(encoding="utf-8"))
