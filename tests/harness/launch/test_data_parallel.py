@@ -53,7 +53,8 @@ def test_two_processes_give_the_tokens_and_acceptance_of_one(pair: dict[str, str
     prompts = write_prompts(tmp_path / "prompts.jsonl", 5)
     settings = ["target=path", f"target.path={pair['target']}", "target.device=cpu", "dataset=jsonl"]
     settings += [f"dataset.path={prompts}", f"drafters.mtp.path={pair['mtp']}", "drafter=[mtp]", "share_device=true"]
-    settings += ["max_new_tokens=8", "costs=false", "decoding=sampling", "decoding.temperature=1.0", "num_draft_tokens=3"]
+    settings += ["max_new_tokens=8", "decoding=sampling", "decoding.temperature=1.0", "num_draft_tokens=3"]
+    settings += ["costs=false"]
 
     def recorded(name: str) -> tuple[dict[Any, Any], list[Any]]:
         lines = [json.loads(line) for line in (tmp_path / name / "generations.jsonl").read_text().splitlines()]
