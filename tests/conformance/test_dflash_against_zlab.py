@@ -23,7 +23,7 @@ from tests.helpers.published_folders import write_dflash
 from tests.helpers.steered_drafter import Steered, steer
 
 BLOCK = 16
-TOKENS = 64
+TOKENS = 48
 S, F = tiny.S, tiny.F
 
 

@@ -25,7 +25,7 @@ from tests.helpers import tiny_models as tiny
 from tests.helpers.chisquare import CERTAINTY, DOUBT, code, p_value
 from tests.helpers.many_rows import answers
 
-V, TOKENS, K, ROWS = 6, 4, 2, 20_000
+V, TOKENS, K, ROWS = 6, 4, 2, 12_000
 PROMPT = [5, 3, 0, 2, 4, 1]  # longer than the window
 PLAIN, CUT = Sampling(0.3), Sampling(0.4, 4, 0.9)
 

@@ -25,7 +25,7 @@ def test_a_kept_decoder_forgets_the_prompt_before(name: str | None, sampled: boo
     """Shorter prompts after longer ones, in the same storage: every stale row lies where the new rows will come."""
     structure = "kv_shared"
     target = reference.target(structure)
-    options: dict[str, Any] = {"max_new_tokens": 24, "capacity": 128, "temperature": 1.2 if sampled else 0.0}
+    options: dict[str, Any] = {"max_new_tokens": 14, "capacity": 128, "temperature": 1.2 if sampled else 0.0}
 
     def fresh() -> Any:
         return None if name is None else reference.drafter(name, structure)

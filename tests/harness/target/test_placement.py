@@ -24,7 +24,7 @@ from harness.target.target import Target
 from tests.helpers import reference
 from tests.helpers import tiny_models as tiny
 
-NEW = 20
+NEW = 12
 NETWORKS = {"mtp": tiny.assistant_model, "dflash": tiny.dflash_model}
 GPUS = torch.cuda.device_count()
 
