@@ -16,7 +16,7 @@ from tests.helpers import drafter_folders as folders
 from tests.helpers import published_drafters as published
 from tests.helpers import tiny_models as tiny
 
-NEW = 28
+NEW = 18
 
 
 @pytest.fixture(scope="module")
