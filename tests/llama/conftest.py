@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+import os
 
+import pytest
+from filelock import FileLock
+
+from benchmarks.conformance.llama_cpp_pair import PROMPTS, both_engines
 from drafters.errors import InputError
+from harness.config import RunConfig
 from harness.config.engine import EngineConfig
+from harness.run import Outcome, run
 from harness.vocabulary import LLAMA_CPP
+
+NEW_TOKENS = 32  # of both engines' run; the benchmark decodes 128
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -23,6 +31,16 @@ def is_there() -> bool:
     except InputError:
         return False
     return True
+
+
+@pytest.fixture(scope="session")
+def decoded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunConfig, Outcome]:
+    """The run of a family in both engines: the first process that asks decodes it, another waits and finds it whole."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    config = both_engines(request.param, PROMPTS[request.param], NEW_TOKENS)
+    with FileLock(shared / f"{request.param}.lock"):
+        return config, run(config, shared / request.param)
 
 
 @pytest.fixture(autouse=True)
