@@ -13,6 +13,7 @@ from tests.helpers import published_folders as published
 from tests.helpers import tiny_models as tiny
 
 VOCAB = 1024  # the embedded tokenizer's
+ENDS = (1, 6, 14)  # what it marks as ends, once it is reduced to a GGUF's
 SIZES = {"vocab_size": VOCAB, "vocab_size_per_layer_input": VOCAB}
 #: The four structures of Gemma 4, and the classes of the 12B.
 STRUCTURES: dict[str, dict[str, Any]] = {

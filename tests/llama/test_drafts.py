@@ -36,12 +36,11 @@ from harness.run import run
 from harness.vocabulary import ASSETS, EXIT_OK, LLAMA_CPP
 from tests.helpers import drafter_folders as folders
 from tests.helpers.dflash2 import write_dflash2
-from tests.helpers.gguf_models import FAR, GATES
+from tests.helpers.gguf_models import ENDS, FAR, GATES
 
 pytestmark = pytest.mark.llama
 
 NEW_TOKENS = 24
-ENDS = (1, 6, 14)  # what the reduced tokenizer marks as ends
 #: A token that the server drafts, with its place in the draft.
 DRAFTED = re.compile(r"draft candidate +0, pos +(\d+): +(\d+) ")
 #: Windows are longer than the text: llama.cpp's reach back from each slot, the harness's from the anchor.
