@@ -218,20 +218,18 @@ def _against_baseline(run: RunData, one: Series, confidence: str) -> str:
 
 def _flips(run: RunData, first: Series, second: Series) -> str:
     """The categories in which each arm is faster; empty for a run of one category."""
+    every = ((category, pair_ratio(run, first, second, category)) for category in run.categories)
+    ratios = {category: ratio for category, ratio in every if ratio is not None}
     winners: dict[str, list[str]] = {}
-    with_interval = False
-    for category in run.categories:
-        ratio = pair_ratio(run, first, second, category)
-        with_interval |= ratio is not None and ratio.has_interval
-        if ratio is None or ratio.words == "not distinguishable":
-            continue
-        winners.setdefault((first if ratio.words == "faster" else second).label, []).append(category)
+    for category, ratio in ratios.items():
+        if ratio.words != "not distinguishable":
+            winners.setdefault((first if ratio.words == "faster" else second).label, []).append(category)
     total = len(run.categories)
     if total < 2:
         return ""
     parts = [f"{name} is faster in {_in_categories(names, total)}" for name, names in winners.items()]
     decided = sum(len(names) for names in winners.values())
-    if not with_interval:
+    if not any(ratio.has_interval for ratio in ratios.values()):
         return f"Each of the {total} categories has too few prompts to tell the two apart."
     if not decided:
         return f"The two are not distinguishable in any of the {total} categories."
